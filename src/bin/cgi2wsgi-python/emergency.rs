@@ -1,0 +1,262 @@
+//! What must happen when Python cannot: a crash (P9), a hang (`--timeout`), a
+//! fork that must not hold the response open (P3). Signal handlers, and all
+//! the `unsafe` that they need.
+//!
+//! Handlers call nothing but what POSIX says a handler may, and touch nothing
+//! but atomics.
+
+use std::ffi::{c_int, c_void};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
+
+use cgi2wsgi::cgi::head::Form;
+use cgi2wsgi::cgi::refusal::Refusal;
+use cgi2wsgi::cgi::response::{PROGRESS, Progress};
+use cgi2wsgi::command::serve::FAILED;
+use pyo3::prelude::*;
+
+static STDIN: AtomicI32 = AtomicI32::new(-1);
+static STDOUT: AtomicI32 = AtomicI32::new(-1);
+static NULL: AtomicI32 = AtomicI32::new(-1);
+static AFTER_CRASH: AtomicPtr<Vec<u8>> = AtomicPtr::new(std::ptr::null_mut());
+static AFTER_TIMEOUT: AtomicPtr<Vec<u8>> = AtomicPtr::new(std::ptr::null_mut());
+static TERMINATED: AtomicBool = AtomicBool::new(false);
+static GIVEN_UP: AtomicBool = AtomicBool::new(false);
+static LOOKS_LEFT: AtomicU32 = AtomicU32::new(20);
+#[cfg(target_os = "linux")]
+static TIMER: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+/// How long after a head was half written to look again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+const CRASHES: [c_int; 5] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+
+/// The signal of `--timeout`: one that applications leave alone.
+fn timeout_signal() -> c_int {
+    #[cfg(target_os = "linux")]
+    return libc::SIGRTMAX() - 3;
+    #[cfg(not(target_os = "linux"))]
+    return libc::SIGXCPU;
+}
+
+/// P4: Rust ignores SIGPIPE; Python is to find what a fresh process has.
+pub(crate) fn restore_dispositions() {
+    // SAFETY: SIG_DFL is a valid disposition, and no other thread runs.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+pub(crate) fn set_terminated() {
+    TERMINATED.store(true, SeqCst);
+}
+
+/// Whether SIGTERM ended the application.
+pub(crate) fn is_terminated() -> bool {
+    TERMINATED.load(SeqCst)
+}
+
+/// Looks after the descriptors of the request from here on.
+pub(crate) fn watch(stdin: RawFd, stdout: RawFd, form: Form) {
+    STDIN.store(stdin, SeqCst);
+    STDOUT.store(stdout, SeqCst);
+    prepare_answer(&AFTER_CRASH, 500, form);
+    prepare_answer(&AFTER_TIMEOUT, 504, form);
+    let mut action = action(after_crash);
+    action.sa_flags |= libc::SA_RESETHAND;
+    for signal in CRASHES {
+        // SAFETY: the handler is async-signal-safe.
+        unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    }
+    // SAFETY: the string is a C string; the handler is async-signal-safe.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        NULL.store(null, SeqCst);
+        libc::pthread_atfork(None, None, Some(in_child));
+    }
+}
+
+fn prepare_answer(place: &AtomicPtr<Vec<u8>>, status: u16, form: Form) {
+    let (head, body) = Refusal::new(status, "").answer();
+    let mut bytes = head.encode(form);
+    bytes.extend_from_slice(&body);
+    // Never freed: a handler may need it until the end.
+    place.store(Box::into_raw(Box::new(bytes)), SeqCst);
+}
+
+fn action(handler: extern "C" fn(c_int)) -> libc::sigaction {
+    // SAFETY: a zeroed sigaction is a valid one, with an empty mask.
+    let mut action = unsafe { std::mem::zeroed::<libc::sigaction>() };
+    action.sa_sigaction = handler as *const c_void as usize;
+    action.sa_flags = libc::SA_ONSTACK | libc::SA_NODEFER;
+    action
+}
+
+/// P3: a forked child that lives on holds neither end of the request, and one
+/// that runs on into the bridge's own code writes to nobody.
+extern "C" fn in_child() {
+    let null = NULL.load(SeqCst);
+    for descriptor in [&STDIN, &STDOUT] {
+        let descriptor = descriptor.load(SeqCst);
+        if null >= 0 && descriptor >= 0 {
+            // SAFETY: dup2 is async-signal-safe and both are open, or were.
+            unsafe { libc::dup2(null, descriptor) };
+        }
+    }
+}
+
+/// Forgets the descriptors, which are about to be closed.
+pub(crate) fn unwatch() {
+    STDIN.store(-1, SeqCst);
+    STDOUT.store(-1, SeqCst);
+}
+
+/// P9: faulthandler has written where it was; the visitor gets an answer, and
+/// the process dies of the signal after all.
+extern "C" fn after_crash(signal: c_int) {
+    if PROGRESS.load(SeqCst) == Progress::Nothing as u8 {
+        send(&AFTER_CRASH);
+    }
+    // SAFETY: both are async-signal-safe; SA_RESETHAND has put the default back.
+    unsafe {
+        let line = b"cgi2wsgi: error: the interpreter crashed, in the code shown above\n";
+        libc::write(2, line.as_ptr().cast(), line.len());
+        libc::raise(signal);
+    }
+}
+
+/// Gives up after `timeout`: Python's tracebacks to the log, 504 to the
+/// visitor if nothing was sent, and the end.
+pub(crate) fn give_up_after(timeout: Duration) -> Result<(), String> {
+    let action = action(after_timeout);
+    let signal = timeout_signal();
+    // SAFETY: the handler is async-signal-safe.
+    unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    arm(timeout).map_err(|error| format!("--timeout: no timer: {error}"))
+}
+
+#[cfg(target_os = "linux")]
+fn arm(timeout: Duration) -> std::io::Result<()> {
+    // SAFETY: a zeroed sigevent is valid; the timer's id is written before it
+    // is used, and it lives as long as the process.
+    unsafe {
+        let mut event = std::mem::zeroed::<libc::sigevent>();
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = timeout_signal();
+        let mut timer: libc::timer_t = std::ptr::null_mut();
+        if libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        TIMER.store(timer, SeqCst);
+    }
+    if set_timer(timeout) { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Async-signal-safe.
+#[cfg(target_os = "linux")]
+fn set_timer(after: Duration) -> bool {
+    // SAFETY: a zeroed itimerspec is valid, and the timer was created by arm.
+    unsafe {
+        let mut when = std::mem::zeroed::<libc::itimerspec>();
+        when.it_value.tv_sec = libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX);
+        when.it_value.tv_nsec = after.subsec_nanos().into();
+        libc::timer_settime(TIMER.load(SeqCst), 0, &raw const when, std::ptr::null_mut()) == 0
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn arm(timeout: Duration) -> std::io::Result<()> {
+    std::thread::Builder::new().spawn(move || {
+        std::thread::sleep(timeout);
+        loop {
+            // SAFETY: signals this process itself.
+            unsafe { libc::kill(libc::getpid(), timeout_signal()) };
+            std::thread::sleep(AGAIN);
+        }
+    })?;
+    Ok(())
+}
+
+/// The thread signals again by itself.
+#[cfg(not(target_os = "linux"))]
+fn set_timer(_after: Duration) -> bool {
+    true
+}
+
+/// From the signal on: faulthandler's own handler writes the tracebacks of all
+/// threads, without Python's lock, and then calls ours.
+pub(crate) fn show_where_it_hangs(py: Python<'_>) -> PyResult<()> {
+    let arguments = pyo3::types::PyDict::new(py);
+    arguments.set_item("file", 2)?;
+    arguments.set_item("all_threads", true)?;
+    arguments.set_item("chain", true)?;
+    py.import("faulthandler")?
+        .getattr("register")?
+        .call((timeout_signal(),), Some(&arguments))
+        .map(drop)
+}
+
+extern "C" fn after_timeout(_signal: c_int) {
+    let progress = PROGRESS.load(SeqCst);
+    // The head is on its way: look again soon, for two seconds at the most.
+    if progress == Progress::Head as u8 && LOOKS_LEFT.fetch_sub(1, SeqCst) > 1 && set_timer(AGAIN) {
+        return;
+    }
+    if GIVEN_UP.swap(true, SeqCst) {
+        return;
+    }
+    let line: &[u8] = if progress == Progress::Nothing as u8 {
+        b"cgi2wsgi: error: the application took longer than --timeout allows, in the code shown \
+          above (answered 504)\n"
+    } else {
+        b"cgi2wsgi: error: the response took longer than --timeout allows: it ends in the middle\n"
+    };
+    // SAFETY: write and _exit are async-signal-safe.
+    unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
+    if progress == Progress::Nothing as u8 {
+        send(&AFTER_TIMEOUT);
+        drain();
+    }
+    // SAFETY: as above.
+    unsafe { libc::_exit(FAILED.into()) };
+}
+
+/// Writes a whole answer, and closes standard output.
+fn send(answer: &AtomicPtr<Vec<u8>>) {
+    let (answer, stdout) = (answer.load(SeqCst), STDOUT.load(SeqCst));
+    if answer.is_null() || stdout < 0 {
+        return;
+    }
+    // SAFETY: the pointer comes from Box::into_raw and is never freed; write
+    // and close are async-signal-safe. It is shorter than PIPE_BUF.
+    unsafe {
+        let answer = &*answer;
+        libc::write(stdout, answer.as_ptr().cast(), answer.len());
+    }
+}
+
+/// B6: what the client still sends is taken off the server's hands, or the
+/// answer would not arrive. Five seconds without a byte are the end.
+fn drain() {
+    let stdin = STDIN.load(SeqCst);
+    let mut piece = [0_u8; 4096];
+    let mut wait = libc::pollfd { fd: stdin, events: libc::POLLIN, revents: 0 };
+    // SAFETY: poll and read are async-signal-safe; the buffer is on this stack.
+    unsafe {
+        let stdout = STDOUT.load(SeqCst);
+        libc::shutdown(stdout, libc::SHUT_WR);
+        libc::close(stdout);
+        while stdin >= 0
+            && libc::poll(&raw mut wait, 1, 5000) > 0
+            && libc::read(stdin, piece.as_mut_ptr().cast(), piece.len()) > 0
+        {}
+    }
+}
+
+/// A panic is a defect of ours; the visitor gets an answer all the same.
+pub(crate) fn answer_after_a_panic() -> u8 {
+    if PROGRESS.load(SeqCst) == Progress::Nothing as u8 {
+        send(&AFTER_CRASH);
+    }
+    FAILED
+}

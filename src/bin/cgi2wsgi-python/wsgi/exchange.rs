@@ -1,0 +1,107 @@
+//! The request body and the response, as `wsgi.input`, `start_response`,
+//! `write` and the call share them.
+//!
+//! No lock is waited for while Python's lock is held: whoever reads or writes
+//! detaches from Python first.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use cgi2wsgi::cgi::body::Body;
+use cgi2wsgi::cgi::head::Head;
+use cgi2wsgi::cgi::refusal::Refusal;
+use cgi2wsgi::cgi::response::Response;
+use cgi2wsgi::report;
+use pyo3::prelude::*;
+
+use crate::serve::lock;
+
+/// One request's two directions.
+pub(crate) struct Exchange {
+    pub(crate) body: Arc<Mutex<Body>>,
+    /// `None` when the response is over.
+    response: Mutex<Option<Response>>,
+}
+
+/// After a signal, Python's handlers run, and may raise.
+pub(crate) fn interrupted() -> io::Result<()> {
+    Python::attach(|py| py.check_signals()).map_err(io::Error::from)
+}
+
+impl Exchange {
+    pub(crate) fn new(response: Response, body: Body) -> Self {
+        Self { body: Arc::new(Mutex::new(body)), response: Mutex::new(Some(response)) }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Response) -> io::Result<T>) -> io::Result<T> {
+        let mut response = lock(&self.response);
+        let Some(response) = response.as_mut() else {
+            return Err(io::Error::other("the response is over"));
+        };
+        let result = act(response);
+        for warning in response.take_warnings() {
+            report::warning(&warning);
+        }
+        result
+    }
+
+    /// Whether `start_response` was called, and whether the head is sent.
+    pub(crate) fn head_state(&self) -> (bool, bool) {
+        self.with(|response| Ok((response.has_head(), response.is_head_sent())))
+            .unwrap_or((true, true))
+    }
+
+    pub(crate) fn set_head(&self, head: Head) -> io::Result<()> {
+        self.with(|response| {
+            response.set_head(head);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn declare_length(&self, length: u64) -> io::Result<()> {
+        self.with(|response| {
+            response.declare_length(length);
+            Ok(())
+        })
+    }
+
+    /// False: more came than was declared, and it was cut.
+    pub(crate) fn write(&self, py: Python<'_>, chunk: &[u8]) -> io::Result<bool> {
+        py.detach(|| self.with(|response| response.write(chunk, &self.body, &interrupted)))
+    }
+
+    pub(crate) fn write_file(&self, py: Python<'_>, file: &File) -> io::Result<()> {
+        py.detach(|| self.with(|response| response.write_file(file, &self.body, &interrupted)))
+    }
+
+    /// False: less came than was declared.
+    pub(crate) fn finish(&self, py: Python<'_>) -> io::Result<bool> {
+        py.detach(|| self.with(|response| response.finish(&self.body, &interrupted)))
+    }
+
+    /// The bridge's own answer; false if the application's had begun.
+    pub(crate) fn refuse(&self, refusal: &Refusal) -> io::Result<bool> {
+        self.with(|response| {
+            let begun = response.is_head_sent();
+            // A signal must not leave half of this.
+            response.refuse(refusal, &self.body, &|| Ok(()))?;
+            Ok(!begun)
+        })
+    }
+
+    pub(crate) fn body_ended_early(&self) -> bool {
+        lock(&self.body).ended_early()
+    }
+
+    /// Closes standard output, and takes what is left of the request body off
+    /// the server's hands (B6).
+    pub(crate) fn close(&self) {
+        if let Some(response) = lock(&self.response).take() {
+            response.close(&self.body);
+        }
+        if let Ok(mut body) = self.body.try_lock() {
+            body.discard();
+        }
+    }
+}

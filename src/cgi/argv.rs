@@ -1,0 +1,146 @@
+//! Which words of argv are the operator's (P1).
+//!
+//! RFC 3875 4.4 lets a server append the words of the query string to argv,
+//! and Apache does. They are a stranger's, and are taken away before anything
+//! is parsed: CVE-2012-1823 and CVE-2024-4577 are what php-cgi made of them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::path;
+use super::variables::Variables;
+
+/// `words` (argv without its first) less those at the end that the request's
+/// query string explains.
+///
+/// A word is explained when it has the letters and digits of the query's word
+/// in the same place, raw or decoded. Servers put backslashes before some
+/// characters and drop others; comparing the letters alone leaves no
+/// transformation to find that makes a word pass for the operator's.
+pub fn without_query_words(mut words: Vec<OsString>, variables: &Variables) -> Vec<OsString> {
+    if appends_nothing(variables) {
+        return words;
+    }
+    let query = variables.get_nonempty("QUERY_STRING").unwrap_or_default();
+    let query_words: Vec<&[u8]> =
+        if query.is_empty() { vec![] } else { query.split(|byte| *byte == b'+').collect() };
+    // Apache passes 4,095 words at the most, the first ones.
+    let count = query_words.len().min(words.len());
+    let appended = &words[words.len() - count..];
+    let explained = appended.iter().zip(&query_words).all(|(word, from)| explains(from, word));
+    if explained {
+        words.truncate(words.len() - count);
+    }
+    words
+}
+
+/// Servers that were seen to append nothing: there every word is the
+/// operator's, and a visitor must not be able to take one away by naming it.
+fn appends_nothing(variables: &Variables) -> bool {
+    let software = variables.get("SERVER_SOFTWARE").unwrap_or_default();
+    software == b"go"
+        || [b"Caddy".as_slice(), b"lighttpd", b"nginx"].iter().any(|n| software.starts_with(n))
+}
+
+fn explains(from_query: &[u8], word: &OsStr) -> bool {
+    let letters = |text: &[u8]| -> Vec<u8> {
+        let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+        text[..end].iter().filter(|byte| byte.is_ascii_alphanumeric()).copied().collect()
+    };
+    let word = letters(word.as_bytes());
+    word == letters(from_query) || word == letters(&path::decode(from_query))
+}
+
+/// The words of a `#!` line, taken apart: the kernel passes all that follows
+/// the interpreter there as one word, before the script's path.
+///
+/// `first_line` reads the first line of a file; a word is taken apart only if
+/// it stands so in the script's.
+pub fn with_interpreter_line(
+    words: Vec<OsString>,
+    first_line: impl Fn(&OsStr) -> Option<Vec<u8>>,
+) -> Vec<OsString> {
+    let [options, script, ..] = words.as_slice() else { return words };
+    let text = options.as_bytes();
+    if !text.starts_with(b"-") || !text.iter().any(u8::is_ascii_whitespace) {
+        return words;
+    }
+    let is_interpreter_line = first_line(script)
+        .is_some_and(|line| line.starts_with(b"#!") && line.trim_ascii_end().ends_with(text));
+    if !is_interpreter_line {
+        return words;
+    }
+    let taken_apart = text
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .map(|word| OsString::from_vec(word.to_vec()));
+    taken_apart.chain(words[1..].iter().cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(words: &[&str], query: &str) -> Vec<String> {
+        let words = words.iter().map(OsString::from).collect();
+        let variables = [("QUERY_STRING", query)].into_iter().collect();
+        let left = without_query_words(words, &variables);
+        left.into_iter().map(|word| word.into_string().expect("ASCII")).collect()
+    }
+
+    #[test]
+    fn p1_words_of_the_query_are_dropped() {
+        assert_eq!(left(&["app.py", "-h"], "-h"), ["app.py"]);
+        assert_eq!(left(&["app.py", "--help"], "%2d%2dhelp"), ["app.py"]);
+        assert_eq!(left(&["app.py", "-d", "x=1"], "-d+x%3d1"), ["app.py"]);
+        assert_eq!(left(&["app.py", "\\;ls", "a\\*"], ";ls+a*"), ["app.py"]);
+        assert_eq!(left(&["--debug", "app.py", "--debug"], "--debug"), ["--debug", "app.py"]);
+        assert_eq!(left(&["app.py", "", ""], "+"), ["app.py"]);
+        assert_eq!(left(&["app.py", "a"], "a%00b"), ["app.py"]);
+        assert_eq!(left(&["app.py", "\u{ad}h"], "%C2%ADh"), ["app.py"]);
+    }
+
+    #[test]
+    fn p1_a_visitors_word_never_becomes_the_application() {
+        assert!(left(&["os:system"], "os:system").is_empty());
+        assert!(left(&["--chdir", "/tmp"], "--chdir+/tmp").is_empty());
+        assert!(left(&["a", "b"], "a+b+c").is_empty());
+    }
+
+    #[test]
+    fn p1_the_operators_words_stay() {
+        assert_eq!(left(&["app.py"], "a=1"), ["app.py"]);
+        assert_eq!(left(&["app.py"], ""), ["app.py"]);
+        assert_eq!(left(&["--venv", "v", "app.py"], "x+y"), ["--venv", "v", "app.py"]);
+    }
+
+    #[test]
+    fn p1_under_a_server_that_appends_nothing_a_visitor_takes_nothing_away() {
+        for software in ["go", "Caddy", "lighttpd/1.4.69", "nginx/1.22.1"] {
+            let variables = [("QUERY_STRING", "--timeout+5"), ("SERVER_SOFTWARE", software)];
+            let words: Vec<OsString> = ["--timeout", "5"].map(Into::into).into();
+            assert_eq!(without_query_words(words.clone(), &variables.into_iter().collect()), words);
+        }
+    }
+
+    #[test]
+    fn an_interpreter_line_is_taken_apart_and_nothing_else() {
+        let split = |words: &[&str], line: &str| -> Vec<String> {
+            let words = words.iter().map(OsString::from).collect();
+            with_interpreter_line(words, |_| Some(line.into()))
+                .into_iter()
+                .map(|word| word.into_string().expect("ASCII"))
+                .collect()
+        };
+        let line = "#!/usr/local/bin/cgi2wsgi --debug  --timeout 5\r\n";
+        assert_eq!(
+            split(&["--debug  --timeout 5", "/w/x.cgi"], line),
+            ["--debug", "--timeout", "5", "/w/x.cgi"]
+        );
+        assert_eq!(
+            split(&["--chdir=/a b", "/w/x.cgi"], "#!/bin/sh\n"),
+            ["--chdir=/a b", "/w/x.cgi"]
+        );
+        assert_eq!(split(&["--debug"], line), ["--debug"]);
+    }
+}

@@ -1,0 +1,16 @@
+//! CGI as RFC 3875 and the real servers have it: bytes in, bytes out.
+//!
+//! Nothing here knows of Python, of settings or of the command line, and only
+//! [`body`], [`output`] and [`response`] touch descriptors.
+
+pub mod argv;
+pub mod body;
+pub mod handler;
+pub mod head;
+pub mod mount;
+pub mod output;
+pub mod path;
+pub mod refusal;
+pub mod request;
+pub mod response;
+pub mod variables;

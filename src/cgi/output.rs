@@ -1,0 +1,199 @@
+//! Standard output as a server holds its other end: whole writes, whatever
+//! kind of descriptor it is, and never a deadlock with a server that is still
+//! delivering the request body (B6).
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::Mutex;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, Shutdown};
+use rustix::pipe::SpliceFlags;
+
+use super::body::{Body, OnInterrupt};
+
+/// A pipe that polls as writable takes this many bytes without blocking.
+const ATOMIC: usize = 4096;
+
+/// How much one splice may move, in bytes.
+const SPLICE: usize = 1 << 20;
+
+/// Where the response goes.
+#[derive(Debug)]
+pub struct Output {
+    fd: OwnedFd,
+    kind: FileType,
+}
+
+impl Output {
+    /// Takes over the descriptor of the response.
+    pub fn new(fd: OwnedFd) -> Self {
+        let kind =
+            fstat(&fd).map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
+        Self { fd, kind }
+    }
+
+    /// Writes `first` and then `second`, together if the descriptor takes
+    /// both. While the server owes some of `body`, that is spooled whenever
+    /// the server would rather write than read.
+    pub fn write_all(
+        &self,
+        mut first: &[u8],
+        mut second: &[u8],
+        body: &Mutex<Body>,
+        interrupted: OnInterrupt<'_>,
+    ) -> io::Result<()> {
+        while !(first.is_empty() && second.is_empty()) {
+            let written = if self.wait_for_room(body, interrupted)? {
+                self.write_without_blocking(first, second)
+            } else {
+                rustix::io::writev(&self.fd, &[IoSlice::new(first), IoSlice::new(second)])
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    let of_first = count.min(first.len());
+                    first = &first[of_first..];
+                    second = &second[count - of_first..];
+                }
+                Err(error) => self.recover(error, interrupted)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// R14: sends `count` bytes of a regular file from its current position,
+    /// in the kernel where it can; fewer if the file ends. Returns how many.
+    pub fn send_file(
+        &self,
+        file: &File,
+        count: u64,
+        body: &Mutex<Body>,
+        interrupted: OnInterrupt<'_>,
+    ) -> io::Result<u64> {
+        let mut left = count;
+        while left > 0 {
+            let owing = self.wait_for_room(body, interrupted)?;
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(SPLICE);
+            let moved = match self.kind {
+                FileType::Fifo => {
+                    let flags = if owing { SpliceFlags::NONBLOCK } else { SpliceFlags::empty() };
+                    rustix::pipe::splice(file, None, &self.fd, None, most, flags)
+                }
+                FileType::Socket if !owing => rustix::fs::sendfile(&self.fd, file, None, most),
+                _ => Err(Errno::INVAL),
+            };
+            match moved {
+                Ok(0) => break,
+                Ok(moved) => left -= moved as u64,
+                Err(Errno::INVAL | Errno::NOSYS) => {
+                    let copied = self.copy_file(file, left, body, interrupted)?;
+                    return Ok(count - left + copied);
+                }
+                Err(error) => self.recover(error, interrupted)?,
+            }
+        }
+        Ok(count - left)
+    }
+
+    fn copy_file(
+        &self,
+        file: &File,
+        count: u64,
+        body: &Mutex<Body>,
+        interrupted: OnInterrupt<'_>,
+    ) -> io::Result<u64> {
+        let mut position = rustix::fs::tell(file)?;
+        let mut piece = vec![0; 256 << 10];
+        let mut left = count;
+        while left > 0 {
+            let most = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let read = match file.read_at(&mut piece[..most], position) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    interrupted()?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            self.write_all(&piece[..read], &[], body, interrupted)?;
+            position += read as u64;
+            left -= read as u64;
+        }
+        Ok(count - left)
+    }
+
+    /// B6. Returns whether the server still owes some of the body; if so, the
+    /// descriptor has room for [`ATOMIC`] bytes now. A body that another
+    /// thread is reading is not in anybody's way.
+    fn wait_for_room(&self, body: &Mutex<Body>, interrupted: OnInterrupt<'_>) -> io::Result<bool> {
+        let Ok(mut body) = body.try_lock() else { return Ok(false) };
+        while let Some(stdin) = body.undelivered() {
+            let mut wait =
+                [PollFd::new(&self.fd, PollFlags::OUT), PollFd::new(&stdin, PollFlags::IN)];
+            match poll(&mut wait, None) {
+                Err(Errno::INTR) => interrupted()?,
+                Err(error) => return Err(error.into()),
+                // Room, or nobody there to read: the write will tell.
+                Ok(_) if !wait[0].revents().is_empty() => return Ok(true),
+                Ok(_) => body.spool_ready()?,
+            }
+        }
+        Ok(false)
+    }
+
+    fn write_without_blocking(&self, first: &[u8], second: &[u8]) -> rustix::io::Result<usize> {
+        if self.kind == FileType::Socket {
+            let piece = if first.is_empty() { second } else { first };
+            return rustix::net::send(&self.fd, piece, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        }
+        let first = &first[..first.len().min(ATOMIC)];
+        let second = &second[..second.len().min(ATOMIC - first.len())];
+        rustix::io::writev(&self.fd, &[IoSlice::new(first), IoSlice::new(second)])
+    }
+
+    /// EINTR and EAGAIN are not errors (B8); everything else is.
+    fn recover(&self, error: Errno, interrupted: OnInterrupt<'_>) -> io::Result<()> {
+        match error {
+            Errno::INTR => interrupted(),
+            Errno::AGAIN => match poll(&mut [PollFd::new(&self.fd, PollFlags::OUT)], None) {
+                Err(Errno::INTR) => interrupted(),
+                other => other.map(drop).map_err(Into::into),
+            },
+            error => Err(error.into()),
+        }
+    }
+
+    /// Ends the response: the server sees its end now, whatever this process
+    /// still does. Under Apache's mod_cgid standard input and output are one
+    /// socket, of which only the writing side is closed.
+    pub fn close(self, body: &Mutex<Body>) {
+        if self.kind == FileType::Socket
+            && let Ok(body) = body.try_lock()
+            && body.undelivered().is_some_and(|stdin| same_file(stdin, &self.fd))
+        {
+            // Failure means that the other side is gone already.
+            let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
+        }
+    }
+}
+
+fn same_file(one: impl AsFd, other: impl AsFd) -> bool {
+    match (fstat(one), fstat(other)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
+    }
+}
+
+/// Whether an error means that nobody reads the response any more.
+pub fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
+    )
+}

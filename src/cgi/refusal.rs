@@ -1,0 +1,55 @@
+//! An answer that the bridge gives itself, in place of the application.
+//!
+//! The visitor gets one plain line; the reason is for the log alone.
+
+use super::head::Head;
+
+/// Why a request is not given to the application, or what is sent because the
+/// application failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status code.
+    pub status: u16,
+    /// What goes to standard error: what happened, with the value, and what
+    /// to do about it.
+    pub reason: String,
+    /// With `--debug` only: what the visitor is shown beside the plain line.
+    pub details: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal with a reason for the log.
+    pub fn new(status: u16, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), details: None }
+    }
+
+    /// The site's fault: 500.
+    pub fn fault(reason: impl Into<String>) -> Self {
+        Self::new(500, reason)
+    }
+
+    /// The head and the body of the answer.
+    pub fn answer(&self) -> (Head, Vec<u8>) {
+        let mut body = format!("{}\n", visitor_line(self.status));
+        if let Some(details) = &self.details {
+            body.push('\n');
+            body.push_str(details);
+        }
+        let mut head = Head::with_code(self.status);
+        head.set("Content-Type", b"text/plain; charset=utf-8");
+        head.set("Content-Length", body.len().to_string().as_bytes());
+        (head, body.into_bytes())
+    }
+}
+
+/// The one line that a visitor sees.
+pub const fn visitor_line(status: u16) -> &'static str {
+    match status {
+        400 => "The request is malformed.",
+        403 => "This address cannot be requested.",
+        404 => "There is nothing at this address.",
+        413 => "The request body is larger than this site accepts.",
+        504 => "The application took too long to answer.",
+        _ => "The application failed. The reason is in the server's error log.",
+    }
+}

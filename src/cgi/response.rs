@@ -1,0 +1,426 @@
+//! One response, from its head to its last byte: when the head is sent (R10),
+//! what is put right in it on the way (R6 to R9), and how the body compares
+//! with the length it declared (R7).
+
+use std::fs::File;
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::body::{Body, OnInterrupt};
+use super::head::{Form, Head};
+use super::output::Output;
+use super::refusal::Refusal;
+use super::request::{Request, Scheme};
+use super::variables::Variables;
+
+/// How far this process' response has come, for whoever must answer from a
+/// signal handler. One process gives one response.
+pub static PROGRESS: AtomicU8 = AtomicU8::new(Progress::Nothing as u8);
+
+/// The values of [`PROGRESS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Progress {
+    /// Not a byte of the response is sent.
+    Nothing,
+    /// The head is on its way.
+    Head,
+    /// The head is sent.
+    Body,
+}
+
+/// The response to one request.
+#[derive(Debug)]
+pub struct Response {
+    output: Output,
+    form: Form,
+    head: Option<Head>,
+    is_head_request: bool,
+    /// Scheme and host, for the absolute form of a `Location`.
+    origin: Vec<u8>,
+    /// The longest header line that the server passes on, in bytes, and its name.
+    longest_line: (usize, &'static str),
+    sent: bool,
+    declared: Option<u64>,
+    written: u64,
+    too_long: bool,
+    warnings: Vec<String>,
+}
+
+impl Response {
+    /// The response to `request`, to be written to `output`.
+    pub fn to(request: &Request, output: Output, form: Form) -> Self {
+        Self::to_variables(&request.variables, request.scheme, output, form)
+    }
+
+    /// The response to variables of which no request could be made.
+    pub fn to_malformed(variables: &Variables, output: Output, form: Form) -> Self {
+        Self::to_variables(variables, Scheme::Http, output, form)
+    }
+
+    fn to_variables(variables: &Variables, scheme: Scheme, output: Output, form: Form) -> Self {
+        let host = variables.get_nonempty("HTTP_HOST").map_or_else(
+            || {
+                let name = variables.get("SERVER_NAME").unwrap_or_default();
+                let port = variables.get("SERVER_PORT").unwrap_or_default();
+                [name, b":", port].concat()
+            },
+            <[u8]>::to_vec,
+        );
+        Self {
+            output,
+            form,
+            head: None,
+            is_head_request: variables.get("REQUEST_METHOD") == Some(b"HEAD"),
+            origin: [scheme.as_str().as_bytes(), b"://", &host].concat(),
+            longest_line: longest_line(variables.get("SERVER_SOFTWARE").unwrap_or_default()),
+            sent: false,
+            declared: None,
+            written: 0,
+            too_long: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Whether the application has called `start_response`.
+    pub fn has_head(&self) -> bool {
+        self.head.is_some()
+    }
+
+    /// Whether the head is on its way to the client.
+    pub fn is_head_sent(&self) -> bool {
+        self.sent
+    }
+
+    /// Stores the head, in place of an earlier one that was not sent.
+    pub fn set_head(&mut self, head: Head) {
+        debug_assert!(!self.sent);
+        self.head = Some(head);
+    }
+
+    /// What should be said on standard error, once.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// The length of the whole body is known (R7): declares it if the
+    /// application has not and it can be.
+    pub fn declare_length(&mut self, length: u64) {
+        // An application may leave the body out of its answer to HEAD: then
+        // its length is not that of the answer to GET.
+        if self.is_head_request && length == 0 {
+            return;
+        }
+        if let Some(head) = self.head.as_mut().filter(|_| !self.sent)
+            && head.allows_body()
+            && head.get("Content-Length").is_none()
+        {
+            head.set("Content-Length", length.to_string().as_bytes());
+        }
+    }
+
+    /// Sends a piece of the body, after the head if that is not sent. An empty
+    /// piece sends nothing, not even the head (R10). False: the declared
+    /// length is reached and more has come, which is cut off (R7).
+    pub fn write(
+        &mut self,
+        chunk: &[u8],
+        body: &Mutex<Body>,
+        interrupted: OnInterrupt<'_>,
+    ) -> io::Result<bool> {
+        if chunk.is_empty() {
+            return Ok(true);
+        }
+        let head = self.take_head(true);
+        let chunk = &chunk[..self.admitted(chunk.len())];
+        self.send(head, chunk, body, interrupted)?;
+        Ok(!self.too_long)
+    }
+
+    /// R14: sends the rest of a regular file, as far as the declared length
+    /// lets it.
+    pub fn write_file(
+        &mut self,
+        file: &File,
+        body: &Mutex<Body>,
+        interrupted: OnInterrupt<'_>,
+    ) -> io::Result<()> {
+        let size = rustix::fs::fstat(file)?.st_size;
+        let position = rustix::fs::tell(file)?;
+        let rest = u64::try_from(size).unwrap_or(0).saturating_sub(position);
+        if rest == 0 {
+            return Ok(());
+        }
+        let head = self.take_head(true);
+        // A file that is longer than declared is cut, like any body.
+        let most = self.admitted(usize::try_from(rest).unwrap_or(usize::MAX));
+        self.send(head, &[], body, interrupted)?;
+        if self.has_body_on_the_wire() {
+            let written = self.output.send_file(file, most as u64, body, interrupted)?;
+            self.written -= most as u64 - written;
+        }
+        Ok(())
+    }
+
+    /// Ends the response. False: the body is shorter than it declared (R7).
+    pub fn finish(&mut self, body: &Mutex<Body>, interrupted: OnInterrupt<'_>) -> io::Result<bool> {
+        if !self.sent {
+            self.declare_length(0);
+            let head = self.take_head(false);
+            self.send(head, &[], body, interrupted)?;
+        }
+        if !self.has_body_on_the_wire() {
+            return Ok(true);
+        }
+        if self.too_long {
+            self.warnings.push(format!(
+                "the body is longer than its Content-Length, {}: it was cut there",
+                self.written
+            ));
+        }
+        match self.declared {
+            Some(declared) if self.written < declared => {
+                self.warnings.push(format!(
+                    "the body has {} bytes and its Content-Length says {declared}",
+                    self.written
+                ));
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Gives the bridge's own answer, if none was begun.
+    pub fn refuse(
+        &mut self,
+        refusal: &Refusal,
+        body: &Mutex<Body>,
+        interrupted: OnInterrupt<'_>,
+    ) -> io::Result<()> {
+        if self.sent {
+            return Ok(());
+        }
+        let (head, text) = refusal.answer();
+        self.head = Some(head);
+        self.write(&text, body, interrupted)?;
+        Ok(())
+    }
+
+    /// Closes standard output: the server has the whole response.
+    pub fn close(self, body: &Mutex<Body>) {
+        self.output.close(body);
+    }
+
+    /// How much of a piece of `length` bytes goes into the body (R7).
+    fn admitted(&mut self, length: usize) -> usize {
+        let room = self.declared.map_or(u64::MAX, |declared| declared - self.written);
+        let admitted = length.min(usize::try_from(room).unwrap_or(usize::MAX));
+        self.too_long |= admitted < length;
+        self.written += admitted as u64;
+        admitted
+    }
+
+    fn has_body_on_the_wire(&self) -> bool {
+        !self.is_head_request && self.head.as_ref().is_none_or(Head::allows_body)
+    }
+
+    /// The head as bytes, if it is not sent yet, with everything put right
+    /// that a server would trip over.
+    fn take_head(&mut self, has_body: bool) -> Vec<u8> {
+        if self.sent {
+            return Vec::new();
+        }
+        let Some(head) = &mut self.head else { return Vec::new() };
+        if head.code() == 204 {
+            head.remove("Content-Length");
+        }
+        if has_body && head.allows_body() && head.get("Content-Type").is_none() {
+            self.warnings.push(
+                "the response has a body and no Content-Type: sent as application/octet-stream, \
+                 for servers guess one from the script's name"
+                    .into(),
+            );
+            head.set("Content-Type", b"application/octet-stream");
+        }
+        if let Some(location) = head.get("Location").filter(|_| head.code() == 200)
+            && location.starts_with(b"/")
+        {
+            let scheme = self.origin.split(|byte| *byte == b'/').next().unwrap_or_default();
+            let base = if location.starts_with(b"//") { scheme } else { &self.origin };
+            let absolute = [base, location].concat();
+            self.warnings.push(format!(
+                "status 200 with Location {:?} would make the server throw the body away and \
+                 redirect internally: sent in its absolute form; a redirect wants a 3xx status",
+                String::from_utf8_lossy(location)
+            ));
+            head.set("Location", &absolute);
+        }
+        let (longest, server) = self.longest_line;
+        for (name, value) in head.fields() {
+            let length = name.len() + value.len() + 4;
+            if length > longest {
+                self.warnings.push(format!(
+                    "the header {} is {length} bytes long: {server} refuses lines over {longest}",
+                    String::from_utf8_lossy(name)
+                ));
+            }
+        }
+        if self.form == Form::Nph && head.get("Date").is_none() {
+            let now = httpdate::fmt_http_date(std::time::SystemTime::now());
+            head.set("Date", now.as_bytes());
+        }
+        self.declared = head
+            .get("Content-Length")
+            .filter(|_| !self.is_head_request && head.allows_body())
+            .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        head.encode(self.form)
+    }
+
+    /// Sends the head and a piece of the body in one write (R2).
+    fn send(
+        &mut self,
+        head: Vec<u8>,
+        chunk: &[u8],
+        body: &Mutex<Body>,
+        interrupted: OnInterrupt<'_>,
+    ) -> io::Result<()> {
+        let chunk = if self.has_body_on_the_wire() { chunk } else { &[] };
+        if head.is_empty() {
+            return self.output.write_all(chunk, &[], body, interrupted);
+        }
+        self.sent = true;
+        PROGRESS.store(Progress::Head as u8, Ordering::SeqCst);
+        let result = self.output.write_all(&head, chunk, body, interrupted);
+        PROGRESS.store(Progress::Body as u8, Ordering::SeqCst);
+        result
+    }
+}
+
+/// R15: where servers end what one line of a head may have, line end included.
+fn longest_line(server_software: &[u8]) -> (usize, &'static str) {
+    for (name, shown) in
+        [(b"Apache".as_slice(), "Apache"), (b"lighttpd", "lighttpd"), (b"nginx", "nginx")]
+    {
+        if server_software.starts_with(name) {
+            return (8192, shown);
+        }
+    }
+    (1024, "Caddy")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::super::mount::Mount;
+    use super::*;
+
+    /// What a server reads, and the warnings, of a response with `head` and
+    /// `chunks` to a request with `variables`.
+    fn answered(
+        variables: &[(&str, &str)],
+        status: &str,
+        fields: &[(&str, &str)],
+        chunks: &[&str],
+    ) -> (String, Vec<String>, bool) {
+        let variables: Variables = variables.iter().copied().collect();
+        let request = Request::from_variables(variables, &Mount::Server, None).expect("a request");
+        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+        let (nothing, _) = rustix::pipe::pipe().expect("a pipe");
+        let body = Mutex::new(Body::new(nothing, 0));
+        let mut response = Response::to(&request, Output::new(writer), Form::Cgi);
+        let mut head = Head::parse(status.as_bytes()).expect("a status");
+        for (name, value) in fields {
+            head.push(name.as_bytes(), value.as_bytes()).expect("well formed");
+        }
+        response.set_head(head);
+        for chunk in chunks {
+            if !response.write(chunk.as_bytes(), &body, &|| Ok(())).expect("room") {
+                break;
+            }
+        }
+        let whole = response.finish(&body, &|| Ok(())).expect("room");
+        let warnings = response.take_warnings();
+        response.close(&body);
+        let mut text = String::new();
+        File::from(reader).read_to_string(&mut text).expect("UTF-8");
+        (text, warnings, whole)
+    }
+
+    const TEXT: (&str, &str) = ("Content-Type", "text/plain");
+
+    #[test]
+    fn an_empty_body_is_declared() {
+        let (text, warnings, whole) = answered(&[], "200 OK", &[TEXT], &["", ""]);
+        let expected = "Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!((text.as_str(), warnings, whole), (expected, vec![], true));
+    }
+
+    #[test]
+    fn r6_head_keeps_the_length_and_has_no_body() {
+        let head = [("REQUEST_METHOD", "HEAD")];
+        let fields = [TEXT, ("Content-Length", "5")];
+        let (text, warnings, whole) = answered(&head, "200 OK", &fields, &["hello"]);
+        assert!(text.ends_with("Content-Length: 5\r\n\r\n"), "{text}");
+        assert!(warnings.is_empty() && whole);
+        let (text, ..) = answered(&head, "200 OK", &[TEXT], &[]);
+        assert!(!text.contains("Content-Length"), "{text}");
+    }
+
+    #[test]
+    fn r6_204_and_304_have_no_body_and_204_no_length() {
+        let fields = [("Content-Length", "5")];
+        let (text, _, whole) = answered(&[], "204 No Content", &fields, &["hello"]);
+        assert_eq!((text.as_str(), whole), ("Status: 204 No Content\r\n\r\n", true));
+        let (text, _, whole) = answered(&[], "304 Not Modified", &fields, &["hello"]);
+        let expected = "Status: 304 Not Modified\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!((text.as_str(), whole), (expected, true));
+    }
+
+    #[test]
+    fn r7_a_body_is_cut_at_its_declared_length() {
+        let fields = [TEXT, ("Content-Length", "5")];
+        let (text, warnings, whole) = answered(&[], "200 OK", &fields, &["hel", "lo, world", "!"]);
+        assert!(text.ends_with("\r\n\r\nhello"), "{text}");
+        assert!(whole && warnings[0].contains("longer than its Content-Length, 5"));
+    }
+
+    #[test]
+    fn r7_a_body_shorter_than_declared_is_said() {
+        let fields = [TEXT, ("Content-Length", "9")];
+        let (_, warnings, whole) = answered(&[], "200 OK", &fields, &["hello"]);
+        assert!(!whole && warnings[0].contains("5 bytes and its Content-Length says 9"));
+    }
+
+    #[test]
+    fn r8_a_missing_content_type_is_supplied_and_said() {
+        let (text, warnings, _) = answered(&[], "200 OK", &[], &["x"]);
+        assert!(text.contains("\r\nContent-Type: application/octet-stream\r\n"), "{text}");
+        assert!(warnings[0].contains("no Content-Type"));
+    }
+
+    #[test]
+    fn r9_a_location_with_status_200_is_made_absolute() {
+        let variables = [("HTTP_HOST", "h:8"), ("HTTPS", "on")];
+        let (text, warnings, _) = answered(&variables, "200 OK", &[TEXT, ("Location", "/x")], &[]);
+        assert!(text.contains("\r\nLocation: https://h:8/x\r\n"), "{text}");
+        assert!(warnings[0].contains("3xx"));
+        for status in ["302 Found", "201 Created"] {
+            let (text, warnings, _) = answered(&[], status, &[("Location", "/x")], &[]);
+            assert!(text.contains("\r\nLocation: /x\r\n") && warnings.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn r15_a_line_longer_than_the_server_passes_is_said() {
+        let long = "x".repeat(2000);
+        let warned = |software, length: usize| {
+            let variables = [("SERVER_SOFTWARE", software)];
+            let fields = [TEXT, ("X-Long", &long[..length])];
+            !answered(&variables, "200 OK", &fields, &[]).1.is_empty()
+        };
+        assert!(!warned("go", 1000) && warned("go", 1100) && warned("", 1100));
+        assert!(!warned("Apache/2.4.71 (Debian)", 2000));
+    }
+}

@@ -1,0 +1,179 @@
+//! The command line, as clap reads it. Definitions only: what the words mean
+//! is validated in [`crate::settings`]. The man page and the completions are
+//! made from this file.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+/// What a person types.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cgi2wsgi",
+    version,
+    about = "Run a Python WSGI application as a CGI program",
+    long_about = "Run a Python WSGI application as a CGI program: one request from the environment \
+                  and standard input, one response on standard output.\n\n\
+                  A web server starts it for each request. At a shell, variables make the request \
+                  (PATH_INFO=/hello cgi2wsgi app.py), and `cgi2wsgi request` makes it of flags \
+                  like curl's.",
+    after_help = "Each option can be a variable too: CGI2WSGI_APP, CGI2WSGI_VENV, \
+                  CGI2WSGI_MAX_BODY, ... A flag beats its variable.\n\
+                  Exit status: 0 a response was delivered, 1 the application failed, \
+                  2 the command line or the set-up is wrong.",
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    override_usage = "cgi2wsgi [OPTIONS] APP\n       cgi2wsgi request [OPTIONS] APP [URL]"
+)]
+pub struct Cli {
+    /// A verb; without one, a CGI request is answered.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
+
+    /// The application: package.module:callable, package.module, package.module:factory(), or a
+    /// file, with :callable or without
+    ///
+    /// Without a callable, `application` is taken, else `app`.
+    pub app: Option<OsString>,
+}
+
+/// What an operator can write where a server starts the executable: no verbs,
+/// no help, and options before the application only (P1).
+#[derive(Debug, Parser)]
+#[command(name = "cgi2wsgi", disable_help_flag = true, color = clap::ColorChoice::Never)]
+pub struct UnderAServer {
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
+
+    /// The application and what stands behind it, which must be nothing.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
+}
+
+/// What can be done besides answering a CGI request.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Build a request from flags like curl's, run it and show the response
+    Request(Box<RequestArgs>),
+}
+
+/// Where the application is and how it is run. Each is `CGI2WSGI_...` too.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Application")]
+pub struct Options {
+    /// Stand in DIR before importing [default: the file's directory]
+    ///
+    /// It is the first import directory, and other relative paths start from it.
+    #[arg(long, value_name = "DIR")]
+    pub chdir: Option<OsString>,
+
+    /// Import from DIR too; repeatable
+    #[arg(long, value_name = "DIR")]
+    pub pythonpath: Vec<OsString>,
+
+    /// The virtual environment of the application [default: .venv or venv beside it]
+    #[arg(long, value_name = "DIR")]
+    pub venv: Option<OsString>,
+
+    /// The public path of the application, or "auto" to recover it
+    ///
+    /// For servers whose `SCRIPT_NAME` is wrong, as it is behind rewriting in .htaccess.
+    #[arg(long, value_name = "PATH")]
+    pub mount: Option<OsString>,
+
+    /// Serve Apache's Action: the application is the file of `PATH_TRANSLATED`
+    ///
+    /// SUFFIXES, separated by commas, are those that such a file may have; .wsgi if not given.
+    #[arg(long, value_name = "SUFFIXES", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1")]
+    pub handler: Option<OsString>,
+
+    /// Write a whole HTTP response, for a non-parsed-header script
+    #[arg(long)]
+    pub nph: bool,
+
+    /// Give up after SECONDS: answer 504, and log where the application hung
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<OsString>,
+
+    /// Refuse a request body of more than BYTES (K, M and G are understood)
+    #[arg(long, value_name = "BYTES")]
+    pub max_body: Option<OsString>,
+
+    /// Show tracebacks in the browser too. Never on a public site
+    #[arg(long)]
+    pub debug: bool,
+}
+
+/// `cgi2wsgi request`: the curl of WSGI.
+#[derive(Debug, Default, Args)]
+#[command(
+    after_help = "Data, form files and JSON are taken from a file with @FILE, and from standard \
+                  input with @-.\n\
+                  Exit status: 22 with -f for a status of 400 or more, as curl's; else as above."
+)]
+pub struct RequestArgs {
+    /// The application, as for cgi2wsgi itself
+    pub app: OsString,
+
+    /// A path, or a whole URL
+    #[arg(default_value = "/")]
+    pub url: String,
+
+    /// The request method [default: GET, or POST with a body]
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    pub method: Option<String>,
+
+    /// Send DATA in the body; several are joined by &
+    #[arg(short, long, value_name = "DATA", conflicts_with_all = ["form", "json"])]
+    pub data: Vec<OsString>,
+
+    /// Send a multipart form: NAME=VALUE, NAME=@FILE, NAME=@FILE;type=TYPE;filename=NAME
+    #[arg(short = 'F', long, value_name = "FIELD", conflicts_with = "json")]
+    pub form: Vec<OsString>,
+
+    /// Send JSON, and ask for it
+    #[arg(long, value_name = "JSON")]
+    pub json: Option<OsString>,
+
+    /// A header of the request, "Name: value"; "Name:" leaves it out
+    #[arg(short = 'H', long, value_name = "HEADER")]
+    pub header: Vec<String>,
+
+    /// Cookies: "name=value; other=value"
+    #[arg(short = 'b', long, value_name = "COOKIES")]
+    pub cookie: Vec<String>,
+
+    /// Basic authorization
+    #[arg(short, long, value_name = "USER:PASSWORD")]
+    pub user: Option<String>,
+
+    /// Show the head of the response too
+    #[arg(short, long)]
+    pub include: bool,
+
+    /// Ask for the head alone (HEAD), and show it
+    #[arg(short = 'I', long, conflicts_with_all = ["data", "form", "json"])]
+    pub head: bool,
+
+    /// Write to FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<OsString>,
+
+    /// Fail when the status is 400 or more: no body, exit status 22
+    #[arg(short, long)]
+    pub fail: bool,
+
+    /// Show the request's variables and the head of the response on standard error
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
+}

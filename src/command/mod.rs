@@ -1,0 +1,4 @@
+//! The verbs of `cgi2wsgi`, one module each.
+
+pub mod request;
+pub mod serve;

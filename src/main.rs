@@ -1,0 +1,24 @@
+//! `cgi2wsgi`: what servers and people start. Picks the action.
+
+use std::process::ExitCode;
+
+use cgi2wsgi::cgi::variables::Variables;
+use cgi2wsgi::cli::{Cli, Verb};
+use cgi2wsgi::command::{request, serve};
+use clap::{CommandFactory, Parser};
+
+fn main() -> ExitCode {
+    let variables = Variables::from_process();
+    if variables.are_from_a_server() {
+        return serve::under_a_server(std::env::args_os().skip(1).collect(), &variables);
+    }
+    let cli = Cli::parse();
+    match cli.verb {
+        Some(Verb::Request(arguments)) => request::run(*arguments, variables),
+        None if cli.app.is_none() && variables.get_os("CGI2WSGI_APP").is_none() => {
+            let _ = Cli::command().print_help();
+            ExitCode::from(serve::MISCONFIGURED)
+        }
+        None => serve::at_a_shell(cli.app, cli.options, &variables),
+    }
+}
