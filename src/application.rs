@@ -152,9 +152,10 @@ fn is_dotted_name(text: &str) -> bool {
 
 /// Whether somebody who wrote this meant a file.
 fn looks_like_a_file(text: &OsStr) -> bool {
+    // `mysite.wsgi` is Django's module as often as a file.
     let bytes = text.as_bytes();
     bytes.contains(&b'/')
-        || [b".py".as_slice(), b".wsgi", b".cgi"].iter().any(|suffix| bytes.ends_with(suffix))
+        || [b".py".as_slice(), b".cgi"].iter().any(|suffix| bytes.ends_with(suffix))
 }
 
 fn no_such_file(file: &Path, app: &OsStr) -> anyhow::Error {
@@ -295,6 +296,7 @@ mod tests {
         assert_eq!(parsed("odd:make()"), file("odd", "make", true));
         assert_eq!(parsed("shop.web"), module("shop.web", "", false));
         assert_eq!(parsed("shop.web:app"), module("shop.web", "app", false));
+        assert_eq!(parsed("shop.wsgi"), module("shop.wsgi", "", false));
         assert_eq!(parsed("shop:create_app()"), module("shop", "create_app", true));
     }
 

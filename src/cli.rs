@@ -2,6 +2,9 @@
 //! is validated in [`crate::settings`]. The man page and the completions are
 //! made from this file.
 
+// Doc comments here are help texts, which have no Markdown.
+#![allow(clippy::doc_markdown)]
+
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
@@ -37,7 +40,8 @@ pub struct Cli {
     /// The application: package.module:callable, package.module, package.module:factory(), or a
     /// file, with :callable or without
     ///
-    /// Without a callable, `application` is taken, else `app`.
+    /// Without a callable, application is taken, else app.
+    #[arg(help_heading = "Arguments")]
     pub app: Option<OsString>,
 }
 
@@ -82,11 +86,11 @@ pub struct Options {
 
     /// The public path of the application, or "auto" to recover it
     ///
-    /// For servers whose `SCRIPT_NAME` is wrong, as it is behind rewriting in .htaccess.
+    /// For servers whose SCRIPT_NAME is wrong, as it is behind rewriting in .htaccess.
     #[arg(long, value_name = "PATH")]
     pub mount: Option<OsString>,
 
-    /// Serve Apache's Action: the application is the file of `PATH_TRANSLATED`
+    /// Serve Apache's Action: the application is the file of PATH_TRANSLATED
     ///
     /// SUFFIXES, separated by commas, are those that such a file may have; .wsgi if not given.
     #[arg(long, value_name = "SUFFIXES", num_args = 0..=1, require_equals = true,
@@ -115,7 +119,7 @@ pub struct Options {
 #[command(
     after_help = "Data, form files and JSON are taken from a file with @FILE, and from standard \
                   input with @-.\n\
-                  Exit status: 22 with -f for a status of 400 or more, as curl's; else as above."
+                  Exit status: 22 with -f for a status of 400 or more, as curl's; else 0, 1 or 2 as cgi2wsgi's own."
 )]
 pub struct RequestArgs {
     /// The application, as for cgi2wsgi itself

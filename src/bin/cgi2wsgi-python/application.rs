@@ -132,6 +132,13 @@ fn no_such_module(py: Python<'_>, name: &str, missing: &str, application: &Appli
     }
     let there: Vec<String> =
         directories.iter().flat_map(|directory| modules_in(directory)).collect();
+    // `sit.wsgi` may have been meant for the file site.wsgi.
+    let mut meant = similar::question(last, there.iter().map(String::as_str));
+    if meant.is_empty() && package.is_empty() {
+        let files: Vec<String> =
+            directories.iter().flat_map(|directory| names_in(directory)).collect();
+        meant = similar::question(name, files.iter().map(String::as_str));
+    }
     let searched: Vec<String> =
         directories.iter().map(|directory| format!("{}", directory.display())).collect();
     let environment = application.venv.as_ref().map_or_else(
@@ -141,23 +148,23 @@ fn no_such_module(py: Python<'_>, name: &str, missing: &str, application: &Appli
     let whole = if missing == name { String::new() } else { format!(" (of {name})") };
     format!(
         "there is no module {missing:?}{whole} in {}, nor in Python's own directories with \
-         {environment}{}",
+         {environment}{meant}",
         searched.join(", "),
-        similar::question(last, there.iter().map(String::as_str))
     )
 }
 
-fn modules_in(directory: &Path) -> Vec<String> {
+fn names_in(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            match name.strip_suffix(".py") {
-                Some(module) => Some(module.to_owned()),
-                None => entry.path().is_dir().then_some(name),
-            }
-        })
-        .collect()
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+fn modules_in(directory: &Path) -> Vec<String> {
+    let modules =
+        names_in(directory).into_iter().filter_map(|name| match name.strip_suffix(".py") {
+            Some(module) => Some(module.to_owned()),
+            None => directory.join(&name).is_dir().then_some(name),
+        });
+    modules.collect()
 }
 
 /// Executes a file as a module of the name that an import would give it, so
