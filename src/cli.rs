@@ -4,6 +4,8 @@
 
 // Doc comments here are help texts, which have no Markdown.
 #![allow(clippy::doc_markdown)]
+// A switch on the command line is a bool.
+#![allow(clippy::struct_excessive_bools)]
 
 use std::ffi::OsString;
 
@@ -180,4 +182,59 @@ pub struct RequestArgs {
     /// The options of the application.
     #[command(flatten)]
     pub options: Options,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory;
+    use clap_complete::Shell;
+
+    use super::*;
+
+    /// Compares what is committed with what this file makes; with REGENERATE=1
+    /// in the environment, writes it instead.
+    fn assert_committed(path: &str, made: &[u8]) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        if std::env::var_os("REGENERATE").is_some() {
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            std::fs::write(&path, made).expect("room");
+        }
+        let committed = std::fs::read(&path).unwrap_or_default();
+        let shown = path.display();
+        assert!(committed == made, "{shown} is stale: REGENERATE=1 cargo test --lib cli");
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+        UnderAServer::command().debug_assert();
+    }
+
+    #[test]
+    fn the_committed_man_pages_are_made_from_the_definitions() {
+        let mut command = Cli::command();
+        command.build();
+        let verb = command.find_subcommand("request").expect("the verb").clone();
+        for (name, command) in [("cgi2wsgi", command), ("cgi2wsgi-request", verb)] {
+            let mut page = Vec::new();
+            let man = clap_mangen::Man::new(command.name(name)).date("2026-11-21");
+            man.render(&mut page).expect("memory");
+            assert_committed(&format!("docs/man/{name}.1"), &page);
+        }
+    }
+
+    #[test]
+    fn the_committed_completions_are_made_from_the_definitions() {
+        for (shell, name) in [
+            (Shell::Bash, "cgi2wsgi.bash"),
+            (Shell::Zsh, "_cgi2wsgi"),
+            (Shell::Fish, "cgi2wsgi.fish"),
+        ] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cgi2wsgi", &mut script);
+            assert_committed(&format!("docs/completions/{name}"), &script);
+        }
+    }
 }

@@ -249,9 +249,8 @@ impl Body {
         let mut piece = vec![0; BUFFER];
         while let Some(stdin) = self.undelivered() {
             match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&PATIENCE)) {
-                Ok(0) => return,
                 Err(Errno::INTR) => continue,
-                Err(_) => return,
+                Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
             match self.receive(&mut piece, &|| Ok(())) {

@@ -44,10 +44,13 @@ impl Mount {
     }
 }
 
+/// `SCRIPT_NAME` and `PATH_INFO`.
+type Split = (Vec<u8>, Vec<u8>);
+
 /// `SCRIPT_NAME` and `PATH_INFO` as the application is to see them: the first
 /// is empty or begins with a slash and ends in none, the second likewise
 /// begins with a slash, and at least one is not empty.
-pub fn split(variables: &Variables, mount: &Mount) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+pub fn split(variables: &Variables, mount: &Mount) -> Result<Split, Refusal> {
     let script_name = variables.get("SCRIPT_NAME").unwrap_or_default();
     let path_info = variables.get("PATH_INFO").unwrap_or_default();
     let requested = RequestedPath::of(variables);
@@ -84,7 +87,7 @@ fn at(
     script_name: &[u8],
     path_info: &[u8],
     requested: &RequestedPath,
-) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+) -> Result<Split, Refusal> {
     if let Some(requested) = requested.collapsed()
         && let Some(rest) = path::below(&requested, root)
     {
@@ -105,7 +108,7 @@ fn recovered(
     script_name: &[u8],
     path_info: &[u8],
     requested: &RequestedPath,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, Refusal> {
+) -> Result<Option<Split>, Refusal> {
     if variables.get_nonempty("REDIRECT_HANDLER").is_some() {
         return Ok(None);
     }
@@ -137,7 +140,7 @@ fn recovered(
 }
 
 /// E18: `SCRIPT_NAME` is the URL of the file, and what follows it `PATH_INFO`.
-fn handled(path_info: &[u8], rest: usize) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+fn handled(path_info: &[u8], rest: usize) -> Result<Split, Refusal> {
     match path_info.split_at_checked(path_info.len().wrapping_sub(rest)) {
         Some((file, rest)) if rest.is_empty() || rest.starts_with(b"/") => {
             Ok((file.to_vec(), rest.to_vec()))
@@ -165,7 +168,7 @@ fn normalized(
     mut root: Vec<u8>,
     mut info: Vec<u8>,
     requested: &RequestedPath,
-) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+) -> Result<Split, Refusal> {
     // E3: a slash at the end of SCRIPT_NAME belongs to PATH_INFO, once.
     if root.ends_with(b"/") {
         let kept = root.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);

@@ -170,7 +170,7 @@ impl Output {
     }
 
     /// Ends the response: the server sees its end now, whatever this process
-    /// still does. Under Apache's mod_cgid standard input and output are one
+    /// still does. Under Apache's `mod_cgid` standard input and output are one
     /// socket, of which only the writing side is closed.
     pub fn close(self, body: &Mutex<Body>) {
         if self.kind == FileType::Socket

@@ -12,15 +12,12 @@ pub fn decode(text: &[u8]) -> Vec<u8> {
             [b'%', high, low, ..] => hex(high).zip(hex(low)).map(|(h, l)| h * 16 + l),
             _ => None,
         };
-        match value.and_then(|value| u8::try_from(value).ok()) {
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(text[at]);
-                at += 1;
-            }
+        if let Some(byte) = value.and_then(|value| u8::try_from(value).ok()) {
+            decoded.push(byte);
+            at += 3;
+        } else {
+            decoded.push(text[at]);
+            at += 1;
         }
     }
     decoded

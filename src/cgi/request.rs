@@ -70,7 +70,8 @@ impl Request {
         restore_authorization(&mut variables);
         let chunked = is_chunked(&variables);
         variables.retain(|name, value| {
-            !is_misleading(name) && !(value.is_empty() && is_absent_when_empty(name))
+            let absent = value.is_empty() && is_absent_when_empty(name);
+            !absent && !is_misleading(name)
         });
 
         require_method(&mut variables)?;
@@ -137,7 +138,7 @@ fn restore_authorization(variables: &mut Variables) {
 fn require_method(variables: &mut Variables) -> Result<(), Refusal> {
     match variables.get_nonempty("REQUEST_METHOD") {
         None => variables.set("REQUEST_METHOD", "GET"),
-        Some(method) if method.iter().all(|byte| byte.is_ascii_graphic()) => {}
+        Some(method) if method.iter().all(u8::is_ascii_graphic) => {}
         Some(method) => {
             return Err(Refusal::new(
                 400,

@@ -134,7 +134,7 @@ impl Response {
         }
         let head = self.take_head(true);
         let chunk = &chunk[..self.admitted(chunk.len())];
-        self.send(head, chunk, body, interrupted)?;
+        self.send(&head, chunk, body, interrupted)?;
         Ok(!self.too_long)
     }
 
@@ -155,7 +155,7 @@ impl Response {
         let head = self.take_head(true);
         // A file that is longer than declared is cut, like any body.
         let most = self.admitted(usize::try_from(rest).unwrap_or(usize::MAX));
-        self.send(head, &[], body, interrupted)?;
+        self.send(&head, &[], body, interrupted)?;
         if self.has_body_on_the_wire() {
             let written = self.output.send_file(file, most as u64, body, interrupted)?;
             self.written -= most as u64 - written;
@@ -168,7 +168,7 @@ impl Response {
         if !self.sent {
             self.declare_length(0);
             let head = self.take_head(false);
-            self.send(head, &[], body, interrupted)?;
+            self.send(&head, &[], body, interrupted)?;
         }
         if !self.has_body_on_the_wire() {
             return Ok(true);
@@ -280,7 +280,7 @@ impl Response {
     /// Sends the head and a piece of the body in one write (R2).
     fn send(
         &mut self,
-        head: Vec<u8>,
+        head: &[u8],
         chunk: &[u8],
         body: &Mutex<Body>,
         interrupted: OnInterrupt<'_>,
@@ -291,7 +291,7 @@ impl Response {
         }
         self.sent = true;
         PROGRESS.store(Progress::Head as u8, Ordering::SeqCst);
-        let result = self.output.write_all(&head, chunk, body, interrupted);
+        let result = self.output.write_all(head, chunk, body, interrupted);
         PROGRESS.store(Progress::Body as u8, Ordering::SeqCst);
         result
     }

@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use cgi2wsgi::application::{Application, Source};
+use cgi2wsgi::application::{Application, Source, Venv};
 use cgi2wsgi::handoff::Handoff;
 use pyo3::exceptions::PySystemExit;
 use pyo3::ffi;
@@ -41,7 +41,7 @@ pub(crate) fn start(application: &Application) -> Result<(), String> {
              cgi2wsgi-python{major}.{minor}, or make the environment anew with Python {VERSION}"
         ));
     }
-    let executable = application.venv.as_ref().map_or_else(|| EXECUTABLE.into(), |v| v.python());
+    let executable = application.venv.as_ref().map_or_else(|| EXECUTABLE.into(), Venv::python);
     std::env::set_current_dir(&application.directory).map_err(|error| {
         format!("{} cannot be entered: {error}", application.directory.display())
     })?;
@@ -58,18 +58,16 @@ pub(crate) fn start(application: &Application) -> Result<(), String> {
 /// P5, P6: what breaks a start most often is named.
 fn explained(reason: &str, executable: &OsStr) -> String {
     let executable = Path::new(executable);
-    let mut explanation =
-        format!("Python {VERSION} ({}) does not start: {reason}", executable.display());
-    if let Some(home) = std::env::var_os("PYTHONHOME") {
-        explanation += &format!(
-            "; PYTHONHOME is set, to {home:?}: unset it, or let it name where Python {VERSION} is"
-        );
+    let cause = if let Some(home) = std::env::var_os("PYTHONHOME") {
+        format!(
+            "PYTHONHOME is set, to {home:?}: unset it, or let it name where Python {VERSION} is"
+        )
     } else if let Err(error) = std::fs::metadata(executable) {
-        explanation += &format!("; {}: {error}", executable.display());
+        format!("{}: {error}", executable.display())
     } else {
-        explanation += "; can this user read its library?";
-    }
-    explanation
+        "can this user read its library?".to_owned()
+    };
+    format!("Python {VERSION} ({}) does not start: {reason}; {cause}", executable.display())
 }
 
 fn initialize(executable: &OsStr, program: &OsStr) -> Result<(), String> {

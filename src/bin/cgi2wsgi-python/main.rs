@@ -31,7 +31,7 @@ fn main() {
 
     let status = match handed {
         Some(Ok(handoff)) => {
-            let served = std::panic::catch_unwind(|| serve::serve(&handoff, variables));
+            let served = std::panic::catch_unwind(|| serve::serve(&handoff, &variables));
             served.unwrap_or_else(|_| emergency::answer_after_a_panic())
         }
         Some(Err(reason)) => explain(&reason, &variables),

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use cgi2wsgi::cgi::body::Body;
 use cgi2wsgi::cgi::output::{Output, is_gone};
@@ -24,7 +24,7 @@ use crate::{emergency, ending, interpreter};
 
 /// Answers the request of `variables` as `handoff` says. Returns the exit
 /// status, after atexit handlers and threads.
-pub(crate) fn serve(handoff: &Handoff, variables: Variables) -> u8 {
+pub(crate) fn serve(handoff: &Handoff, variables: &Variables) -> u8 {
     let Descriptors { stdin, stdout } = match Descriptors::take() {
         Ok(descriptors) => descriptors,
         Err(error) => {
@@ -38,7 +38,7 @@ pub(crate) fn serve(handoff: &Handoff, variables: Variables) -> u8 {
         match Request::from_variables(variables.clone(), &handoff.mount, handoff.max_body) {
             Ok(request) => request,
             Err(refusal) => {
-                let response = Response::to_malformed(&variables, output, handoff.form);
+                let response = Response::to_malformed(variables, output, handoff.form);
                 let exchange = Exchange::new(response, Body::new(stdin, 0));
                 return conclude(&exchange, Err(Problem::Refused(refusal)), true);
             }
@@ -66,7 +66,7 @@ fn answer(
     request: &Request,
     exchange: &Arc<Exchange>,
 ) -> Result<bool, Problem> {
-    let raised = |error| Problem::raised(py, error, handoff.debug, exchange);
+    let raised = |error| Problem::raised(py, &error, handoff.debug, exchange);
     interpreter::prepare(py, handoff).map_err(raised)?;
     if handoff.timeout.is_some() {
         emergency::show_where_it_hangs(py).map_err(raised)?;
@@ -123,8 +123,8 @@ enum Problem {
 
 impl Problem {
     /// An exception that nobody caught. Its traceback goes to the log now.
-    fn raised(py: Python<'_>, error: PyErr, debug: bool, exchange: &Exchange) -> Self {
-        let log = call::log_exception(py, &error, debug);
+    fn raised(py: Python<'_>, error: &PyErr, debug: bool, exchange: &Exchange) -> Self {
+        let log = call::log_exception(py, error, debug);
         if emergency::is_terminated() {
             return Self::Failed(Refusal::fault("ended by SIGTERM"));
         }
@@ -180,7 +180,8 @@ fn give_instead(exchange: &Exchange, refusal: &Refusal) {
     match exchange.refuse(refusal) {
         Ok(true) => report::error(&format!("{} (answered {})", refusal.reason, refusal.status)),
         Ok(false) => {
-            report::error(&format!("{} (the response had begun: it ends there)", refusal.reason))
+            let reason = &refusal.reason;
+            report::error(&format!("{reason} (the response had begun: it ends there)"));
         }
         Err(error) => {
             report::error(&refusal.reason);
@@ -189,10 +190,4 @@ fn give_instead(exchange: &Exchange, refusal: &Refusal) {
             }
         }
     }
-}
-
-/// Whether a lock was poisoned by a panic makes no difference to what is
-/// behind it: descriptors and counters.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

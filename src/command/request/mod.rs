@@ -40,10 +40,9 @@ fn try_run(mut arguments: RequestArgs, environment: Variables) -> Result<u8, Fai
         head: arguments.include || arguments.head,
         verbose: arguments.verbose,
         fail: arguments.fail,
-        colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     };
     if style.verbose {
-        show::variables(&variables, &style);
+        show::variables(&variables);
     }
     let launch = serve::launch(Some(arguments.app), options, &variables, "cgi2wsgi".as_ref())?;
 

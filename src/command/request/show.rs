@@ -16,13 +16,17 @@ pub(super) struct Style {
     pub(super) verbose: bool,
     /// No body for a status of 400 or more (-f).
     pub(super) fail: bool,
-    /// Colour, where it goes to a terminal.
-    pub(super) colour: bool,
+}
+
+/// Whether what goes to a stream is coloured: on a terminal, unless `NO_COLOR`
+/// is set.
+fn is_coloured(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// The variables of a request that say what it is, on standard error.
-pub(super) fn variables(variables: &Variables, style: &Style) {
-    let colour = style.colour && io::stderr().is_terminal();
+pub(super) fn variables(variables: &Variables) {
+    let colour = is_coloured(io::stderr().is_terminal());
     let (name_start, name_end) = if colour { ("\x1b[36m", "\x1b[0m") } else { ("", "") };
     let mut text = String::new();
     // The process environment comes first; the request begins with this one.
@@ -70,12 +74,12 @@ pub(super) fn response(
     let head = Head { status, code, fields: lines.collect() };
 
     if style.verbose {
-        let colour = style.colour && io::stderr().is_terminal();
+        let colour = is_coloured(io::stderr().is_terminal());
         let _ = io::stderr().write_all(head.shown("< ", colour).as_bytes());
     }
     let written = (|| {
         if style.head {
-            to.write_all(head.shown("", style.colour && terminal).as_bytes())?;
+            to.write_all(head.shown("", is_coloured(terminal)).as_bytes())?;
         }
         let body = &received[end + 4..];
         if style.fail && code >= 400 {
@@ -125,9 +129,9 @@ impl Head<'_> {
         for field in &self.fields {
             match field.split_once(": ") {
                 Some((name, value)) => {
-                    text += &format!("{prefix}{}: {value}\n", paint("36", name));
+                    text += &[prefix, &paint("36", name), ": ", value, "\n"].concat();
                 }
-                None => text += &format!("{prefix}{field}\n"),
+                None => text += &[prefix, field, "\n"].concat(),
             }
         }
         text += prefix.trim_end();
@@ -147,7 +151,7 @@ mod tests {
             .map_err(|error| error.to_string())
     }
 
-    const PLAIN: Style = Style { head: false, verbose: false, fail: false, colour: true };
+    const PLAIN: Style = Style { head: false, verbose: false, fail: false };
     const RESPONSE: &[u8] = b"Status: 404 Not Found\r\nA: b\r\n\r\nbody";
 
     #[test]

@@ -34,7 +34,7 @@ impl From<PyErr> for Failure {
 impl From<io::Error> for Failure {
     /// A signal's exception comes out of a write as its error.
     fn from(error: io::Error) -> Self {
-        if error.get_ref().is_some_and(|inner| inner.is::<PyErr>()) {
+        if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PyErr>) {
             Self::Raised(error.into())
         } else {
             Self::Output(error)

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cgi2wsgi::cgi::body::Body;
 use cgi2wsgi::cgi::head::Head;
@@ -14,8 +14,6 @@ use cgi2wsgi::cgi::refusal::Refusal;
 use cgi2wsgi::cgi::response::Response;
 use cgi2wsgi::report;
 use pyo3::prelude::*;
-
-use crate::serve::lock;
 
 /// One request's two directions.
 pub(crate) struct Exchange {
@@ -26,7 +24,7 @@ pub(crate) struct Exchange {
 
 /// After a signal, Python's handlers run, and may raise.
 pub(crate) fn interrupted() -> io::Result<()> {
-    Python::attach(|py| py.check_signals()).map_err(io::Error::from)
+    Python::attach(|py| Ok(py.check_signals()?))
 }
 
 impl Exchange {
@@ -104,4 +102,10 @@ impl Exchange {
             body.discard();
         }
     }
+}
+
+/// Whether a lock was poisoned by a panic makes no difference to what is
+/// behind it: descriptors and counters.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

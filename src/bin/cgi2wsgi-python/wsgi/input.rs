@@ -10,8 +10,7 @@ use pyo3::exceptions::{PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
-use super::exchange::interrupted;
-use crate::serve::lock;
+use super::exchange::{interrupted, lock};
 
 /// Reads of up to this many bytes go straight into the object returned. A
 /// larger one grows as bytes arrive, for its length is the client's claim.
@@ -64,6 +63,7 @@ fn requested(size: Option<isize>) -> PyResult<Option<usize>> {
 }
 
 #[pymethods]
+#[expect(clippy::unused_self, reason = "Python calls these on an instance")]
 impl Input {
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {

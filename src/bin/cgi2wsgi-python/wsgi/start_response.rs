@@ -1,5 +1,5 @@
 //! `start_response` and the `write` that it returns (PEP 3333, "The
-//! start_response() Callable").
+//! `start_response()` Callable").
 
 use std::sync::Arc;
 

@@ -1,0 +1,60 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_cgi2wsgi_global_optspecs
+    string join \n chdir= pythonpath= venv= mount= handler= nph timeout= max-body= debug h/help V/version
+end
+
+function __fish_cgi2wsgi_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_cgi2wsgi_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_cgi2wsgi_using_subcommand
+    set -l cmd (__fish_cgi2wsgi_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l pythonpath -d 'Import from DIR too; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l mount -d 'The public path of the application, or "auto" to recover it' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timeout -d 'Give up after SECONDS: answer 504, and log where the application hung' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s V -l version -d 'Print version'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "request" -d 'Build a request from flags like curl\'s, run it and show the response'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s X -l request -d 'The request method [default: GET, or POST with a body]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s d -l data -d 'Send DATA in the body; several are joined by &' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s F -l form -d 'Send a multipart form: NAME=VALUE, NAME=@FILE, NAME=@FILE;type=TYPE;filename=NAME' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l json -d 'Send JSON, and ask for it' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s H -l header -d 'A header of the request, "Name: value"; "Name:" leaves it out' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s b -l cookie -d 'Cookies: "name=value; other=value"' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s u -l user -d 'Basic authorization' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s o -l output -d 'Write to FILE' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l pythonpath -d 'Import from DIR too; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l mount -d 'The public path of the application, or "auto" to recover it' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l timeout -d 'Give up after SECONDS: answer 504, and log where the application hung' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s i -l include -d 'Show the head of the response too'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s I -l head -d 'Ask for the head alone (HEAD), and show it'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s f -l fail -d 'Fail when the status is 400 or more: no body, exit status 22'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s v -l verbose -d 'Show the request\'s variables and the head of the response on standard error'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s h -l help -d 'Print help (see more with \'--help\')'
