@@ -206,8 +206,7 @@ extern "C" fn after_timeout(_signal: c_int) {
         return;
     }
     let line: &[u8] = if progress == Progress::Nothing as u8 {
-        b"cgi2wsgi: error: the application took longer than --timeout allows, in the code shown \
-          above (answered 504)\n"
+        b"cgi2wsgi: error: the application took longer than --timeout allows (answered 504)\n"
     } else {
         b"cgi2wsgi: error: the response took longer than --timeout allows: it ends in the middle\n"
     };

@@ -14,6 +14,7 @@ use cgi2wsgi::command::serve::{FAILED, MISCONFIGURED};
 use cgi2wsgi::descriptors::Descriptors;
 use cgi2wsgi::handoff::Handoff;
 use cgi2wsgi::report;
+use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 
 use crate::application::{self, LoadError};
@@ -45,12 +46,11 @@ pub(crate) fn serve(handoff: &Handoff, variables: &Variables) -> u8 {
         };
     let is_asked = variables.are_from_a_server();
     let response = Response::to(&request, output, handoff.form);
+    let timed = handoff.timeout.map_or(Ok(()), emergency::give_up_after);
     let (body, received) = receive(stdin, &mut request, handoff.max_body);
     let exchange = Arc::new(Exchange::new(response, body));
     let answered = received.map_err(Problem::Refused).and_then(|()| {
-        if let Some(timeout) = handoff.timeout {
-            emergency::give_up_after(timeout).map_err(Problem::Setup)?;
-        }
+        timed.map_err(Problem::Setup)?;
         interpreter::start(&handoff.application).map_err(Problem::Setup)?;
         Python::attach(|py| answer(py, handoff, &request, &exchange))
     });
@@ -124,6 +124,11 @@ enum Problem {
 impl Problem {
     /// An exception that nobody caught. Its traceback goes to the log now.
     fn raised(py: Python<'_>, error: &PyErr, debug: bool, exchange: &Exchange) -> Self {
+        // What `write` raised because the visitor left came back through the
+        // application.
+        if exchange.is_gone() && error.is_instance_of::<PyConnectionError>(py) {
+            return Self::Output(io::ErrorKind::BrokenPipe.into());
+        }
         let log = call::log_exception(py, error, debug);
         if emergency::is_terminated() {
             return Self::Failed(Refusal::fault("ended by SIGTERM"));

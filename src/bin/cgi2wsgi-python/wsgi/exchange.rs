@@ -6,10 +6,12 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cgi2wsgi::cgi::body::Body;
 use cgi2wsgi::cgi::head::Head;
+use cgi2wsgi::cgi::output::is_gone;
 use cgi2wsgi::cgi::refusal::Refusal;
 use cgi2wsgi::cgi::response::Response;
 use cgi2wsgi::report;
@@ -20,6 +22,8 @@ pub(crate) struct Exchange {
     pub(crate) body: Arc<Mutex<Body>>,
     /// `None` when the response is over.
     response: Mutex<Option<Response>>,
+    /// Whether a write found that nobody reads the response any more.
+    gone: AtomicBool,
 }
 
 /// After a signal, Python's handlers run, and may raise.
@@ -29,7 +33,11 @@ pub(crate) fn interrupted() -> io::Result<()> {
 
 impl Exchange {
     pub(crate) fn new(response: Response, body: Body) -> Self {
-        Self { body: Arc::new(Mutex::new(body)), response: Mutex::new(Some(response)) }
+        Self {
+            body: Arc::new(Mutex::new(body)),
+            response: Mutex::new(Some(response)),
+            gone: AtomicBool::new(false),
+        }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Response) -> io::Result<T>) -> io::Result<T> {
@@ -41,7 +49,15 @@ impl Exchange {
         for warning in response.take_warnings() {
             report::warning(&warning);
         }
+        if result.as_ref().is_err_and(is_gone) {
+            self.gone.store(true, Ordering::SeqCst);
+        }
         result
+    }
+
+    /// Whether the visitor left before the response was delivered.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
     }
 
     /// Whether `start_response` was called, and whether the head is sent.
