@@ -95,7 +95,9 @@ impl Application {
 
 /// Takes `APP` apart. A file that exists is a file, whatever it looks like.
 fn parse(app: &OsStr, base: &Path) -> Result<(Source, Callable)> {
-    let whole = base.join(app);
+    // Components, so that no `.` stays in `__file__`.
+    let file_at = |path: &OsStr| base.join(path).components().collect::<PathBuf>();
+    let whole = file_at(app);
     if whole.is_file() {
         return Ok((Source::File(whole), Callable::default()));
     }
@@ -105,7 +107,7 @@ fn parse(app: &OsStr, base: &Path) -> Result<(Source, Callable)> {
         Some(at) => (OsStr::from_bytes(&bytes[..at]), Some(&bytes[at + 1..])),
         None => (app, None),
     };
-    let file = base.join(before);
+    let file = file_at(before);
     let callable = || match after {
         Some(text) => parse_callable(text, app),
         None => Ok(Callable::default()),
