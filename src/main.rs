@@ -1,5 +1,6 @@
 //! `cgi2wsgi`: what servers and people start. Picks the action.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use cgi2wsgi::cgi::variables::Variables;
@@ -16,7 +17,9 @@ fn main() -> ExitCode {
     match cli.verb {
         Some(Verb::Request(arguments)) => request::run(*arguments, variables),
         None if cli.app.is_none() && variables.get_os("CGI2WSGI_APP").is_none() => {
-            let _ = Cli::command().print_help();
+            // As clap does where an argument is missing: short, and not on stdout.
+            let help = Cli::command().render_help();
+            let _ = std::io::stderr().write_all(help.to_string().as_bytes());
             ExitCode::from(serve::MISCONFIGURED)
         }
         None => serve::at_a_shell(cli.app, cli.options, &variables),

@@ -137,8 +137,12 @@ pub(crate) fn prepare(py: Python<'_>, handoff: &Handoff) -> PyResult<()> {
     let signal = py.import("_signal")?;
     let number = signal.getattr("SIGTERM")?;
     if signal.call_method1("getsignal", (&number,))?.is(&signal.getattr("SIG_DFL")?) {
-        let terminate = PyCFunction::new_closure(py, None, None, |_, _| -> PyResult<()> {
+        let terminate = PyCFunction::new_closure(py, None, None, |args, _| -> PyResult<()> {
             emergency::set_terminated();
+            // Apache sends it twice: the second must not interrupt close().
+            let signal = args.py().import("_signal")?;
+            let ignore = (signal.getattr("SIGTERM")?, signal.getattr("SIG_IGN")?);
+            signal.call_method1("signal", ignore)?;
             Err(PySystemExit::new_err(128 + libc::SIGTERM))
         })?;
         signal.call_method1("signal", (number, terminate))?;
