@@ -1,0 +1,1 @@
+ANSWER = b"found on the path\n"

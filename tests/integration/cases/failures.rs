@@ -1,0 +1,114 @@
+//! What goes wrong in an application, and the two readers of it: the visitor gets one plain line, the log gets the
+//! reason (R11, R17, P7, P9).
+
+use anyhow::{Result, ensure};
+
+use crate::exchange::Answer;
+use crate::process::End;
+use crate::table::{Case, SHELL, WEB_SERVERS};
+
+/// The visitor's line for everything that is the site's fault.
+pub(crate) const FAILED: &str =
+    "The application failed. The reason is in the server's error log.\n";
+
+fn plain_500(answer: &Answer) -> Result<()> {
+    answer.status(500)?.exit_code(1)?;
+    answer.header("Content-Type", "text/plain; charset=utf-8")?.body(FAILED).map(drop)
+}
+
+/// A failure that is told in the log by `logged`, and to the visitor not at all.
+fn fails(trap: &'static str, sentence: &'static str, fixture: &str, logged: &'static str) -> Case {
+    Case::new(trap, sentence, &format!("failures/{fixture}.py")).logs(logged).expect(plain_500)
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        fails(
+            "R17",
+            "an exception is a plain line for the visitor",
+            "raises_before",
+            "RuntimeError: failed before start_response",
+        ),
+        fails(
+            "R17",
+            "an exception's traceback in the log has the file's path",
+            "raises_before",
+            "failures/raises_before.py\", line 5",
+        ),
+        Case::new("R17", "--debug shows the traceback to the visitor", "failures/raises_before.py")
+            .variable("CGI2WSGI_DEBUG", "1")
+            .expect(|answer| {
+                answer.status(500)?.contains("Traceback")?;
+                answer.contains("RuntimeError: failed before start_response").map(drop)
+            }),
+        Case::new("P1", "a visitor cannot switch --debug on", "failures/raises_before.py")
+            .get("?--debug")
+            .expect(plain_500),
+        fails("R11", "a str chunk is named", "str_chunk", "str"),
+        fails("R11", "a missing start_response is named", "no_start_response", "start_response"),
+        fails("R11", "a missing return is named", "returns_none", "None"),
+        fails("P7", "sys.exit() is a failure", "sys_exit", "exit"),
+        fails(
+            "R17",
+            "an error on import is told to the log",
+            "raises_on_import",
+            "RuntimeError: failed on import",
+        ),
+        fails(
+            "R17",
+            "a missing package is told to the log",
+            "missing_import",
+            "nosuchpackage_for_sure",
+        ),
+        fails("R17", "a syntax error is told with its line", "syntax_error", "syntax_error.py"),
+        Case::import("R17", "a misspelt module is told with its name", "nosuchmodule.anywhere")
+            .logs("nosuchmodule")
+            .expect(|answer| answer.status(500)?.body(FAILED).map(drop)),
+        Case::new("R17", "a file that is not there is told with its path", "no_such_file.py")
+            .logs("no_such_file.py")
+            .expect(|answer| answer.status(500)?.body(FAILED).map(drop)),
+        Case::import(
+            "R17",
+            "a misspelt callable is told, and what is there instead",
+            "{fixtures}/hello.py:aplication",
+        )
+        .logs("application")
+        .expect(|answer| answer.status(500)?.body(FAILED).map(drop)),
+        Case::new(
+            "--timeout",
+            "a busy loop is a 504, and the log says where it hung",
+            "failures/infinite_loop.py",
+        )
+        .variable("CGI2WSGI_TIMEOUT", "1")
+        .logs("infinite_loop.py")
+        .expect(|answer| answer.status(504)?.exit_code(1).map(drop)),
+        Case::new(
+            "--timeout",
+            "a hang in C that keeps the GIL is a 504 too",
+            "failures/hang_in_c.py",
+        )
+        .variable("CGI2WSGI_TIMEOUT", "1")
+        .logs("hang_in_c.py")
+        .expect(|answer| answer.status(504)?.exit_code(1).map(drop)),
+        Case::new(
+            "P9",
+            "a crash of the interpreter leaves its place in the log",
+            "failures/segfault.py",
+        )
+        .on(WEB_SERVERS)
+        .logs("segfault.py")
+        .expect(|answer| answer.status(500).map(drop)),
+        Case::new(
+            "P9",
+            "a crash of the interpreter is no answer and its place on stderr",
+            "failures/segfault.py",
+        )
+        .on(SHELL)
+        .logs("segfault.py")
+        .drive(|_, mut exchange| {
+            let end = exchange.process()?.wait(crate::process::PATIENCE)?;
+            ensure!(end != End::Code(0), "a crash that counts as success");
+            Ok(())
+        }),
+    ]
+}

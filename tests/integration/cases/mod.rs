@@ -1,0 +1,49 @@
+//! The rows of the table, by theme. A row cites the trap of `pitfalls.md` that it is for (`E12`), or the section of
+//! PEP 3333 or RFC 3875 where no trap has a number.
+
+mod body;
+mod environ;
+mod failures;
+mod forms;
+mod frameworks;
+mod mount_root;
+mod process;
+mod response;
+
+pub(crate) use self::failures::FAILED;
+use crate::exchange::Answer;
+use crate::table::Case;
+use anyhow::{Result, ensure};
+
+pub(crate) fn all() -> Vec<Case> {
+    [
+        environ::cases(),
+        mount_root::cases(),
+        body::cases(),
+        response::cases(),
+        response::head_cases(),
+        process::cases(),
+        forms::cases(),
+        failures::cases(),
+        frameworks::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// `show_environ.py` lists this line.
+fn listed(answer: &Answer, line: impl AsRef<[u8]>) -> Result<()> {
+    let line = line.as_ref();
+    let found = answer.body.split(|byte| *byte == b'\n').any(|found| found == line);
+    ensure!(found, "the environ has no {}", line.escape_ascii());
+    Ok(())
+}
+
+/// `show_environ.py` lists nothing of this name.
+fn absent(answer: &Answer, name: &str) -> Result<()> {
+    let start = format!("{name}=");
+    let mut lines = answer.body.split(|byte| *byte == b'\n');
+    ensure!(!lines.any(|line| line.starts_with(start.as_bytes())), "the environ has {name}");
+    Ok(())
+}

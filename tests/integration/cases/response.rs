@@ -1,0 +1,395 @@
+//! The response: its head (R1 to R5, R8, R9, R15), its body and how it is sent (R6, R7, R10 to R14, R16, R18).
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use super::failures::FAILED;
+use crate::exchange::Answer;
+use crate::http::Request;
+use crate::process::{End, PATIENCE, until};
+use crate::server::Kind;
+use crate::stage::{DOWNLOAD_PATTERN, DOWNLOAD_SIZE};
+use crate::table::{APACHE, Case, EVERYWHERE, SHELL, Scene, VERBATIM, WEB_SERVERS};
+
+fn headers(trap: &'static str, sentence: &'static str, query: &str) -> Case {
+    Case::new(trap, sentence, "headers.py").get(&format!("?{query}"))
+}
+
+/// The bridge refuses what the application asks for, in a way that the application can see; the answer
+/// that `headers.py` gives then names the exception.
+fn refuses(trap: &'static str, sentence: &'static str, query: &str) -> Case {
+    headers(trap, sentence, &format!("catch=1&{query}")).expect(|answer| {
+        answer.status(200)?.no_header("X-Injected")?.no_header("Set-Cookie")?;
+        ensure!(answer.text().contains("Error: "), "start_response raised nothing");
+        Ok(())
+    })
+}
+
+pub(crate) fn head_cases() -> Vec<Case> {
+    let mut cases = vec![
+        headers("R1", "the status and its own reason go through", "status=418+Short+and+stout")
+            .on(VERBATIM)
+            .expect(|answer| {
+                ensure!(answer.status(418)?.head.reason == "Short and stout", "another reason");
+                Ok(())
+            }),
+        headers("R1", "a missing reason is supplied", "status=404").on(VERBATIM).expect(|answer| {
+            ensure!(answer.status(404)?.head.reason == "Not Found", "another reason");
+            Ok(())
+        }),
+        headers(
+            "R1",
+            "a status that is an error of the application's own goes through",
+            "status=503+Busy",
+        )
+        .expect(|answer| answer.status(503)?.exit_code(0)?.body("ok\n").map(drop)),
+        refuses("R1", "a final 1xx status is refused", "status=101+Switching"),
+        refuses("R1", "a status of two digits is refused", "status=20+OK"),
+        refuses("R1", "a status of 600 is refused", "status=600+Beyond"),
+        refuses("R3", "a line break in the status is refused", "status=200+OK%0d%0aX-Injected:+1"),
+        refuses("R3", "a line break in a header's value is refused", "h=X-A:1%0d%0aX-Injected:+1"),
+        refuses("R3", "a bare line feed in a header's value is refused", "h=X-A:1%0aX-Injected:+1"),
+        refuses("R3", "a null byte in a header's value is refused", "h=X-A:1%00"),
+        refuses("R3", "a space in a header's name is refused", "h=X+Injected:1"),
+        refuses("R3", "an empty header name is refused", "h=:1"),
+        refuses("R3", "a line break in a header's name is refused", "h=X-A%0d%0aX-Injected:1"),
+        refuses("R3", "python -O does not switch the checks off", "h=X-A:1%0d%0aX-Injected:+1")
+            .variable("PYTHONOPTIMIZE", "2"),
+        refuses("R4", "a Status header from the application is refused", "h=Status:500+No"),
+        refuses(
+            "R4",
+            "Transfer-Encoding from the application is refused",
+            "h=Transfer-Encoding:chunked",
+        ),
+        refuses("R4", "Connection from the application is refused", "h=Connection:close"),
+        Case::new("R3", "a header that injects another is a clean 500", "failures/bad_header.py")
+            .logs("X-Visitor")
+            .expect(|answer| {
+                answer.status(500)?.exit_code(1)?.no_header("Set-Cookie")?.lacks("injected")?;
+                answer.contains(FAILED).map(drop)
+            }),
+        headers("R3", "a tab and latin-1 letters in a value go through", "h=X-A:a%09b%e9")
+            .on(VERBATIM)
+            .expect(|answer| {
+                ensure!(answer.status(200)?.head.one("X-A") == Some(b"a\tb\xe9"), "X-A is changed");
+                Ok(())
+            }),
+        headers(
+            "R5",
+            "several Set-Cookie headers keep their order",
+            "h=Set-Cookie:a=1&h=Set-Cookie:b=2&h=Set-Cookie:a=3",
+        )
+        .expect(|answer| {
+            let cookies = answer.head.all("Set-Cookie");
+            ensure!(cookies == [b"a=1", b"b=2", b"a=3"], "the cookies are {cookies:?}");
+            Ok(())
+        }),
+        headers("R5", "headers keep their order and spelling", "h=X-b:1&h=x-A:2&h=X-b:3")
+            .on(SHELL)
+            .expect(|answer| {
+                let fields = answer.head.headers.iter();
+                let own: Vec<_> =
+                    fields.filter(|(name, _)| name.to_lowercase().starts_with("x-")).collect();
+                let names: Vec<_> = own.iter().map(|(name, _)| name.as_str()).collect();
+                ensure!(names == ["X-b", "x-A", "X-b"], "the headers are {names:?}");
+                Ok(())
+            }),
+        headers("R8", "a missing Content-Type is warned of", "noct=1")
+            .logs("Content-Type")
+            .expect(|answer| answer.status(200)?.exit_code(0)?.body("ok\n").map(drop)),
+        headers("R9", "a 200 with a Location keeps its body", "h=Location:/elsewhere")
+            .on(&[Kind::Shell, Kind::Caddy])
+            .logs("Location")
+            .expect(|answer| absolute_location(answer.status(200)?.body("ok\n")?)),
+        headers(
+            "R9",
+            "a 200 with a Location is a redirect of the client, never Apache's own",
+            "h=Location:/elsewhere",
+        )
+        .on(APACHE)
+        .logs("Location")
+        .expect(|answer| absolute_location(answer.status(302)?)),
+        headers(
+            "R9",
+            "a 302 with a path goes through as it is",
+            "status=302+Found&h=Location:/elsewhere",
+        )
+        .expect(|answer| answer.status(302)?.header("Location", "/elsewhere").map(drop)),
+    ];
+    cases.extend(long_header());
+    cases
+}
+
+fn absolute_location(answer: &Answer) -> Result<()> {
+    let location = answer.head.one("Location").context("no Location")?;
+    ensure!(location.starts_with(b"http://"), "Location is not absolute");
+    Ok(())
+}
+
+/// Each server has its own longest header line.
+fn long_header() -> [Case; 4] {
+    let line = |sentence| headers("R15", sentence, &format!("h=X-Long:{}", "a".repeat(2000)));
+    let whole = |answer: &Answer| {
+        let length = answer.status(200)?.head.one("X-Long").map(<[u8]>::len);
+        ensure!(length == Some(2000), "X-Long has {length:?} bytes");
+        Ok(())
+    };
+    [
+        line("a header line that Go's host refuses is named in the log")
+            .on(&[Kind::Caddy])
+            .logs("X-Long")
+            .expect(|answer| answer.status(500).map(drop)),
+        line("a header line of 2,000 bytes is warned of where the server is unknown")
+            .on(SHELL)
+            .logs("X-Long")
+            .expect(whole),
+        line("a header line of 2,000 bytes goes through Apache").on(APACHE).expect(whole),
+        Case::new("R15", "a header line that Apache refuses is named in the log", "/responses.py")
+            .get("/a_very_long_header")
+            .on(APACHE)
+            .logs("X-Long")
+            .expect(|answer| answer.status(500).map(drop)),
+    ]
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = lengths();
+    cases.extend(start_response());
+    cases.extend(streams());
+    cases.extend(closing());
+    cases.extend(files());
+    cases
+}
+
+fn lengths() -> Vec<Case> {
+    let marked = |trap, sentence, method: &str| {
+        Case::new(trap, sentence, "close_marker.py")
+            .variable("MARKER", "{own}/marker")
+            .request(Request::new(method, ""))
+    };
+    vec![
+        Case::new("R7", "a list of one element gets a Content-Length", "hello.py")
+            .on(VERBATIM)
+            .expect(|answer| {
+                answer
+                    .status(200)?
+                    .header("Content-Length", "14")?
+                    .body("Hello, world!\n")
+                    .map(drop)
+            }),
+        headers(
+            "R7",
+            "a body longer than its Content-Length is cut there",
+            "h=Content-Length:2&body=okay",
+        )
+        .logs("Content-Length")
+        .expect(|answer| answer.status(200)?.body("ok").map(drop)),
+        headers(
+            "R7",
+            "a body shorter than its Content-Length is a failure",
+            "h=Content-Length:9&body=ok",
+        )
+        .logs("Content-Length")
+        .on(SHELL)
+        .expect(|answer| {
+            ensure!(!answer.status(200)?.exit_code(1)?.whole, "the body seems whole");
+            Ok(())
+        }),
+        headers("R6", "HEAD has the head of GET and no body", "h=Content-Length:3")
+            .request(Request::new("HEAD", "?h=Content-Length:3"))
+            .expect(|answer| answer.status(200)?.header("Content-Length", "3")?.body("").map(drop)),
+        marked("R6", "HEAD runs the iterable and closes it", "HEAD").drive(|scene, exchange| {
+            exchange.finish()?.status(200)?.body("")?;
+            closed(scene)
+        }),
+        headers(
+            "R6",
+            "204 has neither a body nor a Content-Length",
+            "status=204+No+Content&h=Content-Length:3",
+        )
+        .expect(|answer| answer.status(204)?.no_header("Content-Length")?.body("").map(drop)),
+        headers("R6", "304 has no body", "status=304+Not+Modified&h=ETag:%22a%22")
+            .expect(|answer| answer.status(304)?.header("ETag", "\"a\"")?.body("").map(drop)),
+        Case::new("R18", "the application's Content-Length survives Apache", "download.py")
+            .variable("DOWNLOAD", "{work}/download.bin")
+            .on(APACHE)
+            .expect(|answer| answer.header("Content-Length", &DOWNLOAD_SIZE.to_string()).map(drop)),
+    ]
+}
+
+fn start_response() -> Vec<Case> {
+    let hello = |sentence, module| {
+        Case::valid("PEP 3333", sentence, module)
+            .expect(|answer| answer.status(200)?.exit_code(0)?.body("Hello, world!\n").map(drop))
+    };
+    let response = |trap, sentence, name: &str| {
+        Case::new(trap, sentence, "/responses.py").get(&format!("/{name}"))
+    };
+    vec![
+        hello("a function is an application", "hello"),
+        hello("a class is an application", "hello_class"),
+        hello("an instance is an application", "hello_instance"),
+        Case::valid("PEP 3333", "a middleware can change what passes", "uppercase")
+            .expect(|answer| answer.status(200)?.body("HELLO, WORLD!\n").map(drop)),
+        Case::valid("R10", "write() sends before what is returned", "write").expect(|answer| {
+            answer.status(200)?.exit_code(0)?.body("written\nreturned\n").map(drop)
+        }),
+        response("R10", "exc_info replaces a head that was not sent", "exc_info_before_the_head")
+            .expect(|answer| answer.status(503)?.body("the replacement\n").map(drop)),
+        response(
+            "R10",
+            "exc_info after the head raises the error again",
+            "exc_info_after_the_head",
+        )
+        .logs("noticed too late")
+        .expect(|answer| answer.status(200)?.exit_code(1)?.body("sent\n").map(drop)),
+        response(
+            "R10",
+            "start_response twice without exc_info is an error",
+            "start_response_twice",
+        )
+        .logs("start_response")
+        .expect(|answer| answer.status(500)?.exit_code(1)?.lacks("never sent").map(drop)),
+        response(
+            "R10",
+            "the head waits for the first chunk that is not empty",
+            "empty_chunks_first",
+        )
+        .expect(|answer| answer.status(202)?.exit_code(0)?.body("at last\n").map(drop)),
+        response(
+            "R10",
+            "a change of the header list after start_response does nothing",
+            "headers_changed_later",
+        )
+        .expect(|answer| answer.status(200)?.no_header("X-Late").map(drop)),
+        response(
+            "R10",
+            "an error after start_response and before the body is a clean 500",
+            "raises_after_start_response",
+        )
+        .logs("failed after start_response")
+        .expect(|answer| answer.status(500)?.exit_code(1).map(drop)),
+        response("R10", "an empty iterable is an empty body", "nothing_at_all")
+            .expect(|answer| answer.status(200)?.exit_code(0)?.body("").map(drop)),
+        response("R11", "a chunk before start_response is a clean 500", "head_never_started")
+            .logs("start_response")
+            .expect(|answer| answer.status(500)?.lacks("without a head").map(drop)),
+    ]
+}
+
+fn streams() -> Vec<Case> {
+    vec![
+        Case::valid("R12", "a generator's chunks arrive in order", "stream").get("?n=3").expect(
+            |answer| {
+                answer.status(200)?.exit_code(0)?.body("chunk 1\nchunk 2\nchunk 3\n").map(drop)
+            },
+        ),
+        Case::valid("R12", "each chunk is delivered before the next is asked for", "stream")
+            .variable("STREAM_DIR", "{own}")
+            .get("?n=4&wait=")
+            .drive(|scene, mut exchange| {
+                let gates = scene.variable("STREAM_DIR")?;
+                for number in 1..=4 {
+                    exchange.body_until(format!("chunk {number}\n").as_bytes())?;
+                    let gate = Path::new(&gates).join(number.to_string());
+                    fs::write(gate, "").context("cannot open a gate")?;
+                }
+                exchange.finish()?.exit_code(0).map(drop)
+            }),
+    ]
+}
+
+fn closing() -> Vec<Case> {
+    let marked = |sentence, query: &str| {
+        Case::new("R13", sentence, "close_marker.py").variable("MARKER", "{own}/marker").get(query)
+    };
+    vec![
+        marked("close() is called after the last chunk", "").drive(|scene, exchange| {
+            exchange.finish()?.status(200)?.body("first\nsecond\n")?;
+            closed(scene)
+        }),
+        marked("close() is called after an error before the first chunk", "?fail=first")
+            .logs("failed before the first chunk")
+            .drive(|scene, exchange| {
+                exchange.finish()?.status(500)?.exit_code(1)?;
+                closed(scene)
+            }),
+        marked("close() is called after an error in the middle", "?fail=mid")
+            .logs("failed after the first chunk")
+            .drive(|scene, exchange| {
+                exchange.finish()?.status(200)?.exit_code(1)?.body("first\n")?;
+                closed(scene)
+            }),
+        // Go kills the program in that moment, so that there is nothing to see under Caddy.
+        marked("close() is called when the visitor leaves", "?big=2000").on(VERBATIM).drive(
+            |scene, mut exchange| {
+                exchange.body_until(b"xxx")?;
+                let mut abandoned = exchange.hang_up();
+                closed(scene)?;
+                if let Some(process) = &mut abandoned.process {
+                    let end = process.wait(PATIENCE)?;
+                    ensure!(matches!(end, End::Code(_)), "ended with {end:?}");
+                    let said = abandoned.log.text()?;
+                    ensure!(said.is_empty(), "a visitor who leaves is no news: {said}");
+                }
+                Ok(())
+            },
+        ),
+        marked("close() is called on SIGTERM", "?big=2000").on(SHELL).drive(
+            |scene, mut exchange| {
+                exchange.body_until(b"xxx")?;
+                exchange.process()?.signal(libc::SIGTERM)?;
+                closed(scene)?;
+                exchange.process()?.wait(PATIENCE).map(drop)
+            },
+        ),
+        Case::new(
+            "R16",
+            "an error after the head leaves the body alone",
+            "failures/raises_midway.py",
+        )
+        .logs("failed midway")
+        .expect(|answer| answer.status(200)?.exit_code(1)?.body("the first half\n").map(drop)),
+        Case::new("R16", "sys.exit() after the head leaves the body alone", "/responses.py")
+            .get("/system_exit_midway")
+            .expect(|answer| answer.status(200)?.exit_code(1)?.body("half\n").map(drop)),
+    ]
+}
+
+/// The iterable's `close()` was called, once.
+fn closed(scene: &Scene) -> Result<()> {
+    let marker = scene.variable("MARKER")?;
+    until(PATIENCE, "close()", || Ok(Path::new(&marker).exists().then_some(())))?;
+    let calls = fs::read_to_string(&marker).context("cannot read the marker")?;
+    ensure!(calls == "closed\n", "close() was called so: {calls:?}");
+    Ok(())
+}
+
+fn files() -> Vec<Case> {
+    let download = |sentence, servers, start: usize| {
+        Case::new("R14", sentence, "download.py")
+            .variable("DOWNLOAD", "{work}/download.bin")
+            .get(&format!("?seek={start}"))
+            .on(servers)
+            .expect(move |answer| is_download_from(answer, start))
+    };
+    vec![
+        download("wsgi.file_wrapper sends a file whole", EVERYWHERE, 0),
+        download("wsgi.file_wrapper begins where the file stands", EVERYWHERE, 1_000_003),
+        download(
+            "wsgi.file_wrapper sends nothing of a file at its end",
+            WEB_SERVERS,
+            DOWNLOAD_SIZE,
+        ),
+    ]
+}
+
+fn is_download_from(answer: &Answer, start: usize) -> Result<()> {
+    answer.status(200)?.exit_code(0)?;
+    let expected = DOWNLOAD_PATTERN.iter().cycle().take(DOWNLOAD_SIZE).skip(start);
+    ensure!(answer.body.len() == DOWNLOAD_SIZE - start, "{} bytes", answer.body.len());
+    ensure!(answer.body.iter().eq(expected), "other bytes than the file's");
+    Ok(())
+}

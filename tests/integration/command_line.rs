@@ -1,0 +1,286 @@
+//! What a person at a shell sees, and what no server shows: exit codes, descriptors that are missing or
+//! non-blocking, and which libraries the executables load.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::http::Head;
+use crate::process::{AtParentDeath, End, PATIENCE, Running, Starting, non_blocking};
+use crate::stage::Stage;
+use crate::table::failed;
+use crate::world::World;
+
+type Test = fn(&Stage) -> Result<()>;
+
+const TESTS: [(&str, Test); 13] = [
+    ("cgi2wsgi is not linked to libpython, cgi2wsgi-python is", linking),
+    ("without any variables it is a GET of / on localhost", no_variables),
+    ("PATH_INFO and QUERY_STRING alone make a request", few_variables),
+    ("a terminal's or pipe's stdin is not waited for without variables", stdin_without_variables),
+    ("a misspelt option is exit status 2 and no response", misspelt_option),
+    ("no application is exit status 2 and says what to give", no_application),
+    ("under CGI a wrong set-up is exit status 2 and a complete 500", wrong_setup_under_cgi),
+    ("P1: options before the application work under CGI", options_under_cgi),
+    ("B8: closed descriptors 0, 1 and 2 do no harm", closed_descriptors),
+    ("B8: a non-blocking stdin that has nothing yet is waited for", non_blocking_stdin),
+    ("B8: a non-blocking stdout that is full is waited for", non_blocking_stdout),
+    ("R13: a reader that leaves early is no news", reader_leaves),
+    ("--help works without anything else", help),
+];
+
+pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
+    let trial = |(name, test): (&str, Test)| {
+        let world = Arc::clone(world);
+        Trial::test(format!("command::{name}"), move || {
+            world.stage().and_then(test).map_err(|error| failed(&error))
+        })
+    };
+    TESTS.into_iter().map(trial).collect()
+}
+
+/// What a program wrote, and how it ended.
+struct Output {
+    stdout: Vec<u8>,
+    stderr: String,
+    end: End,
+}
+
+impl Output {
+    fn ends(&self, code: i32) -> Result<&Self> {
+        let expected = End::Code(code);
+        ensure!(self.end == expected, "{:?}, not {expected:?}; it said: {}", self.end, self.stderr);
+        Ok(self)
+    }
+
+    fn says(&self, text: &str) -> Result<&Self> {
+        ensure!(self.stderr.contains(text), "stderr has no {text:?}: {:?}", self.stderr);
+        Ok(self)
+    }
+
+    /// The status of the CGI response, and its body.
+    fn response(&self) -> Result<(u16, String)> {
+        let (head, length) = Head::of_cgi(&self.stdout)?
+            .with_context(|| format!("no whole head; stderr: {}", self.stderr))?;
+        Ok((head.status, String::from_utf8_lossy(&self.stdout[length..]).into_owned()))
+    }
+}
+
+/// `cgi2wsgi` with these arguments and variables, stdin from /dev/null and pipes for the rest.
+fn bridge(stage: &Stage, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = stage.command(&stage.bridge());
+    command
+        .args(arguments.iter().map(|argument| stage.resolve(argument)))
+        .envs(variables.iter().copied())
+        .env("CGI2WSGI_VENV", stage.python_env())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// The variables that make it CGI.
+const CGI: [(&str, &str); 3] =
+    [("GATEWAY_INTERFACE", "CGI/1.1"), ("REQUEST_METHOD", "GET"), ("SERVER_PROTOCOL", "HTTP/1.1")];
+
+fn run(stage: &Stage, command: Command) -> Result<Output> {
+    let running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
+    collect(running)
+}
+
+fn collect(mut running: Running) -> Result<Output> {
+    let stderr = running.child().stderr.take().context("no pipe for stderr")?;
+    let said = std::thread::spawn(move || read_all(stderr));
+    let stdout = running.child().stdout.take().map(read_all).transpose()?;
+    let end = running.wait(PATIENCE)?;
+    let said = said.join().map_err(|_| anyhow::anyhow!("the reader of stderr panicked"))??;
+    let stderr = String::from_utf8_lossy(&said).into_owned();
+    Ok(Output { stdout: stdout.unwrap_or_default(), stderr, end })
+}
+
+/// Reads to the end, but never waits longer than a test may.
+fn read_all(mut pipe: impl std::io::Read + AsFd) -> Result<Vec<u8>> {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        crate::process::wait_readable(pipe.as_fd(), deadline)?;
+        match pipe.read(&mut piece).context("cannot read a pipe")? {
+            0 => return Ok(bytes),
+            count => bytes.extend_from_slice(&piece[..count]),
+        }
+    }
+}
+
+fn linking(stage: &Stage) -> Result<()> {
+    let needed = |executable: &Path| -> Result<String> {
+        let output = Command::new("readelf")
+            .arg("-d")
+            .arg(executable)
+            .output()
+            .context("there is no readelf: install binutils")?;
+        ensure!(output.status.success(), "readelf cannot read {}", executable.display());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(text.lines().filter(|line| line.contains("(NEEDED)")).collect::<Vec<_>>().join("\n"))
+    };
+    let front = needed(Path::new(env!("CARGO_BIN_EXE_cgi2wsgi")))?;
+    ensure!(front.contains("libc."), "the dynamic section of cgi2wsgi names no libc: {front}");
+    ensure!(!front.contains("libpython"), "cgi2wsgi is linked to libpython: {front}");
+    let companion = needed(&stage.path("bin/cgi2wsgi-python"))?;
+    ensure!(companion.contains("libpython"), "cgi2wsgi-python has no libpython: {companion}");
+    Ok(())
+}
+
+fn no_variables(stage: &Stage) -> Result<()> {
+    let output = run(stage, bridge(stage, &["{fixtures}/show_environ.py"], &[]))?;
+    let (status, body) = output.ends(0)?.response()?;
+    ensure!(status == 200, "status {status}");
+    for line in ["REQUEST_METHOD=GET", "PATH_INFO=/", "SERVER_NAME=localhost", "QUERY_STRING="] {
+        ensure!(body.lines().any(|found| found == line), "no {line} in:\n{body}");
+    }
+    Ok(())
+}
+
+fn few_variables(stage: &Stage) -> Result<()> {
+    let variables = [("PATH_INFO", "/hello"), ("QUERY_STRING", "name=Ann")];
+    let output = run(stage, bridge(stage, &["{fixtures}/json_api.py"], &variables))?;
+    let (status, body) = output.ends(0)?.response()?;
+    ensure!(status == 200 && body == r#"{"message": "Hello, Ann!"}"#, "{status} {body}");
+    Ok(())
+}
+
+fn stdin_without_variables(stage: &Stage) -> Result<()> {
+    let mut command = bridge(stage, &["{fixtures}/read_body.py"], &[("QUERY_STRING", "how=read")]);
+    command.stdin(Stdio::piped());
+    let mut running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
+    // Open, and silent, until the answer is there.
+    let stdin = running.child().stdin.take();
+    let output = collect(running)?;
+    drop(stdin);
+    let (status, body) = output.ends(0)?.response()?;
+    ensure!(status == 200 && body == r#"[""]"#, "{status} {body}");
+    Ok(())
+}
+
+fn misspelt_option(stage: &Stage) -> Result<()> {
+    let output = run(stage, bridge(stage, &["--vnev", "x", "{fixtures}/hello.py"], &[]))?;
+    output.ends(2)?.says("--venv")?;
+    ensure!(output.stdout.is_empty(), "something is on stdout");
+    Ok(())
+}
+
+fn no_application(stage: &Stage) -> Result<()> {
+    run(stage, bridge(stage, &[], &[]))?.ends(2)?.says("APP")?.says("CGI2WSGI_APP").map(drop)
+}
+
+fn wrong_setup_under_cgi(stage: &Stage) -> Result<()> {
+    let output = run(stage, bridge(stage, &["--timeout", "soon", "{fixtures}/hello.py"], &CGI))?;
+    let (status, body) = output.ends(2)?.says("--timeout")?.says("soon")?.response()?;
+    ensure!(status == 500 && body == crate::cases::FAILED, "{status} {body}");
+    Ok(())
+}
+
+fn options_under_cgi(stage: &Stage) -> Result<()> {
+    let arguments = ["--pythonpath", "{fixtures}/package_site", "shop.wsgi"];
+    let output = run(stage, bridge(stage, &arguments, &CGI))?;
+    let (status, body) = output.ends(0)?.response()?;
+    ensure!(status == 200 && body == "shop at /\n", "{status} {body}");
+    Ok(())
+}
+
+fn closed_descriptors(stage: &Stage) -> Result<()> {
+    let arguments = ["{fixtures}/hello.py"];
+    let mut command = bridge(stage, &arguments, &CGI);
+    command.stdout(Stdio::piped());
+    let output = collect(Running::start_as(
+        command,
+        &stage.user,
+        AtParentDeath::Kill,
+        Starting::WithoutStdin,
+    )?)?;
+    let (status, body) = output.ends(0)?.response()?;
+    ensure!(status == 200 && body == "Hello, world!\n", "{status} {body}");
+
+    // With stdout and stderr gone nobody can see the answer; no descriptor may come to be another file.
+    let marker = stage.workplace("closed-descriptors")?.join("marker");
+    let mut command = bridge(stage, &["{fixtures}/close_marker.py"], &CGI);
+    command.env("MARKER", &marker).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running =
+        Running::start_as(command, &stage.user, AtParentDeath::Kill, Starting::WithoutAny)?;
+    running.wait(PATIENCE)?;
+    let closed = fs::read_to_string(&marker).context("the application was not run to its end")?;
+    ensure!(closed == "closed\n", "the marker has {closed:?}");
+    Ok(())
+}
+
+fn non_blocking_stdin(stage: &Stage) -> Result<()> {
+    let (reader, mut writer) = std::io::pipe().context("no pipe")?;
+    non_blocking(reader.as_fd())?;
+    let ready = stage.workplace("non-blocking-stdin")?.join("ready");
+    let mut command = bridge(stage, &["{applications}/reads_when_told.py"], &CGI);
+    command
+        .env("REQUEST_METHOD", "POST")
+        .env("CONTENT_LENGTH", "8")
+        .env("READY", &ready)
+        .stdin(reader);
+    let running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
+    // The application has begun and finds an empty pipe.
+    crate::process::until(PATIENCE, "the application", || Ok(ready.exists().then_some(())))?;
+    std::io::Write::write_all(&mut writer, b"in ").context("cannot write the body")?;
+    std::io::Write::write_all(&mut writer, b"time\n").context("cannot write the body")?;
+    let (status, body) = collect(running)?.ends(0)?.response()?;
+    ensure!(status == 200 && body == "in time\n", "{status} {body}");
+    Ok(())
+}
+
+fn non_blocking_stdout(stage: &Stage) -> Result<()> {
+    let (mut reader, writer) = std::io::pipe().context("no pipe")?;
+    non_blocking(writer.as_fd())?;
+    let mut command = bridge(stage, &["{fixtures}/ignore_upload.py"], &CGI);
+    command.stdout(writer);
+    let mut running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
+    let stderr = running.child().stderr.take().context("no pipe for stderr")?;
+    let mut stdout = vec![0; 1];
+    reader.read_exact(&mut stdout).context("no answer")?;
+    // The pipe is full by now, or will be: 300,000 bytes do not fit into it.
+    stdout.extend(read_all(reader)?);
+    let end = running.wait(PATIENCE)?;
+    let output = Output { stdout, stderr: String::from_utf8_lossy(&read_all(stderr)?).into(), end };
+    let (status, body) = output.ends(0)?.response()?;
+    ensure!(status == 200 && body.len() == 300_000, "{status}, {} bytes", body.len());
+    Ok(())
+}
+
+fn reader_leaves(stage: &Stage) -> Result<()> {
+    let mut command = bridge(stage, &["{fixtures}/close_marker.py"], &CGI);
+    let marker: PathBuf = stage.workplace("reader-leaves")?.join("marker");
+    command.env("QUERY_STRING", "big=2000").env("MARKER", &marker);
+    let mut running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
+    let mut stdout = running.child().stdout.take().context("no pipe for stdout")?;
+    stdout.read_exact(&mut [0; 100]).context("no answer")?;
+    drop(stdout);
+    let output = collect(running)?;
+    ensure!(matches!(output.end, End::Code(_)), "ended with {:?}", output.end);
+    ensure!(output.stderr.is_empty(), "it complains: {}", output.stderr);
+    let closed = fs::read_to_string(&marker).context("close() was not called")?;
+    ensure!(closed == "closed\n", "the marker has {closed:?}");
+    Ok(())
+}
+
+fn help(stage: &Stage) -> Result<()> {
+    let mut command = bridge(stage, &["--help"], &[]);
+    command.env("CGI2WSGI_TIMEOUT", "nonsense").env("CGI2WSGI_VENV", "/nonexistent");
+    let output = run(stage, command)?;
+    let text = String::from_utf8_lossy(&output.ends(0)?.stdout).into_owned();
+    for option in
+        ["--chdir", "--pythonpath", "--venv", "--mount", "--timeout", "--max-body", "--debug"]
+    {
+        ensure!(text.contains(option), "--help does not tell of {option}:\n{text}");
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! The integration tests: the built executables under real servers and without one.
+//!
+//! - `table.rs` and `cases/`: the rows, each run on every server it applies to;
+//! - `server/`: the servers; `mount.rs`: what they serve; `tests/apache/`: Apache's configuration;
+//! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;
+//! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
+//! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed;
+//! - `django.rs`: a person's session on a Django site, by hand and in a browser.
+//!
+//! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
+
+mod cases;
+mod command_line;
+mod django;
+mod exchange;
+mod http;
+mod mount;
+mod process;
+mod server;
+mod stage;
+mod table;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::Arguments;
+
+use crate::table::Table;
+use crate::world::World;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let table = Table::new();
+    let mut mounts = table.mounts();
+    mounts.push(django::mount());
+    let world = Arc::new(World::new(mounts));
+    let mut trials = command_line::trials(&world);
+    trials.extend(table.trials(&world));
+    trials.extend(django::trials(&world));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    world.stop();
+    drop(world);
+    conclusion.exit_code()
+}

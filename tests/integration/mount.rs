@@ -1,0 +1,66 @@
+//! One application under one URL prefix, as every server is told to serve it.
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+
+use crate::server::Kind;
+use crate::stage::Stage;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Mount {
+    /// Such as `/case/e12-odd-names`; empty for the root of the site.
+    pub(crate) prefix: String,
+    pub(crate) program: Program,
+    /// `CGI2WSGI_*` and the application's own. `{fixtures}`, `{work}` and the like stand for the stage's directories.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+/// What the server runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// `cgi2wsgi`, told the application by argv or by a variable, whichever the server can do.
+    Bridge { application: String },
+    /// A WSGI file of the fixtures that is the CGI program itself: its `#!` line names `cgi2wsgi`.
+    Script { fixture: String },
+}
+
+/// A mount with the stage's real paths.
+pub(crate) struct Placed {
+    pub(crate) executable: PathBuf,
+    pub(crate) application: Option<String>,
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+impl Mount {
+    /// `{own}` in a variable stands for a directory of this mount on this server.
+    pub(crate) fn place(&self, stage: &Stage, kind: Kind) -> Result<Placed> {
+        let slug = self.prefix.replace('/', "-");
+        let own = stage.workplace(&format!("{}{slug}", kind.name()))?;
+        let resolve = |text: &str| stage.resolve(&text.replace("{own}", &own.to_string_lossy()));
+        let named = self.variables.iter();
+        let mut variables: Vec<_> =
+            named.map(|(name, value)| (name.clone(), resolve(value))).collect();
+        if !variables.iter().any(|(name, _)| name == "CGI2WSGI_VENV") {
+            let directory = stage.python_env().to_string_lossy().into_owned();
+            variables.push(("CGI2WSGI_VENV".to_owned(), directory));
+        }
+        let (executable, application) = match &self.program {
+            Program::Bridge { application } => {
+                (stage.bridge(), Some(resolve(application)).filter(|named| !named.is_empty()))
+            }
+            Program::Script { fixture } => (self.write_script(stage, fixture)?, None),
+        };
+        Ok(Placed { executable, application, variables })
+    }
+
+    /// Copies a WSGI file so that its `#!` line names the stage's `cgi2wsgi`.
+    fn write_script(&self, stage: &Stage, fixture: &str) -> Result<PathBuf> {
+        let original = stage.path("fixtures").join(fixture);
+        let text = fs::read_to_string(&original)
+            .with_context(|| format!("cannot read {}", original.display()))?;
+        let (_, code) = text.split_once('\n').context("a script of one line")?;
+        let name = format!("{}-{fixture}", self.prefix.replace('/', "-").trim_matches('-'));
+        stage.script(&name, &format!("#!{}\n{code}", stage.bridge().display()))
+    }
+}

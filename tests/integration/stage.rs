@@ -1,0 +1,229 @@
+//! What an unprivileged user can read: a directory under the system's temporary directory with copies of the
+//! executables and of the fixtures, places for logs and for files that applications write, a Python virtual
+//! environment and Caddy. It is removed when the run ends, however it ends.
+
+use std::env;
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::process::{AtParentDeath, End, PATIENCE, Running, User};
+
+/// Names the Python virtual environment whose packages the fixtures import; `tests/run` sets it.
+const PYTHON_ENV: &str = "CGI2WSGI_TEST_PYTHON_ENV";
+/// Names another CGI program to run the table against, such as `tests/integration/cgihandler.py`.
+const OTHER_BRIDGE: &str = "CGI2WSGI_TEST_BRIDGE";
+/// Names a Caddy that has the cgi plugin, instead of the one that `tests/caddy-build` makes.
+const OTHER_CADDY: &str = "CGI2WSGI_TEST_CADDY";
+
+/// `work/download.bin` is this over and over: big enough that no pipe holds it, and every offset looks different
+/// from its neighbours.
+pub(crate) const DOWNLOAD_PATTERN: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz\n";
+pub(crate) const DOWNLOAD_SIZE: usize = 3 * 1024 * 1024;
+
+pub(crate) struct Stage {
+    directory: TempDir,
+    pub(crate) user: User,
+    python_env: PathBuf,
+    caddy: OnceLock<Result<PathBuf, String>>,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Result<Self> {
+        let user = User::unprivileged()?;
+        let directory = tempfile::Builder::new()
+            .prefix("cgi2wsgi-")
+            .tempdir()
+            .context("cannot make a temporary directory")?;
+        open_to_all(directory.path())?;
+        let mut stage =
+            Self { directory, user, python_env: PathBuf::new(), caddy: OnceLock::new() };
+        for owned in ["logs", "run", "work", "scripts"] {
+            let path = stage.path(owned);
+            fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+            give(&path, &stage.user)?;
+        }
+        stage.copy_executables()?;
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        copy(&project.join("fixtures"), &stage.path("fixtures"), Some(&stage.user))?;
+        copy(&project.join("tests/integration/applications"), &stage.path("applications"), None)?;
+        copy(&project.join("tests/apache"), &stage.path("apache"), None)?;
+        let download: Vec<u8> =
+            DOWNLOAD_PATTERN.iter().cycle().take(DOWNLOAD_SIZE).copied().collect();
+        fs::write(stage.path("work/download.bin"), download).context("cannot write a download")?;
+        stage.python_env = stage.readable_python_env()?;
+        Ok(stage)
+    }
+
+    /// A path inside the stage.
+    pub(crate) fn path(&self, inside: &str) -> PathBuf {
+        self.directory.path().join(inside)
+    }
+
+    /// `cgi2wsgi`, or whatever program the table is run against.
+    pub(crate) fn bridge(&self) -> PathBuf {
+        self.path("bin/cgi2wsgi")
+    }
+
+    pub(crate) fn python_env(&self) -> &Path {
+        &self.python_env
+    }
+
+    pub(crate) fn python(&self) -> PathBuf {
+        self.python_env.join("bin/python")
+    }
+
+    /// Caddy with the cgi plugin, where the unprivileged user can run it.
+    pub(crate) fn caddy(&self) -> Result<PathBuf> {
+        self.caddy
+            .get_or_init(|| self.readable_caddy().map_err(|error| format!("{error:#}")))
+            .clone()
+            .map_err(anyhow::Error::msg)
+    }
+
+    /// Replaces `{fixtures}`, `{work}`, ... at the start of or inside a text by the stage's directories.
+    pub(crate) fn resolve(&self, text: &str) -> String {
+        let named = ["fixtures", "work", "run", "bin", "scripts", "applications"];
+        named.iter().fold(text.to_owned(), |text, name| {
+            text.replace(&format!("{{{name}}}"), &self.path(name).to_string_lossy())
+        })
+    }
+
+    /// An executable script in the stage, which starts with a `#!` line.
+    pub(crate) fn script(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.path("scripts").join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        open_to_all(&path)?;
+        Ok(path)
+    }
+
+    /// A fresh directory that the unprivileged user may write in.
+    pub(crate) fn workplace(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path("work").join(name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        give(&path, &self.user)?;
+        Ok(path)
+    }
+
+    /// A new log file. The unprivileged user may open it again, as Apache does, so that all append.
+    pub(crate) fn log(&self, path: &Path) -> Result<File> {
+        let opened = File::options().create_new(true).append(true).open(path);
+        let log = opened.with_context(|| format!("cannot write {}", path.display()))?;
+        give(path, &self.user)?;
+        Ok(log)
+    }
+
+    /// A command with the few variables that a daemon's environment has.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", self.path("run"))
+            .env("TMPDIR", self.path("run"))
+            .current_dir(self.path("work"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn copy_executables(&self) -> Result<()> {
+        let bin = self.path("bin");
+        fs::create_dir(&bin).context("cannot make the stage's bin directory")?;
+        let bridge = env::var_os(OTHER_BRIDGE)
+            .map_or_else(|| env!("CARGO_BIN_EXE_cgi2wsgi").into(), PathBuf::from);
+        copy(&bridge, &self.bridge(), None)?;
+        open_to_all(&self.bridge())?;
+        copy(Path::new(env!("CARGO_BIN_EXE_cgi2wsgi-python")), &bin.join("cgi2wsgi-python"), None)
+    }
+
+    fn readable_python_env(&self) -> Result<PathBuf> {
+        let given = env::var_os(PYTHON_ENV).map(PathBuf::from).with_context(|| {
+            format!("{PYTHON_ENV} is not set: run the tests with `tests/run`, or name a virtual environment that tests/python-env made")
+        })?;
+        ensure!(
+            given.join("pyvenv.cfg").is_file(),
+            "{PYTHON_ENV}={} is no Python virtual environment: it has no pyvenv.cfg",
+            given.display()
+        );
+        if self.can_run(&given.join("bin/python"))? {
+            return Ok(given);
+        }
+        let copied = self.path("python-env");
+        copy(&given, &copied, None)?;
+        ensure!(
+            self.can_run(&copied.join("bin/python"))?,
+            "uid {} cannot run the Python behind {}: use an interpreter that everybody can read, such as Debian's /usr/bin/python3",
+            self.user.uid,
+            given.display()
+        );
+        Ok(copied)
+    }
+
+    fn readable_caddy(&self) -> Result<PathBuf> {
+        let built = env::var_os(OTHER_CADDY).map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/caddy/caddy"),
+            PathBuf::from,
+        );
+        ensure!(
+            built.is_file(),
+            "there is no Caddy with the cgi plugin at {}: run tests/caddy-build",
+            built.display()
+        );
+        if self.can_run(&built)? {
+            return Ok(built);
+        }
+        let copied = self.path("bin/caddy");
+        copy(&built, &copied, None)?;
+        Ok(copied)
+    }
+
+    /// Whether the unprivileged user can reach and run a file.
+    fn can_run(&self, path: &Path) -> Result<bool> {
+        let mut command = self.command(Path::new("/bin/sh"));
+        command.args(["-c", r#"test -r "$1" && test -x "$1""#, "sh"]).arg(path);
+        let end = Running::start(command, &self.user, AtParentDeath::Kill)?.wait(PATIENCE)?;
+        Ok(end == End::Code(0))
+    }
+}
+
+/// Copies a file or a tree, keeping modes and symbolic links, without caches and databases of a developer's runs.
+fn copy(from: &Path, to: &Path, owner: Option<&User>) -> Result<()> {
+    let failed = || format!("cannot copy {} to {}", from.display(), to.display());
+    let kind = fs::symlink_metadata(from).with_context(failed)?.file_type();
+    if kind.is_symlink() {
+        symlink(fs::read_link(from).with_context(failed)?, to).with_context(failed)?;
+        return Ok(());
+    } else if kind.is_dir() {
+        fs::create_dir_all(to).with_context(failed)?;
+        for entry in fs::read_dir(from).with_context(failed)? {
+            let name = entry.with_context(failed)?.file_name();
+            let left_behind = ["__pycache__", "db.sqlite3"];
+            if !left_behind.iter().any(|skipped| name == *skipped) {
+                copy(&from.join(&name), &to.join(&name), owner)?;
+            }
+        }
+        open_to_all(to)?;
+    } else if kind.is_file() {
+        fs::copy(from, to).with_context(failed)?;
+        let mode = fs::metadata(from).with_context(failed)?.permissions().mode();
+        fs::set_permissions(to, fs::Permissions::from_mode(mode | 0o444)).with_context(failed)?;
+    } else {
+        bail!("{} is neither a file nor a directory", from.display());
+    }
+    owner.map_or(Ok(()), |user| give(to, user))
+}
+
+fn open_to_all(path: &Path) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot open {} to everybody", path.display()))
+}
+
+fn give(path: &Path, user: &User) -> Result<()> {
+    chown(path, Some(user.uid), Some(user.gid))
+        .with_context(|| format!("cannot give {} to uid {}", path.display(), user.uid))
+}

@@ -1,0 +1,254 @@
+//! The table: one row is a sentence about behaviour, the trap in `pitfalls.md` or the rule that it proves, an
+//! application, a request and what the client must see. Every row becomes one trial on every server that it
+//! applies to. The rows are in `cases/`, by theme.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use anyhow::{Context, Error, Result};
+use libtest_mimic::{Failed, Trial};
+
+use crate::cases;
+use crate::exchange::{Answer, Exchange, LogWindow};
+use crate::http::Request;
+use crate::mount::{Mount, Program};
+use crate::server::Kind;
+use crate::world::World;
+
+/// Every server.
+pub(crate) const EVERYWHERE: &[Kind] = &Kind::ALL;
+pub(crate) const SHELL: &[Kind] = &[Kind::Shell];
+/// All that speak HTTP.
+pub(crate) const WEB_SERVERS: &[Kind] = &[Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi];
+pub(crate) const APACHE: &[Kind] = &[Kind::ApacheCgid, Kind::ApacheCgi];
+/// Those that leave a script's reason phrase and the order of its headers alone: Go writes its own.
+pub(crate) const VERBATIM: &[Kind] = &[Kind::Shell, Kind::ApacheCgid, Kind::ApacheCgi];
+
+type CheckAnswer = Box<dyn Fn(&Answer) -> Result<()> + Send + Sync>;
+type Drive = Box<dyn Fn(&Scene, Exchange) -> Result<()> + Send + Sync>;
+
+pub(crate) struct Case {
+    trap: &'static str,
+    sentence: Cow<'static, str>,
+    program: Program,
+    variables: Vec<(String, String)>,
+    request: Request,
+    servers: &'static [Kind],
+    changes: Vec<(&'static str, Option<Vec<u8>>)>,
+    logged: Vec<&'static str>,
+    check: Check,
+}
+
+enum Check {
+    Answer(CheckAnswer),
+    Drive(Drive),
+}
+
+/// What a case that drives its own exchange can see of the run.
+pub(crate) struct Scene<'run> {
+    pub(crate) world: &'run World,
+    pub(crate) kind: Kind,
+    pub(crate) mount: &'run Mount,
+}
+
+impl Scene<'_> {
+    /// A variable of the mount with its real value.
+    pub(crate) fn variable(&self, name: &str) -> Result<String> {
+        let placed = self.mount.place(self.world.stage()?, self.kind)?;
+        let found = placed.variables.into_iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value).with_context(|| format!("the case sets no {name}"))
+    }
+}
+
+impl Case {
+    /// A case that begins with a GET of the mount itself; `application` is a file in `fixtures/`, or, with
+    /// a slash before it, in `tests/integration/applications/`.
+    pub(crate) fn new(trap: &'static str, sentence: &'static str, application: &str) -> Self {
+        let application = match application.strip_prefix('/') {
+            Some(own) => format!("{{applications}}/{own}"),
+            None => format!("{{fixtures}}/{application}"),
+        };
+        Self {
+            trap,
+            sentence: Cow::Borrowed(sentence),
+            program: Program::Bridge { application },
+            variables: Vec::new(),
+            request: Request::get(""),
+            servers: EVERYWHERE,
+            changes: Vec::new(),
+            logged: Vec::new(),
+            check: Check::Answer(Box::new(|answer| answer.status(200)?.exit_code(0).map(drop))),
+        }
+    }
+
+    /// A case whose application runs inside `wsgiref.validate`, which makes every breach of PEP 3333 an error.
+    pub(crate) fn valid(trap: &'static str, sentence: &'static str, module: &str) -> Self {
+        Self::new(trap, sentence, "validated.py").variable("VALIDATE", module)
+    }
+
+    /// A case whose application is named as Python imports it.
+    pub(crate) fn import(trap: &'static str, sentence: &'static str, name: &str) -> Self {
+        let program = Program::Bridge { application: name.to_owned() };
+        Self { program, ..Self::new(trap, sentence, "") }
+    }
+
+    /// A case whose CGI program is a WSGI file with a `#!` line.
+    pub(crate) fn script(trap: &'static str, sentence: &'static str, fixture: &str) -> Self {
+        let program = Program::Script { fixture: fixture.to_owned() };
+        Self { program, ..Self::new(trap, sentence, fixture) }
+    }
+
+    /// For rows that a list of values makes: another sentence for each.
+    pub(crate) fn named(mut self, sentence: String) -> Self {
+        self.sentence = Cow::Owned(sentence);
+        self
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn request(mut self, request: Request) -> Self {
+        self.request = request;
+        self
+    }
+
+    pub(crate) fn get(self, target: &str) -> Self {
+        self.request(Request::get(target))
+    }
+
+    pub(crate) fn on(mut self, servers: &'static [Kind]) -> Self {
+        self.servers = servers;
+        self
+    }
+
+    /// In the shell alone: gives a variable of the request another value.
+    pub(crate) fn with(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
+        self.changes.push((name, Some(value.as_ref().to_vec())));
+        self.on(SHELL)
+    }
+
+    /// In the shell alone: takes away a variable of the request.
+    pub(crate) fn without(mut self, name: &'static str) -> Self {
+        self.changes.push((name, None));
+        self.on(SHELL)
+    }
+
+    /// The server's error log gets this text.
+    pub(crate) fn logs(mut self, text: &'static str) -> Self {
+        self.logged.push(text);
+        self
+    }
+
+    pub(crate) fn expect(
+        mut self,
+        check: impl Fn(&Answer) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.check = Check::Answer(Box::new(check));
+        self
+    }
+
+    /// For a case that acts while the answer is under way.
+    pub(crate) fn drive(
+        mut self,
+        drive: impl Fn(&Scene, Exchange) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.check = Check::Drive(Box::new(drive));
+        self
+    }
+
+    fn run(&self, world: &World, kind: Kind, mount: &Mount) -> Result<()> {
+        world.server(kind)?;
+        world.with_log(kind, !self.logged.is_empty(), || self.run_undisturbed(world, kind, mount))
+    }
+
+    fn run_undisturbed(&self, world: &World, kind: Kind, mount: &Mount) -> Result<()> {
+        let server = world.server(kind)?;
+        let exchange = match server.as_shell() {
+            Some(shell) => {
+                let stage = world.stage()?;
+                let resolved = |value: &Vec<u8>| match std::str::from_utf8(value) {
+                    Ok(text) => stage.resolve(text).into_bytes(),
+                    Err(_) => value.clone(),
+                };
+                let changes = self.changes.iter();
+                let changes: Vec<_> =
+                    changes.map(|(name, value)| (*name, value.as_ref().map(resolved))).collect();
+                shell.begin_with(mount, &self.request, &changes)?
+            }
+            None => server.begin(mount, &self.request)?,
+        };
+        let log = exchange.log();
+        let outcome = match &self.check {
+            Check::Drive(drive) => drive(&Scene { world, kind, mount }, exchange),
+            Check::Answer(check) => exchange.finish().and_then(|answer| {
+                check(&answer).with_context(|| format!("the answer was:\n    {}", answer.summary()))
+            }),
+        };
+        outcome
+            .and_then(|()| self.logged.iter().try_for_each(|text| log.wait_for(text)))
+            .map_err(|error| error.context(said(&log)))
+    }
+}
+
+fn said(log: &LogWindow) -> String {
+    match log.text() {
+        Ok(text) if text.is_empty() => "the log says nothing".to_owned(),
+        Ok(text) => format!("the log says:\n{}", text.trim_end()),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+/// A trap's number as a part of a URL.
+fn slug(trap: &str) -> String {
+    let letters = trap.chars().map(|letter| match letter.to_ascii_lowercase() {
+        letter if letter.is_ascii_alphanumeric() => letter,
+        _ => '-',
+    });
+    letters.collect::<String>().trim_matches('-').to_owned()
+}
+
+/// The rows, and where each is mounted.
+pub(crate) struct Table {
+    rows: Vec<(Arc<Case>, Arc<Mount>)>,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        let rows = cases::all().into_iter().enumerate().map(|(number, case)| {
+            let mount = Mount {
+                prefix: format!("/case/{}-{number}", slug(case.trap)),
+                program: case.program.clone(),
+                variables: case.variables.clone(),
+            };
+            (Arc::new(case), Arc::new(mount))
+        });
+        Self { rows: rows.collect() }
+    }
+
+    pub(crate) fn mounts(&self) -> Vec<Mount> {
+        self.rows.iter().map(|(_, mount)| Mount::clone(mount)).collect()
+    }
+
+    /// One trial for each row and server.
+    pub(crate) fn trials(&self, world: &Arc<World>) -> Vec<Trial> {
+        let pairs = Kind::ALL.iter().flat_map(|kind| self.rows.iter().map(move |row| (*kind, row)));
+        let applicable = pairs.filter(|(kind, (case, _))| case.servers.contains(kind));
+        applicable
+            .map(|(kind, (case, mount))| {
+                let (world, case, mount) = (Arc::clone(world), Arc::clone(case), Arc::clone(mount));
+                let name = format!("{}::{}: {}", kind.name(), case.trap, case.sentence);
+                Trial::test(name, move || {
+                    case.run(&world, kind, &mount).map_err(|error| failed(&error))
+                })
+            })
+            .collect()
+    }
+}
+
+/// A failure as libtest-mimic prints it: the innermost cause first, what it was part of after.
+pub(crate) fn failed(error: &Error) -> Failed {
+    let lines: Vec<_> = error.chain().rev().map(ToString::to_string).collect();
+    Failed::from(lines.join("\n"))
+}
