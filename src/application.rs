@@ -276,30 +276,28 @@ mod tests {
             .map_err(|error| error.to_string())
     }
 
-    fn file(path: &str, attributes: &str, is_factory: bool) -> Result<(Source, Callable), String> {
-        Ok((Source::File(path.into()), Callable { attributes: attributes.into(), is_factory }))
+    type Parsed = (Source, Callable);
+
+    fn file(path: &str, attributes: &str, is_factory: bool) -> Parsed {
+        (Source::File(path.into()), Callable { attributes: attributes.into(), is_factory })
     }
 
-    fn module(
-        name: &str,
-        attributes: &str,
-        is_factory: bool,
-    ) -> Result<(Source, Callable), String> {
-        Ok((Source::Module(name.into()), Callable { attributes: attributes.into(), is_factory }))
+    fn module(name: &str, attributes: &str, is_factory: bool) -> Parsed {
+        (Source::Module(name.into()), Callable { attributes: attributes.into(), is_factory })
     }
 
     #[test]
     fn every_form_of_app_is_understood() {
-        assert_eq!(parsed("app.py"), file("app.py", "", false));
-        assert_eq!(parsed("app.py:site.main"), file("app.py", "site.main", false));
-        assert_eq!(parsed("site.wsgi"), file("site.wsgi", "", false));
-        assert_eq!(parsed("odd"), file("odd", "", false));
-        assert_eq!(parsed("a:b"), file("a:b", "", false));
-        assert_eq!(parsed("odd:make()"), file("odd", "make", true));
-        assert_eq!(parsed("shop.web"), module("shop.web", "", false));
-        assert_eq!(parsed("shop.web:app"), module("shop.web", "app", false));
-        assert_eq!(parsed("shop.wsgi"), module("shop.wsgi", "", false));
-        assert_eq!(parsed("shop:create_app()"), module("shop", "create_app", true));
+        assert_eq!(parsed("app.py"), Ok(file("app.py", "", false)));
+        assert_eq!(parsed("app.py:site.main"), Ok(file("app.py", "site.main", false)));
+        assert_eq!(parsed("site.wsgi"), Ok(file("site.wsgi", "", false)));
+        assert_eq!(parsed("odd"), Ok(file("odd", "", false)));
+        assert_eq!(parsed("a:b"), Ok(file("a:b", "", false)));
+        assert_eq!(parsed("odd:make()"), Ok(file("odd", "make", true)));
+        assert_eq!(parsed("shop.web"), Ok(module("shop.web", "", false)));
+        assert_eq!(parsed("shop.web:app"), Ok(module("shop.web", "app", false)));
+        assert_eq!(parsed("shop.wsgi"), Ok(module("shop.wsgi", "", false)));
+        assert_eq!(parsed("shop:create_app()"), Ok(module("shop", "create_app", true)));
     }
 
     #[test]

@@ -219,6 +219,7 @@ mod tests {
             .map_err(|refusal| refusal.status)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "to be compared with what may be refused")]
     fn pair(root: &str, info: &str) -> Result<(String, String), u16> {
         Ok((root.into(), info.into()))
     }

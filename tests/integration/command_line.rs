@@ -17,7 +17,7 @@ use crate::stage::Stage;
 use crate::table::failed;
 use crate::world::World;
 
-type Test = fn(&Stage) -> Result<()>;
+pub(crate) type Test = fn(&Stage) -> Result<()>;
 
 const TESTS: [(&str, Test); 13] = [
     ("cgi2wsgi is not linked to libpython, cgi2wsgi-python is", linking),
@@ -36,36 +36,45 @@ const TESTS: [(&str, Test); 13] = [
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
-    let trial = |(name, test): (&str, Test)| {
-        let world = Arc::clone(world);
-        Trial::test(format!("command::{name}"), move || {
+    trials_of("command", &TESTS, world)
+}
+
+/// A trial for each test that needs the stage and no server.
+pub(crate) fn trials_of(
+    group: &str,
+    tests: &[(&'static str, Test)],
+    world: &Arc<World>,
+) -> Vec<Trial> {
+    let trial = |(name, test): &(&str, Test)| {
+        let (world, test) = (Arc::clone(world), *test);
+        Trial::test(format!("{group}::{name}"), move || {
             world.stage().and_then(test).map_err(|error| failed(&error))
         })
     };
-    TESTS.into_iter().map(trial).collect()
+    tests.iter().map(trial).collect()
 }
 
 /// What a program wrote, and how it ended.
-struct Output {
-    stdout: Vec<u8>,
-    stderr: String,
-    end: End,
+pub(crate) struct Output {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+    pub(crate) end: End,
 }
 
 impl Output {
-    fn ends(&self, code: i32) -> Result<&Self> {
+    pub(crate) fn ends(&self, code: i32) -> Result<&Self> {
         let expected = End::Code(code);
         ensure!(self.end == expected, "{:?}, not {expected:?}; it said: {}", self.end, self.stderr);
         Ok(self)
     }
 
-    fn says(&self, text: &str) -> Result<&Self> {
+    pub(crate) fn says(&self, text: &str) -> Result<&Self> {
         ensure!(self.stderr.contains(text), "stderr has no {text:?}: {:?}", self.stderr);
         Ok(self)
     }
 
     /// The status of the CGI response, and its body.
-    fn response(&self) -> Result<(u16, String)> {
+    pub(crate) fn response(&self) -> Result<(u16, String)> {
         let (head, length) = Head::of_cgi(&self.stdout)?
             .with_context(|| format!("no whole head; stderr: {}", self.stderr))?;
         Ok((head.status, String::from_utf8_lossy(&self.stdout[length..]).into_owned()))
@@ -73,7 +82,7 @@ impl Output {
 }
 
 /// `cgi2wsgi` with these arguments and variables, stdin from /dev/null and pipes for the rest.
-fn bridge(stage: &Stage, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+pub(crate) fn bridge(stage: &Stage, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = stage.command(&stage.bridge());
     command
         .args(arguments.iter().map(|argument| stage.resolve(argument)))
@@ -85,10 +94,10 @@ fn bridge(stage: &Stage, arguments: &[&str], variables: &[(&str, &str)]) -> Comm
 }
 
 /// The variables that make it CGI.
-const CGI: [(&str, &str); 3] =
+pub(crate) const CGI: [(&str, &str); 3] =
     [("GATEWAY_INTERFACE", "CGI/1.1"), ("REQUEST_METHOD", "GET"), ("SERVER_PROTOCOL", "HTTP/1.1")];
 
-fn run(stage: &Stage, command: Command) -> Result<Output> {
+pub(crate) fn run(stage: &Stage, command: Command) -> Result<Output> {
     let running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
     collect(running)
 }

@@ -4,7 +4,8 @@
 //! - `server/`: the servers; `mount.rs`: what they serve; `tests/apache/`: Apache's configuration;
 //! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;
 //! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
-//! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed;
+//! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
+//!   request`; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
 //!
 //! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
@@ -14,8 +15,11 @@ mod command_line;
 mod django;
 mod exchange;
 mod http;
+mod installation;
+mod memory;
 mod mount;
 mod process;
+mod request_verb;
 mod server;
 mod stage;
 mod table;
@@ -36,6 +40,9 @@ fn main() -> ExitCode {
     mounts.push(django::mount());
     let world = Arc::new(World::new(mounts));
     let mut trials = command_line::trials(&world);
+    trials.extend(request_verb::trials(&world));
+    trials.extend(installation::trials(&world));
+    trials.extend(memory::trials(&world));
     trials.extend(table.trials(&world));
     trials.extend(django::trials(&world));
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -21,7 +21,6 @@ static STDOUT: AtomicI32 = AtomicI32::new(-1);
 static NULL: AtomicI32 = AtomicI32::new(-1);
 static AFTER_CRASH: AtomicPtr<Vec<u8>> = AtomicPtr::new(std::ptr::null_mut());
 static AFTER_TIMEOUT: AtomicPtr<Vec<u8>> = AtomicPtr::new(std::ptr::null_mut());
-static TERMINATED: AtomicBool = AtomicBool::new(false);
 static GIVEN_UP: AtomicBool = AtomicBool::new(false);
 static LOOKS_LEFT: AtomicU32 = AtomicU32::new(20);
 #[cfg(target_os = "linux")]
@@ -45,15 +44,6 @@ fn timeout_signal() -> c_int {
 pub(crate) fn restore_dispositions() {
     // SAFETY: SIG_DFL is a valid disposition, and no other thread runs.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-}
-
-pub(crate) fn set_terminated() {
-    TERMINATED.store(true, SeqCst);
-}
-
-/// Whether SIGTERM ended the application.
-pub(crate) fn is_terminated() -> bool {
-    TERMINATED.load(SeqCst)
 }
 
 /// Looks after the descriptors of the request from here on.

@@ -7,12 +7,11 @@ use std::path::Path;
 
 use cgi2wsgi::application::{Application, Source, Venv};
 use cgi2wsgi::handoff::Handoff;
-use pyo3::exceptions::PySystemExit;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyList};
+use pyo3::types::PyList;
 
-use crate::emergency;
+use crate::termination;
 
 /// The version that this executable embeds, such as `3.11`.
 const VERSION: &str = env!("CGI2WSGI_BUILD_PYTHON_VERSION");
@@ -133,19 +132,5 @@ pub(crate) fn prepare(py: Python<'_>, handoff: &Handoff) -> PyResult<()> {
     for (index, directory) in directories.enumerate() {
         path.insert(index, directory.as_os_str())?;
     }
-    // The module behind `signal`, which would import more.
-    let signal = py.import("_signal")?;
-    let number = signal.getattr("SIGTERM")?;
-    if signal.call_method1("getsignal", (&number,))?.is(&signal.getattr("SIG_DFL")?) {
-        let terminate = PyCFunction::new_closure(py, None, None, |args, _| -> PyResult<()> {
-            emergency::set_terminated();
-            // Apache sends it twice: the second must not interrupt close().
-            let signal = args.py().import("_signal")?;
-            let ignore = (signal.getattr("SIGTERM")?, signal.getattr("SIG_IGN")?);
-            signal.call_method1("signal", ignore)?;
-            Err(PySystemExit::new_err(128 + libc::SIGTERM))
-        })?;
-        signal.call_method1("signal", (number, terminate))?;
-    }
-    Ok(())
+    termination::expect(py)
 }

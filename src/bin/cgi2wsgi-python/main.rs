@@ -7,6 +7,7 @@ mod emergency;
 mod ending;
 mod interpreter;
 mod serve;
+mod termination;
 mod wsgi;
 
 use std::sync::Mutex;

@@ -21,7 +21,7 @@ use crate::application::{self, LoadError};
 use crate::wsgi::call::{self, Failure};
 use crate::wsgi::environ;
 use crate::wsgi::exchange::Exchange;
-use crate::{emergency, ending, interpreter};
+use crate::{emergency, ending, interpreter, termination};
 
 /// Answers the request of `variables` as `handoff` says. Returns the exit
 /// status, after atexit handlers and threads.
@@ -130,7 +130,7 @@ impl Problem {
             return Self::Output(io::ErrorKind::BrokenPipe.into());
         }
         let log = call::log_exception(py, error, debug);
-        if emergency::is_terminated() {
+        if termination::came() {
             return Self::Failed(Refusal::fault("ended by SIGTERM"));
         }
         // The client announced more than it sent, and the application rightly

@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use super::exchange::Exchange;
 use super::file_wrapper::FileWrapper;
 use super::start_response::{StartResponse, shown, type_name};
+use crate::termination;
 
 /// Chunks of a list are joined up to this many bytes.
 const JOINED: usize = 64 << 10;
@@ -55,12 +56,14 @@ pub(crate) fn call(
         .call1((environ, start_response))
         .map_err(|error| explained_signature(application, error))?;
     let delivered = deliver(&result, exchange);
-    // R13: whatever happened, close() is called.
+    // R13: whatever happened, close() is called, and not interrupted.
+    let held_off = termination::hold_off(py);
     let closed = match result.getattr_opt("close") {
         Ok(Some(close)) => close.call0().map(drop),
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
+    let delivered = delivered.and_then(|whole| Ok(held_off.map(|()| whole)?));
     match (delivered, closed) {
         (Ok(whole), Ok(())) => Ok(whole),
         (Ok(_), Err(error)) => Err(Failure::Raised(error)),

@@ -1,0 +1,116 @@
+//! Memory is flat whatever the size of a body: the peak of a process that moves 256 MiB is compared with that of one
+//! that greets.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::command_line::{CGI, Test, trials_of};
+use crate::process::{AtParentDeath, End, PATIENCE, Running};
+use crate::stage::Stage;
+use crate::world::World;
+
+const SIZE: u64 = 256 << 20;
+
+/// How much more than a greeting may take, in bytes: buffers and a spool's first MiB.
+const MORE: u64 = 6 << 20;
+
+const TESTS: [(&str, Test); 4] = [
+    ("an upload that is read in pieces", upload),
+    ("a chunked upload, which is spooled", chunked_upload),
+    ("a download by wsgi.file_wrapper", download),
+    ("a stream of chunks", stream),
+];
+
+pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
+    trials_of("memory", &TESTS, world)
+}
+
+/// Runs a fixture and returns its peak memory, and how many bytes it answered.
+fn peak(stage: &Stage, fixture: &str, prepare: impl FnOnce(&mut Command)) -> Result<(u64, u64)> {
+    // GNU time's job, by the shell: the peak is written by the process itself at its end.
+    let report = stage.workplace("memory")?.join(fixture.replace('/', "-"));
+    let mut command = stage.command(&stage.bridge());
+    command
+        .arg(stage.path("applications/peak_memory.py"))
+        .env("FIXTURE", stage.path("fixtures").join(fixture))
+        .env("REPORT", &report)
+        .envs(CGI)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    prepare(&mut command);
+    let mut running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
+    let mut stdout = running.child().stdout.take().context("no pipe for stdout")?;
+    let (mut piece, mut answered) = (vec![0; 1 << 20], 0);
+    loop {
+        match stdout.read(&mut piece).context("cannot read the answer")? {
+            0 => break,
+            count => answered += count as u64,
+        }
+    }
+    let end = running.wait(PATIENCE)?;
+    ensure!(end == End::Code(0), "{fixture} ended with {end:?}");
+    let text = fs::read_to_string(&report).context("no report")?;
+    let kilobytes: u64 = text.trim().parse().with_context(|| format!("the report is {text:?}"))?;
+    Ok((kilobytes << 10, answered))
+}
+
+fn is_flat(stage: &Stage, moved: (u64, u64), least_answer: u64) -> Result<()> {
+    let (greeting, _) = peak(stage, "hello.py", |_| {})?;
+    let (peak, answered) = moved;
+    ensure!(answered >= least_answer, "only {answered} bytes were answered");
+    ensure!(
+        peak <= greeting + MORE,
+        "a peak of {} KiB, and a greeting has {}",
+        peak >> 10,
+        greeting >> 10
+    );
+    Ok(())
+}
+
+/// A sparse file of [`SIZE`] zeros.
+fn large_file(directory: &Path) -> Result<File> {
+    let path = directory.join("large");
+    File::create(&path).and_then(|file| file.set_len(SIZE)).context("no large file")?;
+    File::open(&path).context("no large file")
+}
+
+fn upload(stage: &Stage) -> Result<()> {
+    let body = large_file(&stage.workplace("memory-upload")?)?;
+    let moved = peak(stage, "upload.py", |command| {
+        command.env("REQUEST_METHOD", "POST").env("CONTENT_LENGTH", SIZE.to_string()).stdin(body);
+    })?;
+    is_flat(stage, moved, 64)
+}
+
+fn chunked_upload(stage: &Stage) -> Result<()> {
+    let body = large_file(&stage.workplace("memory-chunked")?)?;
+    let moved = peak(stage, "upload.py", |command| {
+        command.env("REQUEST_METHOD", "POST").env("HTTP_TRANSFER_ENCODING", "chunked").stdin(body);
+    })?;
+    is_flat(stage, moved, 64)
+}
+
+fn download(stage: &Stage) -> Result<()> {
+    let directory = stage.workplace("memory-download")?;
+    large_file(&directory)?;
+    let moved = peak(stage, "download.py", |command| {
+        command.env("DOWNLOAD", directory.join("large"));
+    })?;
+    is_flat(stage, moved, SIZE)
+}
+
+fn stream(stage: &Stage) -> Result<()> {
+    let directory = stage.workplace("memory-stream")?;
+    let moved = peak(stage, "close_marker.py", |command| {
+        command
+            .env("QUERY_STRING", format!("big={}", SIZE >> 16))
+            .env("MARKER", directory.join("marker"));
+    })?;
+    is_flat(stage, moved, SIZE)
+}

@@ -1,0 +1,202 @@
+//! `cgi2wsgi request`: each flag, through the built executables.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::command_line::{CGI, Output, Test, run, trials_of};
+use crate::stage::Stage;
+use crate::world::World;
+
+const TESTS: [(&str, Test); 15] = [
+    ("a GET of / is what APP alone asks for", plain),
+    ("a URL sets path, query, scheme and host", url),
+    ("-X and -H make any request", method_and_headers),
+    ("-d sends urlencoded data", data),
+    ("-d @FILE sends a file unchanged", data_from_file),
+    ("-d @- sends standard input", data_from_stdin),
+    ("--json sends JSON and asks for it", json),
+    ("-F sends a multipart form with a file", form),
+    ("-b sends cookies and -u a password", cookies_and_user),
+    ("-i shows head and body, -I the head of HEAD", head),
+    ("-o writes to a file", output_file),
+    ("-f fails with 22 and no body", fail),
+    ("-v shows the variables and the head on stderr", verbose),
+    ("exit statuses are those of a server's request", exit_status),
+    ("variables of another request do not leak in", no_leak),
+];
+
+pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
+    trials_of("request", &TESTS, world)
+}
+
+/// `cgi2wsgi request` with these arguments.
+fn request(stage: &Stage, arguments: &[&str]) -> Command {
+    let mut command = stage.command(&stage.bridge());
+    command
+        .arg("request")
+        .args(arguments.iter().map(|argument| stage.resolve(argument)))
+        .env("CGI2WSGI_VENV", stage.python_env())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn answer(stage: &Stage, arguments: &[&str]) -> Result<String> {
+    let output = run(stage, request(stage, arguments))?;
+    text(output.ends(0)?)
+}
+
+fn text(output: &Output) -> Result<String> {
+    String::from_utf8(output.stdout.clone()).context("the answer is not UTF-8")
+}
+
+fn has_lines(text: &str, lines: &[&str]) -> Result<()> {
+    for line in lines {
+        ensure!(text.lines().any(|found| found == *line), "no line {line:?} in:\n{text}");
+    }
+    Ok(())
+}
+
+fn plain(stage: &Stage) -> Result<()> {
+    let body = answer(stage, &["{fixtures}/hello.py"])?;
+    ensure!(body == "Hello, world!\n", "{body:?}");
+    Ok(())
+}
+
+fn url(stage: &Stage) -> Result<()> {
+    let url = "https://example.org:8443/a%20b/é?x=1&y=%20#part";
+    let body = answer(stage, &["{fixtures}/show_environ.py", url])?;
+    let expected = [
+        "PATH_INFO=/a b/é",
+        "QUERY_STRING=x=1&y=%20",
+        "REQUEST_URI=/a%20b/%C3%A9?x=1&y=%20",
+        "HTTP_HOST=example.org:8443",
+        "SERVER_NAME=example.org",
+        "SERVER_PORT=8443",
+        "wsgi.url_scheme=https",
+    ];
+    has_lines(&body, &expected)
+}
+
+fn method_and_headers(stage: &Stage) -> Result<()> {
+    let arguments =
+        ["{fixtures}/show_environ.py", "-X", "REPORT", "-H", "X-One: 1", "-H", "Accept:"];
+    let body = answer(stage, &arguments)?;
+    ensure!(!body.contains("HTTP_ACCEPT="), "Accept was to be left out:\n{body}");
+    has_lines(&body, &["REQUEST_METHOD=REPORT", "HTTP_X_ONE=1"])
+}
+
+fn data(stage: &Stage) -> Result<()> {
+    let body = answer(stage, &["{fixtures}/form.py", "-d", "name=Ann", "-d", "message=a%26b"])?;
+    ensure!(body.contains("Ann") && body.contains("a&amp;b"), "{body}");
+    Ok(())
+}
+
+fn data_from_file(stage: &Stage) -> Result<()> {
+    let size = fs::metadata(stage.path("work/download.bin")).context("no download.bin")?.len();
+    let file = format!("@{}", stage.path("work/download.bin").display());
+    let body = answer(stage, &["{fixtures}/upload.py", "/", "-d", &file])?;
+    ensure!(body.ends_with(&format!(" {size}\n")), "{body:?}, and the file has {size} bytes");
+    Ok(())
+}
+
+fn data_from_stdin(stage: &Stage) -> Result<()> {
+    let sum = "f4a4c8a1d0f0a9b0";
+    let (reader, mut writer) = std::io::pipe().context("no pipe")?;
+    std::io::Write::write_all(&mut writer, sum.as_bytes()).context("the pipe is full")?;
+    drop(writer);
+    let mut command = request(stage, &["{fixtures}/read_body.py", "/?how=read", "-d", "@-"]);
+    command.stdin(reader);
+    let body = text(run(stage, command)?.ends(0)?)?;
+    ensure!(body == format!("[\"{sum}\"]"), "{body:?}");
+    Ok(())
+}
+
+fn json(stage: &Stage) -> Result<()> {
+    let body = answer(stage, &["{fixtures}/show_environ.py", "--json", r#"{"a": 1}"#])?;
+    let expected = [
+        "REQUEST_METHOD=POST",
+        "CONTENT_TYPE=application/json",
+        "CONTENT_LENGTH=8",
+        "HTTP_ACCEPT=application/json",
+    ];
+    has_lines(&body, &expected)
+}
+
+fn form(stage: &Stage) -> Result<()> {
+    let file = format!("file=@{};filename=ä.txt", stage.path("fixtures/hello.py").display());
+    let size = fs::metadata(stage.path("fixtures/hello.py")).context("no hello.py")?.len();
+    let body = answer(stage, &["{fixtures}/form.py", "-F", "name=Zoë", "-F", &file])?;
+    ensure!(body.contains("Zoë"), "{body}");
+    ensure!(body.contains(&format!("ä.txt ({size} bytes)")), "{body}");
+    Ok(())
+}
+
+fn cookies_and_user(stage: &Stage) -> Result<()> {
+    let arguments = ["{fixtures}/show_environ.py", "-b", "a=1", "-b", "b=2", "-u", "ann:secret"];
+    let body = answer(stage, &arguments)?;
+    has_lines(&body, &["HTTP_COOKIE=a=1; b=2", "HTTP_AUTHORIZATION=Basic YW5uOnNlY3JldA=="])
+}
+
+fn head(stage: &Stage) -> Result<()> {
+    let head = "HTTP/1.1 200 OK\nContent-Type: text/plain; charset=utf-8\nContent-Length: 14\n\n";
+    let with_body = answer(stage, &["{fixtures}/hello.py", "-i"])?;
+    ensure!(with_body == format!("{head}Hello, world!\n"), "{with_body:?}");
+    let alone = answer(stage, &["{fixtures}/hello.py", "-I"])?;
+    ensure!(alone == head, "{alone:?}");
+    Ok(())
+}
+
+fn output_file(stage: &Stage) -> Result<()> {
+    let file = stage.workplace("request-output")?.join("answer");
+    let shown = file.display().to_string();
+    let stdout = answer(stage, &["{fixtures}/hello.py", "-o", &shown])?;
+    ensure!(stdout.is_empty(), "something is on stdout: {stdout:?}");
+    let written = fs::read_to_string(&file).context("no file was written")?;
+    ensure!(written == "Hello, world!\n", "{written:?}");
+    Ok(())
+}
+
+fn fail(stage: &Stage) -> Result<()> {
+    let output = run(stage, request(stage, &["{fixtures}/json_api.py", "/missing", "-f"]))?;
+    ensure!(output.ends(22)?.stdout.is_empty(), "there is a body");
+    let output = run(stage, request(stage, &["{fixtures}/json_api.py", "/missing"]))?;
+    ensure!(!output.ends(0)?.stdout.is_empty(), "without -f there is no body");
+    Ok(())
+}
+
+fn verbose(stage: &Stage) -> Result<()> {
+    let output = run(stage, request(stage, &["{fixtures}/hello.py", "/x?y", "-v"]))?;
+    let expected = ["> PATH_INFO=/x", "> QUERY_STRING=y", "< HTTP/1.1 200 OK", "<"];
+    has_lines(&output.ends(0)?.stderr, &expected)?;
+    // A pipe gets no colours.
+    ensure!(!output.stderr.contains('\x1b'), "{:?}", output.stderr);
+    ensure!(text(&output)? == "Hello, world!\n", "{:?}", output.stdout);
+    Ok(())
+}
+
+fn exit_status(stage: &Stage) -> Result<()> {
+    let failing = run(stage, request(stage, &["{fixtures}/failures/raises_before.py"]))?;
+    let body = text(failing.ends(1)?.says("failed before start_response")?)?;
+    ensure!(body.contains("The application failed."), "{body:?}");
+    let misspelt = run(stage, request(stage, &["{fixtures}/helo.py"]))?;
+    misspelt.ends(2)?.says("did you mean hello.py?")?;
+    ensure!(misspelt.stdout.is_empty(), "something is on stdout");
+    let too_large = ["{fixtures}/hello.py", "-d", "abcdef", "--max-body", "5"];
+    run(stage, request(stage, &too_large))?.ends(1)?.says("allows 5")?;
+    Ok(())
+}
+
+fn no_leak(stage: &Stage) -> Result<()> {
+    let mut command = request(stage, &["{fixtures}/show_environ.py", "/new"]);
+    // Not enough to be CGI, and all of another request.
+    command.env("HTTP_X_OLD", "1").env("QUERY_STRING", "old").env("REDIRECT_URL", "/old");
+    command.env(CGI[1].0, "DELETE").env("HOME", "/of/this/user");
+    let body = text(run(stage, command)?.ends(0)?)?;
+    ensure!(!body.contains("HTTP_X_OLD") && !body.contains("REDIRECT_URL"), "{body}");
+    has_lines(&body, &["QUERY_STRING=", "REQUEST_METHOD=GET", "HOME=/of/this/user"])
+}
