@@ -37,6 +37,8 @@ fn main() {
         .ok()
         .or_else(|| config.executable().map(str::to_owned))
         .unwrap_or_default();
-    println!("cargo:rustc-env=CGI2WSGI_BUILD_PYTHON={executable}");
-    println!("cargo:rustc-env=CGI2WSGI_BUILD_PYTHON_VERSION={version}");
+    // Cargo gives these to `cargo run` too: names that cgi2wsgi would take for
+    // misspelt settings would have it say so.
+    println!("cargo:rustc-env=BUILD_PYTHON={executable}");
+    println!("cargo:rustc-env=BUILD_PYTHON_VERSION={version}");
 }

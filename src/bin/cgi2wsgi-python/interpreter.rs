@@ -14,10 +14,10 @@ use pyo3::types::PyList;
 use crate::termination;
 
 /// The version that this executable embeds, such as `3.11`.
-const VERSION: &str = env!("CGI2WSGI_BUILD_PYTHON_VERSION");
+const VERSION: &str = env!("BUILD_PYTHON_VERSION");
 
 /// The interpreter it was built for, which tells where its library is.
-const EXECUTABLE: &str = env!("CGI2WSGI_BUILD_PYTHON");
+const EXECUTABLE: &str = env!("BUILD_PYTHON");
 
 /// Removes a variable of this process, before there is a second thread.
 pub(crate) fn forget_variable(name: &str) {

@@ -51,7 +51,7 @@ fn version() -> u8 {
         "cgi2wsgi-python ",
         env!("CARGO_PKG_VERSION"),
         " (Python ",
-        env!("CGI2WSGI_BUILD_PYTHON_VERSION"),
+        env!("BUILD_PYTHON_VERSION"),
         ")\n"
     );
     if std::io::stdout().write_all(line.as_bytes()).is_ok() { 0 } else { FAILED }
