@@ -214,7 +214,8 @@ const HOP_BY_HOP: [&str; 9] = [
     "Upgrade",
 ];
 
-fn is_token(byte: u8) -> bool {
+/// Whether a byte may stand in a token (RFC 7230 3.2.6), such as a header name.
+pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 
 use super::multipart;
+use crate::cgi::head::is_token;
 use crate::cgi::path;
 use crate::cgi::variables::Variables;
 use crate::cli::RequestArgs;
@@ -126,9 +127,8 @@ fn set_headers(request: &mut Variables, headers: &[String]) -> Result<()> {
         let (name, value) = header
             .split_once(':')
             .with_context(|| format!("-H {header:?} has no colon: write \"Name: value\""))?;
-        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         ensure!(
-            !name.is_empty() && name.bytes().all(token),
+            !name.is_empty() && name.bytes().all(is_token),
             "-H {header:?}: {name:?} is not the name of a header"
         );
         let value = value.trim();
