@@ -120,6 +120,13 @@ impl Settings {
     }
 }
 
+/// Whether the environment asks for `--nph`, whatever else in it may be wrong.
+pub fn asks_for_nph(variables: &Variables) -> bool {
+    let name = "CGI2WSGI_NPH";
+    let given = variables.get_os(name).map(|value| Given { value: value.to_owned(), name });
+    given.is_some_and(|given| switch(&given).unwrap_or(false))
+}
+
 fn warn_of_misspelt(variables: &Variables) {
     for (name, _) in variables.iter().filter(|(name, _)| name.starts_with(b"CGI2WSGI_")) {
         let name = OsString::from_vec(name.to_vec());
@@ -141,10 +148,10 @@ fn switch(given: &Given) -> Result<bool> {
 fn seconds(given: &Given) -> Result<Duration> {
     let parsed = given.value.to_str().and_then(|text| text.parse::<f64>().ok());
     parsed
-        .filter(|seconds| *seconds > 0.0 && *seconds < 1e9)
+        .filter(|seconds| *seconds >= 0.001 && *seconds < 1e9)
         .map(Duration::from_secs_f64)
         .with_context(|| {
-            format!("{} is not a number of seconds above 0, such as 30 or 2.5", given.shown())
+            format!("{} is not a number of seconds from 0.001 on, such as 30 or 2.5", given.shown())
         })
 }
 
@@ -216,8 +223,9 @@ mod tests {
     fn errors_name_the_place_the_value_and_the_remedy() {
         for (name, value, remedy) in [
             ("CGI2WSGI_TIMEOUT", "soon", "such as 30 or 2.5"),
-            ("CGI2WSGI_TIMEOUT", "0", "above 0"),
-            ("CGI2WSGI_TIMEOUT", "inf", "above 0"),
+            ("CGI2WSGI_TIMEOUT", "0", "from 0.001 on"),
+            ("CGI2WSGI_TIMEOUT", "1e-10", "from 0.001 on"),
+            ("CGI2WSGI_TIMEOUT", "inf", "from 0.001 on"),
             ("CGI2WSGI_MAX_BODY", "20 MB", "such as 1048576"),
             ("CGI2WSGI_MAX_BODY", "99999999999999G", "such as 1048576"),
             ("CGI2WSGI_DEBUG", "maybe", "write 1 or 0"),

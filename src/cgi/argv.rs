@@ -18,13 +18,11 @@ use super::variables::Variables;
 /// characters and drop others; comparing the letters alone leaves no
 /// transformation to find that makes a word pass for the operator's.
 pub fn without_query_words(mut words: Vec<OsString>, variables: &Variables) -> Vec<OsString> {
-    if appends_nothing(variables) {
+    let query = variables.get_nonempty("QUERY_STRING").unwrap_or_default();
+    if query.is_empty() || appends_nothing(variables, query) {
         return words;
     }
-    let query = variables.get_nonempty("QUERY_STRING").unwrap_or_default();
-    let query_words: Vec<&[u8]> =
-        if query.is_empty() { vec![] } else { query.split(|byte| *byte == b'+').collect() };
-    // Apache passes 4,095 words at the most, the first ones.
+    let query_words: Vec<&[u8]> = query.split(|byte| *byte == b'+').take(MOST_OF_APACHE).collect();
     let count = query_words.len().min(words.len());
     let appended = &words[words.len() - count..];
     let explained = appended.iter().zip(&query_words).all(|(word, from)| explains(from, word));
@@ -34,12 +32,20 @@ pub fn without_query_words(mut words: Vec<OsString>, variables: &Variables) -> V
     words
 }
 
-/// Servers that were seen to append nothing: there every word is the
-/// operator's, and a visitor must not be able to take one away by naming it.
-fn appends_nothing(variables: &Variables) -> bool {
+/// Apache passes no more words than this, the first ones.
+const MOST_OF_APACHE: usize = 4095;
+
+/// Servers that were seen to append nothing, or nothing for such a query: there
+/// every word is the operator's, and a visitor must not be able to take one
+/// away by naming it.
+fn appends_nothing(variables: &Variables, query: &[u8]) -> bool {
     let software = variables.get("SERVER_SOFTWARE").unwrap_or_default();
+    let is = |name: &[u8]| software.starts_with(name);
     software == b"go"
-        || [b"Caddy".as_slice(), b"lighttpd", b"nginx"].iter().any(|n| software.starts_with(n))
+        || is(b"Caddy")
+        || is(b"lighttpd")
+        || is(b"nginx")
+        || (is(b"Apache") && query.contains(&b'='))
 }
 
 fn explains(from_query: &[u8], word: &OsStr) -> bool {
@@ -121,6 +127,21 @@ mod tests {
             let words: Vec<OsString> = ["--timeout", "5"].map(Into::into).into();
             assert_eq!(without_query_words(words.clone(), &variables.into_iter().collect()), words);
         }
+    }
+
+    #[test]
+    fn p1_apache_passes_4095_words_and_none_of_a_query_with_an_equals_sign() {
+        let apache = |words: &[&str], query: &str| {
+            let words = words.iter().map(OsString::from).collect();
+            let variables = [("SERVER_SOFTWARE", "Apache/2.4.71"), ("QUERY_STRING", query)];
+            without_query_words(words, &variables.into_iter().collect())
+        };
+        assert_eq!(apache(&["--max-body", "10"], "maxbo=dy+10").len(), 2);
+        // Without one Apache has appended them, so these two are the visitor's.
+        assert!(apache(&["--max-body", "10"], "--max-body+10").is_empty());
+        let visitors = vec!["--debug"; 4095];
+        let words = [&["app.py"], visitors.as_slice()].concat();
+        assert_eq!(apache(&words, &vec!["--debug"; 4500].join("+")), ["app.py"]);
     }
 
     #[test]

@@ -51,9 +51,8 @@ pub fn file_of(
                 Ok(Handled { file: candidate.to_owned(), rest: translated.len() - file.len() })
             } else {
                 refuse(format!(
-                    "--handler: {} does not end in {}, so it is not run; --handler=SUFFIX allows \
+                    "--handler: {candidate:?} does not end in {}, so it is not run; --handler=SUFFIX allows \
                      another",
-                    candidate.display(),
                     suffixes.join(" or ")
                 ))
             };

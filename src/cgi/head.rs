@@ -91,7 +91,7 @@ impl Head {
             return Err(HeadError::StatusCode(code));
         }
         let reason = rest.trim_ascii();
-        if reason.iter().any(|byte| is_forbidden_in_a_value(*byte)) {
+        if rest.iter().any(|byte| is_forbidden_in_a_value(*byte)) {
             return Err(HeadError::Reason(status.to_vec()));
         }
         let mut head = Self::with_code(code);
@@ -144,19 +144,21 @@ impl Head {
         field.map(|(_, value)| value.as_slice())
     }
 
-    /// Replaces the fields called `name` by one, which must be well formed.
+    /// Replaces the fields called `name` by one of the bridge's own. A control
+    /// character has no business in it and is left out.
     pub fn set(&mut self, name: &str, value: &[u8]) {
-        debug_assert!(!value.iter().any(|byte| is_forbidden_in_a_value(*byte)));
+        let value: Vec<u8> =
+            value.iter().copied().filter(|byte| !is_forbidden_in_a_value(*byte)).collect();
         match self.fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())) {
             Some(at) => {
-                self.fields[at].1 = value.to_vec();
+                self.fields[at].1 = value;
                 let mut index = 0;
                 self.fields.retain(|(n, _)| {
                     index += 1;
                     index - 1 <= at || !n.eq_ignore_ascii_case(name.as_bytes())
                 });
             }
-            None => self.fields.push((name.into(), value.into())),
+            None => self.fields.push((name.into(), value)),
         }
     }
 
@@ -315,6 +317,9 @@ mod tests {
         for code in [0, 99, 100, 101, 199, 600, 999] {
             let status = format!("{code:03} X");
             assert_eq!(Head::parse(status.as_bytes()), Err(HeadError::StatusCode(code)));
+        }
+        for status in [b"200 OK\n".as_slice(), b"200 \x0cX", b"200 \r"] {
+            assert_eq!(Head::parse(status), Err(HeadError::Reason(status.to_vec())));
         }
         for status in [b"".as_slice(), b"20", b"OK", b"2000 X", b"200X", b" 200 OK", b"-20 X"] {
             assert_eq!(Head::parse(status), Err(HeadError::StatusForm(status.to_vec())));

@@ -60,14 +60,14 @@ impl Response {
     }
 
     fn to_variables(variables: &Variables, scheme: Scheme, output: Output, form: Form) -> Self {
-        let host = variables.get_nonempty("HTTP_HOST").map_or_else(
-            || {
-                let name = variables.get("SERVER_NAME").unwrap_or_default();
-                let port = variables.get("SERVER_PORT").unwrap_or_default();
-                [name, b":", port].concat()
-            },
-            <[u8]>::to_vec,
-        );
+        // Both may be a client's words, and stand in a header if R9 wants it.
+        let name = variables.get("SERVER_NAME").unwrap_or_default();
+        let port = variables.get("SERVER_PORT").unwrap_or_default();
+        let host = [variables.get("HTTP_HOST").unwrap_or_default(), &[name, b":", port].concat()]
+            .into_iter()
+            .find(|host| is_host(host))
+            .unwrap_or(b"localhost")
+            .to_vec();
         Self {
             output,
             form,
@@ -297,6 +297,12 @@ impl Response {
     }
 }
 
+/// Whether this can stand as a host, and a port, in a URL.
+fn is_host(text: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%:[]!$&'()*+,;=".contains(byte);
+    !text.is_empty() && text.iter().all(allowed)
+}
+
 /// R15: where servers end what one line of a head may have, line end included.
 fn longest_line(server_software: &[u8]) -> (usize, &'static str) {
     for (name, shown) in
@@ -406,6 +412,11 @@ mod tests {
         let (text, warnings, _) = answered(&variables, "200 OK", &[TEXT, ("Location", "/x")], &[]);
         assert!(text.contains("\r\nLocation: https://h:8/x\r\n"), "{text}");
         assert!(warnings[0].contains("3xx"));
+        for forged in ["h\r\nX: y", "h/..", "", "h\0"] {
+            let variables = [("HTTP_HOST", forged), ("SERVER_NAME", "s"), ("SERVER_PORT", "81")];
+            let (text, ..) = answered(&variables, "200 OK", &[TEXT, ("Location", "/x")], &[]);
+            assert!(text.contains("\r\nLocation: http://s:81/x\r\n"), "{text}");
+        }
         for status in ["302 Found", "201 Created"] {
             let (text, warnings, _) = answered(&[], status, &[("Location", "/x")], &[]);
             assert!(text.contains("\r\nLocation: /x\r\n") && warnings.is_empty(), "{text}");

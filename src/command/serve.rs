@@ -29,7 +29,7 @@ use crate::cgi::{argv, path};
 use crate::cli::{Options, UnderAServer};
 use crate::descriptors::Descriptors;
 use crate::handoff::{self, Handoff};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::{companion, report};
 
 /// Exit status: the bridge had to answer for the application.
@@ -43,6 +43,9 @@ pub fn under_a_server(words: Vec<OsString>, variables: &Variables) -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
     let words = argv::without_query_words(words, variables);
     let words = argv::with_interpreter_line(words, first_line);
+    // A wrong set-up is answered in the form that it asked for all the same.
+    let nph = words.iter().any(|word| word == "--nph") || settings::asks_for_nph(variables);
+    let form = form(nph, words.last().map(OsString::as_os_str), variables, &program);
     let parsed =
         UnderAServer::try_parse_from(std::iter::once(OsString::from("cgi2wsgi")).chain(words));
     let outcome = match parsed {
@@ -51,16 +54,16 @@ pub fn under_a_server(words: Vec<OsString>, variables: &Variables) -> ExitCode {
             .map_err(Failure::from)
             .and_then(|app| launch(app, parsed.options, variables, &program)),
     };
-    finish(outcome, variables, &program)
+    finish(outcome, variables, form)
 }
 
 /// Answers the request that a person's variables make.
 pub fn at_a_shell(app: Option<OsString>, options: Options, variables: &Variables) -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
-    finish(launch(app, options, variables, &program), variables, &program)
+    finish(launch(app, options, variables, &program), variables, Form::Cgi)
 }
 
-fn finish(outcome: Result<Launch, Failure>, variables: &Variables, program: &OsStr) -> ExitCode {
+fn finish(outcome: Result<Launch, Failure>, variables: &Variables, form: Form) -> ExitCode {
     let failure = match outcome.map(Launch::become_it) {
         Ok(Err(error)) => error.into(),
         Err(failure) => failure,
@@ -73,7 +76,7 @@ fn finish(outcome: Result<Launch, Failure>, variables: &Variables, program: &OsS
         }
         Failure::Setup(error) => {
             let refusal = Refusal::fault(format!("{error:#}"));
-            answer(&refusal, variables, form(false, None, variables, program));
+            answer(&refusal, variables, form);
             ExitCode::from(MISCONFIGURED)
         }
         Failure::Refused(refusal, form) => {

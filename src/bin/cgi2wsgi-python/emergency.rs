@@ -41,17 +41,27 @@ fn timeout_signal() -> c_int {
 }
 
 /// P4: Rust ignores SIGPIPE; Python is to find what a fresh process has.
-pub(crate) fn restore_dispositions() {
-    // SAFETY: SIG_DFL is a valid disposition, and no other thread runs.
+/// Where Python does not start it is ignored again, for the answer that is
+/// written then.
+pub(crate) fn with_sigpipe_as_python_finds_it<T, E>(
+    start: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    // SAFETY: both are valid dispositions.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    let started = start();
+    if started.is_err() {
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    }
+    started
 }
 
 /// Looks after the descriptors of the request from here on.
-pub(crate) fn watch(stdin: RawFd, stdout: RawFd, form: Form) {
+pub(crate) fn watch(stdin: RawFd, stdout: RawFd, form: Form, is_head: bool) {
     STDIN.store(stdin, SeqCst);
     STDOUT.store(stdout, SeqCst);
-    prepare_answer(&AFTER_CRASH, 500, form);
-    prepare_answer(&AFTER_TIMEOUT, 504, form);
+    prepare_answer(&AFTER_CRASH, 500, form, is_head);
+    prepare_answer(&AFTER_TIMEOUT, 504, form, is_head);
     let mut action = action(after_crash);
     action.sa_flags |= libc::SA_RESETHAND;
     for signal in CRASHES {
@@ -66,10 +76,12 @@ pub(crate) fn watch(stdin: RawFd, stdout: RawFd, form: Form) {
     }
 }
 
-fn prepare_answer(place: &AtomicPtr<Vec<u8>>, status: u16, form: Form) {
+fn prepare_answer(place: &AtomicPtr<Vec<u8>>, status: u16, form: Form, is_head: bool) {
     let (head, body) = Refusal::new(status, "").answer();
     let mut bytes = head.encode(form);
-    bytes.extend_from_slice(&body);
+    if !is_head {
+        bytes.extend_from_slice(&body);
+    }
     // Never freed: a handler may need it until the end.
     place.store(Box::into_raw(Box::new(bytes)), SeqCst);
 }
@@ -240,12 +252,4 @@ fn drain() {
             && libc::read(stdin, piece.as_mut_ptr().cast(), piece.len()) > 0
         {}
     }
-}
-
-/// A panic is a defect of ours; the visitor gets an answer all the same.
-pub(crate) fn answer_after_a_panic() -> u8 {
-    if PROGRESS.load(SeqCst) == Progress::Nothing as u8 {
-        send(&AFTER_CRASH);
-    }
-    FAILED
 }

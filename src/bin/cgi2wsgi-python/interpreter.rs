@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::termination;
+use crate::{emergency, termination};
 
 /// The version that this executable embeds, such as `3.11`.
 const VERSION: &str = env!("BUILD_PYTHON_VERSION");
@@ -48,7 +48,8 @@ pub(crate) fn start(application: &Application) -> Result<(), String> {
         Source::File(file) => file.as_os_str(),
         Source::Module(name) => OsStr::new(name),
     };
-    initialize(&executable, program).map_err(|reason| explained(&reason, &executable))?;
+    emergency::with_sigpipe_as_python_finds_it(|| initialize(&executable, program))
+        .map_err(|reason| explained(&reason, &executable))?;
     // SAFETY: initialization left this thread attached.
     unsafe { ffi::PyEval_SaveThread() };
     Ok(())

@@ -24,7 +24,6 @@ use cgi2wsgi::handoff::{self, Handoff};
 use cgi2wsgi::report;
 
 fn main() {
-    emergency::restore_dispositions();
     let mut variables = Variables::from_process();
     let handed = variables.get(handoff::VARIABLE).map(Handoff::decode);
     variables.remove(handoff::VARIABLE);
@@ -32,8 +31,7 @@ fn main() {
 
     let status = match handed {
         Some(Ok(handoff)) => {
-            let served = std::panic::catch_unwind(|| serve::serve(&handoff, &variables));
-            served.unwrap_or_else(|_| emergency::answer_after_a_panic())
+            std::panic::catch_unwind(|| serve::serve(&handoff, &variables)).unwrap_or(FAILED)
         }
         Some(Err(reason)) => explain(&reason, &variables),
         None if std::env::args().nth(1).as_deref() == Some("--version") => version(),

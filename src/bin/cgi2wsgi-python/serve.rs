@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cgi2wsgi::cgi::body::Body;
@@ -33,7 +34,8 @@ pub(crate) fn serve(handoff: &Handoff, variables: &Variables) -> u8 {
             return MISCONFIGURED;
         }
     };
-    emergency::watch(stdin.as_raw_fd(), stdout.as_raw_fd(), handoff.form);
+    let is_head = variables.get("REQUEST_METHOD") == Some(b"HEAD");
+    emergency::watch(stdin.as_raw_fd(), stdout.as_raw_fd(), handoff.form, is_head);
     let output = Output::new(stdout);
     let mut request =
         match Request::from_variables(variables.clone(), &handoff.mount, handoff.max_body) {
@@ -52,7 +54,13 @@ pub(crate) fn serve(handoff: &Handoff, variables: &Variables) -> u8 {
     let answered = received.map_err(Problem::Refused).and_then(|()| {
         timed.map_err(Problem::Setup)?;
         interpreter::start(&handoff.application).map_err(Problem::Setup)?;
-        Python::attach(|py| answer(py, handoff, &request, &exchange))
+        // A panic is a defect of ours; the visitor gets an answer all the same.
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            Python::attach(|py| answer(py, handoff, &request, &exchange))
+        }));
+        answered.unwrap_or_else(|_| {
+            Err(Problem::Failed(Refusal::fault("cgi2wsgi itself failed: please report it")))
+        })
     });
     let status = conclude(&exchange, answered, is_asked);
     ending::of_python(status)
