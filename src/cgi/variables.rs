@@ -2,18 +2,42 @@
 //!
 //! Only a container: what the names mean is [`super::request`]'s business.
 
+use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// Environment variables in their original order. Where a name stands twice,
-/// the first one counts, as in Python's `os.environ`.
+/// Environment variables in their original order, each name once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variables(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Variables {
-    /// The variables of this process.
+    /// The variables of this process. Of a name that stands there twice, the
+    /// first one counts, as in Python's `os.environ`; but a header that came
+    /// twice is joined, which nginx leaves to whoever comes behind it (E13).
     pub fn from_process() -> Self {
-        std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect()
+        Self::joining(std::env::vars_os().map(|(n, value)| (n.into_vec(), value.into_vec())))
+    }
+
+    fn joining(pairs: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
+        let mut joined = Self::default();
+        // Where each name stands: a stranger may send thousands.
+        let mut places = std::collections::HashMap::new();
+        for (name, value) in pairs {
+            match places.entry(name) {
+                Entry::Vacant(place) => {
+                    joined.0.push((place.key().clone(), value));
+                    place.insert(joined.0.len() - 1);
+                }
+                Entry::Occupied(place) => {
+                    if let Some(separator) = separator(place.key()) {
+                        let first = &mut joined.0[*place.get()].1;
+                        first.extend_from_slice(separator);
+                        first.extend_from_slice(&value);
+                    }
+                }
+            }
+        }
+        joined
     }
 
     /// The value of `name`, which may be empty.
@@ -69,8 +93,45 @@ impl Variables {
     }
 }
 
+/// What joins the values of a header (RFC 9110 5.3, RFC 6265 5.4); `None` for
+/// what may be there once only.
+fn separator(name: &[u8]) -> Option<&'static [u8]> {
+    match name {
+        b"HTTP_COOKIE" => Some(b"; "),
+        b"HTTP_HOST" | b"HTTP_AUTHORIZATION" => None,
+        _ => name.starts_with(b"HTTP_").then_some(b", "),
+    }
+}
+
 impl<N: Into<Vec<u8>>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Variables {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e13_a_header_that_stands_twice_is_joined_and_other_variables_count_once() {
+        let pairs = [
+            ("HTTP_COOKIE", "a=1"),
+            ("HTTP_X", "1"),
+            ("HTTP_HOST", "first"),
+            ("PATH", "/bin"),
+            ("HTTP_COOKIE", "b=2"),
+            ("HTTP_X", "2"),
+            ("HTTP_HOST", "second"),
+            ("PATH", "/evil"),
+        ];
+        let joined = Variables::joining(pairs.into_iter().map(|(n, v)| (n.into(), v.into())));
+        let expected = [
+            ("HTTP_COOKIE", "a=1; b=2"),
+            ("HTTP_X", "1, 2"),
+            ("HTTP_HOST", "first"),
+            ("PATH", "/bin"),
+        ];
+        assert_eq!(joined, expected.into_iter().collect());
     }
 }

@@ -64,7 +64,7 @@ pub fn at_a_shell(app: Option<OsString>, options: Options, variables: &Variables
 }
 
 fn finish(outcome: Result<Launch, Failure>, variables: &Variables, form: Form) -> ExitCode {
-    let failure = match outcome.map(Launch::become_it) {
+    let failure = match outcome.map(|launch| launch.become_it(variables)) {
         Ok(Err(error)) => error.into(),
         Err(failure) => failure,
     };
@@ -109,17 +109,18 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// The command, with this process' environment.
-    pub fn command(&self) -> Command {
+    /// The command, with `variables` as its environment.
+    pub fn command(&self, variables: &Variables) -> Command {
         let mut command = Command::new(&self.executable);
+        command.env_clear().envs(variables.iter_os());
         // E10: HTTP_PROXY is a client's `Proxy` header.
         command.env_remove("HTTP_PROXY").env(handoff::VARIABLE, &self.handoff);
         command
     }
 
     /// Replaces this process. Returns only if that fails.
-    fn become_it(self) -> Result<std::convert::Infallible> {
-        let error = self.command().exec();
+    fn become_it(self, variables: &Variables) -> Result<std::convert::Infallible> {
+        let error = self.command(variables).exec();
         Err(error).with_context(|| format!("{} cannot be started", self.executable.display()))
     }
 }

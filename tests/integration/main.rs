@@ -1,15 +1,18 @@
 //! The integration tests: the built executables under real servers and without one.
 //!
 //! - `table.rs` and `cases/`: the rows, each run on every server it applies to;
-//! - `server/`: the servers; `mount.rs`: what they serve; `tests/apache/`: Apache's configuration;
+//! - `server/`: the servers; `mount.rs`: what they serve; `tests/apache/` and `servers/`: their configurations;
+//! - `apache_sites.rs`: Apache set up in other ways than the table's, and the shared host;
 //! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;
 //! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
 //! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
 //!   request`; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
+//! - `properties.rs`: what holds for random requests;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
 //!
 //! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
 
+mod apache_sites;
 mod cases;
 mod command_line;
 mod django;
@@ -19,6 +22,7 @@ mod installation;
 mod memory;
 mod mount;
 mod process;
+mod properties;
 mod request_verb;
 mod server;
 mod stage;
@@ -43,7 +47,9 @@ fn main() -> ExitCode {
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(memory::trials(&world));
+    trials.extend(properties::trials(&world));
     trials.extend(table.trials(&world));
+    trials.extend(apache_sites::trials(&world));
     trials.extend(django::trials(&world));
     let conclusion = libtest_mimic::run(&arguments, trials);
     world.stop();

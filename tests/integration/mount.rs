@@ -59,8 +59,17 @@ impl Mount {
         let original = stage.path("fixtures").join(fixture);
         let text = fs::read_to_string(&original)
             .with_context(|| format!("cannot read {}", original.display()))?;
-        let (_, code) = text.split_once('\n').context("a script of one line")?;
-        let name = format!("{}-{fixture}", self.prefix.replace('/', "-").trim_matches('-'));
+        let code = match text.split_once('\n') {
+            Some((first, rest)) if first.starts_with("#!") => rest,
+            _ => &text,
+        };
+        let prefix = self.prefix.replace('/', "-");
+        let prefix = prefix.trim_matches('-');
+        // A server knows a non-parsed-header script by the beginning of its name.
+        let name = match fixture.strip_prefix("nph-") {
+            Some(rest) => format!("nph-{prefix}-{rest}"),
+            None => format!("{prefix}-{fixture}"),
+        };
         stage.script(&name, &format!("#!{}\n{code}", stage.bridge().display()))
     }
 }

@@ -53,6 +53,7 @@ impl Stage {
         copy(&project.join("fixtures"), &stage.path("fixtures"), Some(&stage.user))?;
         copy(&project.join("tests/integration/applications"), &stage.path("applications"), None)?;
         copy(&project.join("tests/apache"), &stage.path("apache"), None)?;
+        copy(&project.join("servers"), &stage.path("servers"), None)?;
         let download: Vec<u8> =
             DOWNLOAD_PATTERN.iter().cycle().take(DOWNLOAD_SIZE).copied().collect();
         fs::write(stage.path("work/download.bin"), download).context("cannot write a download")?;

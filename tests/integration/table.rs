@@ -19,10 +19,12 @@ use crate::world::World;
 pub(crate) const EVERYWHERE: &[Kind] = &Kind::ALL;
 pub(crate) const SHELL: &[Kind] = &[Kind::Shell];
 /// All that speak HTTP.
-pub(crate) const WEB_SERVERS: &[Kind] = &[Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi];
+pub(crate) const WEB_SERVERS: &[Kind] =
+    &[Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi, Kind::Lighttpd, Kind::Nginx];
 pub(crate) const APACHE: &[Kind] = &[Kind::ApacheCgid, Kind::ApacheCgi];
-/// Those that leave a script's reason phrase and the order of its headers alone: Go writes its own.
-pub(crate) const VERBATIM: &[Kind] = &[Kind::Shell, Kind::ApacheCgid, Kind::ApacheCgi];
+/// Those that leave a script's header lines alone: Go parses them and writes its own.
+pub(crate) const VERBATIM: &[Kind] =
+    &[Kind::Shell, Kind::ApacheCgid, Kind::ApacheCgi, Kind::Lighttpd, Kind::Nginx];
 
 type CheckAnswer = Box<dyn Fn(&Answer) -> Result<()> + Send + Sync>;
 type Drive = Box<dyn Fn(&Scene, Exchange) -> Result<()> + Send + Sync>;
@@ -34,6 +36,7 @@ pub(crate) struct Case {
     variables: Vec<(String, String)>,
     request: Request,
     servers: &'static [Kind],
+    excepted: Vec<Kind>,
     changes: Vec<(&'static str, Option<Vec<u8>>)>,
     logged: Vec<&'static str>,
     check: Check,
@@ -75,6 +78,7 @@ impl Case {
             variables: Vec::new(),
             request: Request::get(""),
             servers: EVERYWHERE,
+            excepted: Vec::new(),
             changes: Vec::new(),
             logged: Vec::new(),
             check: Check::Answer(Box::new(|answer| answer.status(200)?.exit_code(0).map(drop))),
@@ -120,6 +124,12 @@ impl Case {
 
     pub(crate) fn on(mut self, servers: &'static [Kind]) -> Self {
         self.servers = servers;
+        self
+    }
+
+    /// Not on one server, for a reason that lies in the server: a fact that was seen, with the version.
+    pub(crate) fn except(mut self, server: Kind, _reason: &'static str) -> Self {
+        self.excepted.push(server);
         self
     }
 
@@ -234,7 +244,9 @@ impl Table {
     /// One trial for each row and server.
     pub(crate) fn trials(&self, world: &Arc<World>) -> Vec<Trial> {
         let pairs = Kind::ALL.iter().flat_map(|kind| self.rows.iter().map(move |row| (*kind, row)));
-        let applicable = pairs.filter(|(kind, (case, _))| case.servers.contains(kind));
+        let applicable = pairs.filter(|(kind, (case, _))| {
+            case.servers.contains(kind) && !case.excepted.contains(kind)
+        });
         applicable
             .map(|(kind, (case, mount))| {
                 let (world, case, mount) = (Arc::clone(world), Arc::clone(case), Arc::clone(mount));

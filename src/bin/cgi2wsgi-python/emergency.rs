@@ -7,7 +7,9 @@
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering::SeqCst,
+};
 use std::time::Duration;
 
 use cgi2wsgi::cgi::head::Form;
@@ -23,10 +25,14 @@ static AFTER_CRASH: AtomicPtr<Vec<u8>> = AtomicPtr::new(std::ptr::null_mut());
 static AFTER_TIMEOUT: AtomicPtr<Vec<u8>> = AtomicPtr::new(std::ptr::null_mut());
 static GIVEN_UP: AtomicBool = AtomicBool::new(false);
 static LOOKS_LEFT: AtomicU32 = AtomicU32::new(20);
-#[cfg(target_os = "linux")]
 static TIMER: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+#[cfg(target_os = "linux")]
+static REPEATER: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+#[cfg(target_os = "linux")]
+static PYTHONS_HANDLER: AtomicUsize = AtomicUsize::new(0);
 
-/// How long after a head was half written to look again.
+/// How long after a head was half written to look again, and after a SIGTERM
+/// that nothing has come of to repeat it.
 const AGAIN: Duration = Duration::from_millis(100);
 
 const CRASHES: [c_int; 5] =
@@ -139,31 +145,75 @@ pub(crate) fn give_up_after(timeout: Duration) -> Result<(), String> {
 
 #[cfg(target_os = "linux")]
 fn arm(timeout: Duration) -> std::io::Result<()> {
+    if create_timer(&TIMER, timeout_signal()) && set_timer(&TIMER, timeout) {
+        return Ok(());
+    }
+    Err(std::io::Error::last_os_error())
+}
+
+/// A timer that sends `signal` to this process, and lives as long as it.
+#[cfg(target_os = "linux")]
+fn create_timer(place: &AtomicPtr<c_void>, signal: c_int) -> bool {
     // SAFETY: a zeroed sigevent is valid; the timer's id is written before it
-    // is used, and it lives as long as the process.
+    // is used.
     unsafe {
         let mut event = std::mem::zeroed::<libc::sigevent>();
         event.sigev_notify = libc::SIGEV_SIGNAL;
-        event.sigev_signo = timeout_signal();
+        event.sigev_signo = signal;
         let mut timer: libc::timer_t = std::ptr::null_mut();
-        if libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) != 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        TIMER.store(timer, SeqCst);
+        let created =
+            libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) == 0;
+        place.store(timer, SeqCst);
+        created
     }
-    if set_timer(timeout) { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 /// Async-signal-safe.
 #[cfg(target_os = "linux")]
-fn set_timer(after: Duration) -> bool {
-    // SAFETY: a zeroed itimerspec is valid, and the timer was created by arm.
+fn set_timer(timer: &AtomicPtr<c_void>, after: Duration) -> bool {
+    // SAFETY: a zeroed itimerspec is valid, and the timer was created.
     unsafe {
         let mut when = std::mem::zeroed::<libc::itimerspec>();
         when.it_value.tv_sec = libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX);
         when.it_value.tv_nsec = after.subsec_nanos().into();
-        libc::timer_settime(TIMER.load(SeqCst), 0, &raw const when, std::ptr::null_mut()) == 0
+        libc::timer_settime(timer.load(SeqCst), 0, &raw const when, std::ptr::null_mut()) == 0
     }
+}
+
+/// R13: a SIGTERM that comes between the look for signals and a system call
+/// that blocks interrupts nothing, and nobody would send another. It is
+/// repeated until Python has acted, which is when it is ignored.
+#[cfg(target_os = "linux")]
+pub(crate) fn insist_on_sigterm() {
+    // SAFETY: a zeroed sigaction is a valid one to be written to; the handler
+    // is async-signal-safe, as Python's own is.
+    unsafe {
+        let mut pythons = std::mem::zeroed::<libc::sigaction>();
+        if libc::sigaction(libc::SIGTERM, std::ptr::null(), &raw mut pythons) != 0
+            || pythons.sa_sigaction == libc::SIG_DFL
+            || pythons.sa_sigaction == libc::SIG_IGN
+            || !create_timer(&REPEATER, libc::SIGTERM)
+        {
+            return;
+        }
+        PYTHONS_HANDLER.store(pythons.sa_sigaction, SeqCst);
+        pythons.sa_sigaction = on_sigterm as *const c_void as usize;
+        libc::sigaction(libc::SIGTERM, &raw const pythons, std::ptr::null_mut());
+    }
+}
+
+/// A second SIGTERM comes from Apache by itself, and elsewhere from whoever
+/// sent the first.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn insist_on_sigterm() {}
+
+#[cfg(target_os = "linux")]
+extern "C" fn on_sigterm(signal: c_int) {
+    // SAFETY: the address is that of Python's handler, of this very type.
+    let pythons: extern "C" fn(c_int) =
+        unsafe { std::mem::transmute(PYTHONS_HANDLER.load(SeqCst)) };
+    pythons(signal);
+    set_timer(&REPEATER, AGAIN);
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -181,7 +231,7 @@ fn arm(timeout: Duration) -> std::io::Result<()> {
 
 /// The thread signals again by itself.
 #[cfg(not(target_os = "linux"))]
-fn set_timer(_after: Duration) -> bool {
+fn set_timer(_timer: &AtomicPtr<c_void>, _after: Duration) -> bool {
     true
 }
 
@@ -201,7 +251,10 @@ pub(crate) fn show_where_it_hangs(py: Python<'_>) -> PyResult<()> {
 extern "C" fn after_timeout(_signal: c_int) {
     let progress = PROGRESS.load(SeqCst);
     // The head is on its way: look again soon, for two seconds at the most.
-    if progress == Progress::Head as u8 && LOOKS_LEFT.fetch_sub(1, SeqCst) > 1 && set_timer(AGAIN) {
+    if progress == Progress::Head as u8
+        && LOOKS_LEFT.fetch_sub(1, SeqCst) > 1
+        && set_timer(&TIMER, AGAIN)
+    {
         return;
     }
     if GIVEN_UP.swap(true, SeqCst) {

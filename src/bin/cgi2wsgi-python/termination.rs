@@ -9,6 +9,8 @@ use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use pyo3::types::PyCFunction;
 
+use crate::emergency;
+
 static CAME: AtomicBool = AtomicBool::new(false);
 
 /// Whether SIGTERM ended the application.
@@ -29,6 +31,7 @@ pub(crate) fn expect(py: Python<'_>) -> PyResult<()> {
             Err(PySystemExit::new_err(128 + libc::SIGTERM))
         })?;
         signal.call_method1("signal", (number, raise))?;
+        emergency::insist_on_sigterm();
     }
     Ok(())
 }

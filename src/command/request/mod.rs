@@ -46,11 +46,7 @@ fn try_run(mut arguments: RequestArgs, environment: Variables) -> Result<u8, Fai
     }
     let launch = serve::launch(Some(arguments.app), options, &variables, "cgi2wsgi".as_ref())?;
 
-    let mut command = launch.command();
-    let handed =
-        command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
-    let handed: Vec<_> = handed.collect();
-    command.env_clear().envs(variables.iter_os()).env_remove("HTTP_PROXY").envs(handed);
+    let mut command = launch.command(&variables);
     command.stdin(body.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::piped());
     let mut child = command.spawn().context("cgi2wsgi-python cannot be started")?;
     let response = child.stdout.take().context("the response has no pipe")?;

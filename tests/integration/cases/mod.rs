@@ -3,12 +3,14 @@
 
 mod body;
 mod environ;
+mod extremes;
 mod failures;
 mod forms;
 mod frameworks;
 mod mount_root;
 mod process;
 mod response;
+mod servers;
 
 pub(crate) use self::failures::FAILED;
 use crate::exchange::Answer;
@@ -24,8 +26,10 @@ pub(crate) fn all() -> Vec<Case> {
         response::head_cases(),
         process::cases(),
         forms::cases(),
+        extremes::cases(),
         failures::cases(),
         frameworks::cases(),
+        servers::cases(),
     ]
     .into_iter()
     .flatten()

@@ -41,10 +41,17 @@ fn query_as_arguments() -> Vec<Case> {
         "-d%20%26%7c%3b",
     ];
     let plain = queries.iter().map(|query| {
-        Case::new("P1", "the query is no argument", "hello.py")
+        let case = Case::new("P1", "the query is no argument", "hello.py")
             .named(format!("the query ?{query} is neither an option nor an application"))
             .get(&format!("?{query}"))
-            .expect(says_hello)
+            .expect(says_hello);
+        match *query {
+            "%00" => case.except(
+                Kind::Lighttpd,
+                "lighttpd 1.4.69 answers a query with %00 in it with 400 and starts no program",
+            ),
+            _ => case,
+        }
     });
     let script = ["--help", "os:system", "-d+x%3d1"].iter().map(|query| {
         Case::script("P1", "the query is no argument of a script", "script.wsgi")

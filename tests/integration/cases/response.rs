@@ -13,6 +13,12 @@ use crate::server::Kind;
 use crate::stage::{DOWNLOAD_PATTERN, DOWNLOAD_SIZE};
 use crate::table::{APACHE, Case, EVERYWHERE, SHELL, Scene, VERBATIM, WEB_SERVERS};
 
+const COUNTED: &str =
+    "Apache 2.4.71 replaces the length by what it counted when the whole answer comes at once";
+const OWN_REASON: &str = "lighttpd 1.4.69 writes its own reason phrases";
+const CONTROL_CHARACTERS: &str =
+    "lighttpd 1.4.69 answers a query with %00 to %1f in it with 400 and starts no program";
+
 fn headers(trap: &'static str, sentence: &'static str, query: &str) -> Case {
     Case::new(trap, sentence, "headers.py").get(&format!("?{query}"))
 }
@@ -31,6 +37,7 @@ pub(crate) fn head_cases() -> Vec<Case> {
     let mut cases = vec![
         headers("R1", "the status and its own reason go through", "status=418+Short+and+stout")
             .on(VERBATIM)
+            .except(Kind::Lighttpd, OWN_REASON)
             .expect(|answer| {
                 ensure!(answer.status(418)?.head.reason == "Short and stout", "another reason");
                 Ok(())
@@ -48,15 +55,21 @@ pub(crate) fn head_cases() -> Vec<Case> {
         refuses("R1", "a final 1xx status is refused", "status=101+Switching"),
         refuses("R1", "a status of two digits is refused", "status=20+OK"),
         refuses("R1", "a status of 600 is refused", "status=600+Beyond"),
-        refuses("R3", "a line break in the status is refused", "status=200+OK%0d%0aX-Injected:+1"),
-        refuses("R3", "a line break in a header's value is refused", "h=X-A:1%0d%0aX-Injected:+1"),
-        refuses("R3", "a bare line feed in a header's value is refused", "h=X-A:1%0aX-Injected:+1"),
-        refuses("R3", "a null byte in a header's value is refused", "h=X-A:1%00"),
+        refuses("R3", "a line break in the status is refused", "status=200+OK%0d%0aX-Injected:+1")
+            .except(Kind::Lighttpd, CONTROL_CHARACTERS),
+        refuses("R3", "a line break in a header's value is refused", "h=X-A:1%0d%0aX-Injected:+1")
+            .except(Kind::Lighttpd, CONTROL_CHARACTERS),
+        refuses("R3", "a bare line feed in a header's value is refused", "h=X-A:1%0aX-Injected:+1")
+            .except(Kind::Lighttpd, CONTROL_CHARACTERS),
+        refuses("R3", "a null byte in a header's value is refused", "h=X-A:1%00")
+            .except(Kind::Lighttpd, CONTROL_CHARACTERS),
         refuses("R3", "a space in a header's name is refused", "h=X+Injected:1"),
         refuses("R3", "an empty header name is refused", "h=:1"),
-        refuses("R3", "a line break in a header's name is refused", "h=X-A%0d%0aX-Injected:1"),
+        refuses("R3", "a line break in a header's name is refused", "h=X-A%0d%0aX-Injected:1")
+            .except(Kind::Lighttpd, CONTROL_CHARACTERS),
         refuses("R3", "python -O does not switch the checks off", "h=X-A:1%0d%0aX-Injected:+1")
-            .variable("PYTHONOPTIMIZE", "2"),
+            .variable("PYTHONOPTIMIZE", "2")
+            .except(Kind::Lighttpd, CONTROL_CHARACTERS),
         refuses("R4", "a Status header from the application is refused", "h=Status:500+No"),
         refuses(
             "R4",
@@ -72,6 +85,7 @@ pub(crate) fn head_cases() -> Vec<Case> {
             }),
         headers("R3", "a tab and latin-1 letters in a value go through", "h=X-A:a%09b%e9")
             .on(VERBATIM)
+            .except(Kind::Lighttpd, CONTROL_CHARACTERS)
             .expect(|answer| {
                 ensure!(answer.status(200)?.head.one("X-A") == Some(b"a\tb\xe9"), "X-A is changed");
                 Ok(())
@@ -192,7 +206,12 @@ fn lengths() -> Vec<Case> {
             "h=Content-Length:9&body=ok",
         )
         .logs("Content-Length")
-        .on(SHELL)
+        .except(
+            Kind::Lighttpd,
+            "lighttpd 1.4.69 lets the client wait for the rest until a timeout of its own",
+        )
+        .except(Kind::ApacheCgi, COUNTED)
+        .except(Kind::ApacheCgid, COUNTED)
         .expect(|answer| {
             ensure!(!answer.status(200)?.exit_code(1)?.whole, "the body seems whole");
             Ok(())
@@ -361,8 +380,10 @@ fn closing() -> Vec<Case> {
 /// The iterable's `close()` was called, once.
 fn closed(scene: &Scene) -> Result<()> {
     let marker = scene.variable("MARKER")?;
-    until(PATIENCE, "close()", || Ok(Path::new(&marker).exists().then_some(())))?;
-    let calls = fs::read_to_string(&marker).context("cannot read the marker")?;
+    // The file is there before what is written into it.
+    let calls = until(PATIENCE, "close()", || {
+        Ok(fs::read_to_string(&marker).ok().filter(|calls| calls.ends_with('\n')))
+    })?;
     ensure!(calls == "closed\n", "close() was called so: {calls:?}");
     Ok(())
 }

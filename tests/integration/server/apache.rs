@@ -1,7 +1,6 @@
 //! Apache, by the configuration in `tests/apache/`, which is the one that the README explains: `mod_cgid` under the
 //! event MPM, or `mod_cgi` under the prefork MPM.
 
-use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::mount::Mount;
-use crate::server::{Kind, READY, READY_PATH, WebServer, start_web_server};
+use crate::server::{Kind, READY, READY_PATH, WebServer, program, start_web_server};
 use crate::stage::Stage;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub(crate) enum Module {
 }
 
 impl Module {
-    fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Cgid => Kind::ApacheCgid,
             Self::Cgi => Kind::ApacheCgi,
@@ -28,13 +27,22 @@ impl Module {
 }
 
 pub(crate) fn start(stage: &Stage, mounts: &[Mount], module: Module) -> Result<WebServer> {
-    let executable = find_executable()?;
+    start_with(stage, module.kind().name(), module, &mounts_file(stage, mounts, module)?)
+}
+
+/// Apache with other sites than the table's.
+pub(crate) fn start_with(
+    stage: &Stage,
+    name: &str,
+    module: Module,
+    sites: &str,
+) -> Result<WebServer> {
+    let executable = program(&["apache2", "httpd"], "apache2-bin")?;
     let modules = find_modules()?;
-    let directory = stage.workplace(&format!("server-{}", module.kind().name()))?;
+    let directory = stage.workplace(&format!("server-{name}"))?;
     fs::write(directory.join("ready"), READY).context("cannot write Apache's ready file")?;
-    fs::write(directory.join("mounts.conf"), mounts_file(stage, mounts, module)?)
-        .context("cannot write Apache's mounts")?;
-    start_web_server(stage, module.kind().name(), false, |port| {
+    fs::write(directory.join("mounts.conf"), sites).context("cannot write Apache's mounts")?;
+    start_web_server(stage, name, false, |port| {
         let mut command = stage.command(&executable);
         let defined = [
             ("PORT", port.to_string()),
@@ -94,16 +102,6 @@ fn mounts_file(stage: &Stage, mounts: &[Mount], module: Module) -> Result<String
 fn quoted(text: &str) -> Result<String> {
     ensure!(!text.contains(['"', '\\', '$', '\n']), "Apache's configuration cannot quote {text:?}");
     Ok(format!("\"{text}\""))
-}
-
-fn find_executable() -> Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let directories =
-        env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    directories
-        .flat_map(|directory| [directory.join("apache2"), directory.join("httpd")])
-        .find(|candidate| candidate.is_file())
-        .context("there is no Apache 2.4: install it (Debian: apt-get install apache2-bin)")
 }
 
 fn find_modules() -> Result<PathBuf> {

@@ -1,10 +1,13 @@
 //! The servers that every case runs on. Each kind is started once for the whole run, with all mounts, when the
 //! first case needs it; another kind is one variant of [`Kind`] and one implementation of [`Server`].
 
-mod apache;
+pub(crate) mod apache;
 mod caddy;
+mod lighttpd;
+mod nginx;
 mod shell;
 
+use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -12,7 +15,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::exchange::{Exchange, LogWindow};
 use crate::http::Request;
@@ -29,10 +32,15 @@ pub(crate) enum Kind {
     ApacheCgid,
     /// `mod_cgi`, under the prefork MPM.
     ApacheCgi,
+    /// lighttpd's `mod_cgi`.
+    Lighttpd,
+    /// nginx with fcgiwrap.
+    Nginx,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Shell, Self::Caddy, Self::ApacheCgid, Self::ApacheCgi];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Shell, Self::Caddy, Self::ApacheCgid, Self::ApacheCgi, Self::Lighttpd, Self::Nginx];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -40,6 +48,8 @@ impl Kind {
             Self::Caddy => "caddy",
             Self::ApacheCgid => "apache-cgid",
             Self::ApacheCgi => "apache-cgi",
+            Self::Lighttpd => "lighttpd",
+            Self::Nginx => "nginx",
         }
     }
 
@@ -49,6 +59,8 @@ impl Kind {
             Self::Caddy => Box::new(caddy::start(stage, mounts)?),
             Self::ApacheCgid => Box::new(apache::start(stage, mounts, apache::Module::Cgid)?),
             Self::ApacheCgi => Box::new(apache::start(stage, mounts, apache::Module::Cgi)?),
+            Self::Lighttpd => Box::new(lighttpd::start(stage, mounts)?),
+            Self::Nginx => Box::new(nginx::start(stage, mounts)?),
         };
         Ok(server)
     }
@@ -154,4 +166,29 @@ fn wait_ready(process: &mut Running, address: SocketAddr, log: &Path) -> Result<
 
 fn text_of(log: &Path) -> String {
     String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
+}
+
+/// A server's executable, under one of its names.
+fn program(names: &[&str], package: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut directories =
+        env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    directories
+        .find_map(|directory| {
+            names.iter().map(|name| directory.join(name)).find(|candidate| candidate.is_file())
+        })
+        .with_context(|| {
+            let names = names.join(" or ");
+            format!("there is no {names}: install it (Debian: apt-get install {package})")
+        })
+}
+
+/// A configuration for users with the words changed that hold on their machines only, each of them once there.
+pub(crate) fn adapted(file: &Path, changes: &[(&str, String)]) -> Result<String> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    changes.iter().try_fold(text, |text, (from, to)| {
+        ensure!(text.matches(from).count() == 1, "{} has not one {from:?}", file.display());
+        Ok(text.replace(from, to))
+    })
 }

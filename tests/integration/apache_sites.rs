@@ -1,0 +1,630 @@
+//! Apache set up in the other ways that sites are: rewriting and its relatives (E17), `Action` (E18), a shared host
+//! with nothing but `.htaccess`, and what a query does to argv (P1). The table's rows have one `ScriptAlias` each.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Error, Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::exchange::Answer;
+use crate::http::Request;
+use crate::mount::{Mount, Program};
+use crate::process::{AtParentDeath, End, PATIENCE, Running};
+use crate::server::apache::{self, Module};
+use crate::server::{Server, WebServer, adapted};
+use crate::stage::Stage;
+use crate::table::failed;
+use crate::world::World;
+
+/// One way to put an application at a URL, tried with each of [`APPLICATIONS`].
+struct SetUp {
+    name: &'static str,
+    sentence: &'static str,
+    place: Place,
+    /// Whether `--mount auto` can find the root; an explicit `--mount` always can.
+    auto: bool,
+}
+
+enum Place {
+    /// In the server's configuration. `{url}`, `{program}` and `{directory}` stand for this application's.
+    Configuration(&'static str),
+    /// In a directory's `.htaccess`, beside an `index.cgi`.
+    Htaccess(&'static str),
+}
+
+const SET_UPS: [SetUp; 7] = [
+    SetUp {
+        name: "alias",
+        sentence: "ScriptAlias",
+        place: Place::Configuration("ScriptAlias {url} \"{program}\"\n"),
+        auto: true,
+    },
+    // SCRIPT_NAME is the whole path then, and nothing tells where the root ends.
+    SetUp {
+        name: "match",
+        sentence: "ScriptAliasMatch without the path",
+        place: Place::Configuration("ScriptAliasMatch ^{url} \"{program}\"\n"),
+        auto: false,
+    },
+    SetUp {
+        name: "rewrite-path",
+        sentence: "a RewriteRule to index.cgi/$1",
+        place: Place::Htaccess("RewriteEngine On\nRewriteRule ^(.*)$ index.cgi/$1 [END]\n"),
+        auto: true,
+    },
+    SetUp {
+        name: "rewrite-bare",
+        sentence: "a RewriteRule to index.cgi, and DirectoryIndex",
+        place: Place::Htaccess(
+            "DirectoryIndex index.cgi\nRewriteEngine On\n\
+             RewriteCond %{REQUEST_FILENAME} !-f\nRewriteRule . index.cgi [L]\n",
+        ),
+        auto: true,
+    },
+    SetUp {
+        name: "rewrite-looping",
+        sentence: "a RewriteRule to index.cgi/$1 that Apache reads twice",
+        place: Place::Htaccess(
+            "RewriteEngine On\nRewriteCond %{REQUEST_URI} !/index\\.cgi\n\
+             RewriteRule ^(.*)$ index.cgi/$1 [L]\n",
+        ),
+        auto: true,
+    },
+    SetUp {
+        name: "fallback",
+        sentence: "FallbackResource and DirectoryIndex",
+        place: Place::Htaccess("DirectoryIndex index.cgi\nFallbackResource {url}/index.cgi\n"),
+        auto: true,
+    },
+    // Apache says REDIRECT_STATUS=404, which is a page that is missing and no application's root.
+    SetUp {
+        name: "error",
+        sentence: "ErrorDocument",
+        place: Place::Configuration(
+            "ScriptAlias /errors{url} \"{program}\"\n\
+             <Directory \"{directory}\">\n    ErrorDocument 403 /errors{url}\n    \
+             ErrorDocument 404 /errors{url}\n</Directory>\n\
+             <Location /errors{url}>\n    Require all granted\n</Location>\n",
+        ),
+        auto: false,
+    },
+];
+
+/// An application of the fixtures.
+struct Application {
+    name: &'static str,
+    named: &'static str,
+    chdir: &'static str,
+    /// What an `index.cgi` has behind its first line.
+    code: &'static str,
+    /// The page whose links are followed; empty for the one that lists its environ.
+    page: &'static str,
+}
+
+const APPLICATIONS: [Application; 3] = [
+    Application {
+        name: "environ",
+        named: "show_environ:application",
+        chdir: "{fixtures}",
+        code: "from show_environ import application\n",
+        page: "",
+    },
+    Application {
+        name: "flask",
+        named: "app:application",
+        chdir: "{fixtures}/flask_site",
+        code: "from app import application\n",
+        page: "/",
+    },
+    Application {
+        name: "django",
+        named: "mysite.wsgi:application",
+        chdir: "{fixtures}/django_site",
+        code: "from mysite.wsgi import application\n",
+        page: "/login/",
+    },
+];
+
+/// One application in one set-up.
+#[derive(Clone, Copy)]
+struct Placed {
+    set_up: &'static SetUp,
+    application: &'static Application,
+    auto: bool,
+}
+
+fn placed() -> impl Iterator<Item = Placed> {
+    SET_UPS.iter().flat_map(|set_up| {
+        APPLICATIONS.iter().flat_map(move |application| {
+            let modes = if set_up.auto { &[true, false][..] } else { &[false] };
+            modes.iter().map(move |auto| Placed { set_up, application, auto: *auto })
+        })
+    })
+}
+
+impl Placed {
+    fn url(self) -> String {
+        let mode = if self.auto { "auto" } else { "told" };
+        format!("/{}-{}-{mode}", self.set_up.name, self.application.name)
+    }
+
+    fn mount(self) -> String {
+        if self.auto { "auto".to_owned() } else { self.url() }
+    }
+
+    fn sentence(self) -> String {
+        let what = match self.application.name {
+            "environ" => "SCRIPT_NAME and PATH_INFO are the visitor's".to_owned(),
+            "flask" => "Flask's url_for gives URLs that work".to_owned(),
+            _ => "Django's reverse gives URLs that work".to_owned(),
+        };
+        let mode = if self.auto { "--mount auto" } else { "a --mount that tells it" };
+        format!("{what} under {} with {mode}", self.set_up.sentence)
+    }
+}
+
+pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for module in [Module::Cgid, Module::Cgi] {
+        let sites = Arc::new(Sites { server: OnceLock::new(), module, world: Arc::clone(world) });
+        let mut add = |trap: &str, sentence: &str, check: Check| {
+            let sites = Arc::clone(&sites);
+            let name = format!("{}::{trap}: {sentence}", module.kind().name());
+            trials.push(Trial::test(name, move || {
+                sites.server().and_then(&check).map_err(|error| failed(&error))
+            }));
+        };
+        for placed in placed() {
+            match placed.application.name {
+                "environ" => {
+                    add("E17", &placed.sentence(), Box::new(move |server| roots(server, placed)));
+                }
+                // What a framework makes of the variables is the same under both modules.
+                _ if module == Module::Cgid => {
+                    add("E17", &placed.sentence(), Box::new(move |server| links(server, placed)));
+                }
+                _ => {}
+            }
+        }
+        for (sentence, check) in ACTION {
+            add("E18", sentence, Box::new(check));
+        }
+        if module == Module::Cgid {
+            for (sentence, check) in SHARED_HOST {
+                add("shared host", sentence, Box::new(check));
+            }
+        }
+        add("P1", "Apache does pass the words of a query on", Box::new(passes_words));
+    }
+    trials
+}
+
+type Check = Box<dyn Fn(&WebServer) -> Result<()> + Send + Sync>;
+type Row = (&'static str, fn(&WebServer) -> Result<()>);
+
+/// Apache with all of this, started when the first trial needs it.
+struct Sites {
+    // Stopped before the stage goes with the world.
+    server: OnceLock<Result<WebServer, String>>,
+    module: Module,
+    world: Arc<World>,
+}
+
+impl Sites {
+    fn server(&self) -> Result<&WebServer> {
+        let started =
+            self.server.get_or_init(|| self.start().map_err(|error| format!("{error:#}")));
+        started.as_ref().map_err(|message| Error::msg(message.clone()))
+    }
+
+    fn start(&self) -> Result<WebServer> {
+        let stage = self.world.stage()?;
+        let root = stage.workplace(&format!("{}-sites", self.module.kind().name()))?;
+        let database = make_database(stage, &root)?;
+        let public = make_public_folder(stage, &root.join("public"), None)?;
+        let shown = make_public_folder(stage, &root.join("shown"), Some("show_environ"))?;
+        let actions = make_actions(stage, &root.join("actions"))?;
+        let words = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nprintf '[%s]' \"$@\"\n";
+        let words = stage.script(&format!("words-{}", self.module.kind().name()), words)?;
+
+        let mut site = String::new();
+        for module in ["actions", "autoindex", "dir", "mime", "negotiation", "rewrite"] {
+            writeln!(site, "LoadModule {module}_module \"${{MODULES}}/mod_{module}.so\"")?;
+        }
+        writeln!(site, "TypesConfig /dev/null\nLogLevel warn")?;
+        writeln!(site, "<VirtualHost *:${{PORT}}>\nServerName sites.example")?;
+        writeln!(site, "DocumentRoot {}", quoted(&root.join("www"))?)?;
+        writeln!(site, "<Directory {}>\n    Require all granted", quoted(&root.join("www"))?)?;
+        writeln!(site, "    AllowOverride All\n</Directory>")?;
+        for placed in placed() {
+            site += &make_site(stage, &root, &database, placed)?;
+        }
+        writeln!(site, "ScriptAlias /words {}", quoted(&words)?)?;
+        writeln!(site, "<Location /words>\n    Require all granted\n</Location>")?;
+        writeln!(site, "Define APPLICATIONS {}", quoted(&actions)?)?;
+        writeln!(site, "Define CGI2WSGI {}", quoted(&stage.bridge())?)?;
+        writeln!(site, "Alias /a {}", quoted(&actions)?)?;
+        writeln!(site, "Include {}", quoted(&stage.path("apache/action.conf"))?)?;
+        writeln!(site, "</VirtualHost>")?;
+        for (host, folder) in [(PUBLIC, &public), (SHOWN, &shown)] {
+            writeln!(site, "<VirtualHost *:${{PORT}}>\nServerName {host}")?;
+            writeln!(site, "SetEnv DJANGO_DB {}", quoted(&database)?)?;
+            let folder = quoted(folder)?;
+            writeln!(site, "DocumentRoot {folder}\n<Directory {folder}>\n    AllowOverride All")?;
+            writeln!(site, "    Require all granted\n</Directory>\n</VirtualHost>")?;
+        }
+        apache::start_with(
+            stage,
+            &format!("{}-sites", self.module.kind().name()),
+            self.module,
+            &site,
+        )
+    }
+}
+
+/// Django's pages need a database; all sites here only read it.
+fn make_database(stage: &Stage, root: &Path) -> Result<PathBuf> {
+    let database = root.join("db.sqlite3");
+    let log = root.join("setup.log");
+    let output = File::create(&log).context("cannot write a log")?;
+    let mut command = stage.command(&stage.python());
+    command
+        .arg(stage.path("fixtures/django_site/manage.py"))
+        .arg("setup_demo")
+        .env("DJANGO_DB", &database)
+        .env("DJANGO_ADMIN_PASSWORD", "a-password-of-the-tests")
+        .stdout(output.try_clone().context("cannot clone a descriptor")?)
+        .stderr(output);
+    let end = Running::start(command, &stage.user, AtParentDeath::Kill)?.wait(PATIENCE)?;
+    let said = fs::read_to_string(&log).unwrap_or_default();
+    ensure!(end == End::Code(0), "manage.py setup_demo ended with {end:?}:\n{said}");
+    Ok(database)
+}
+
+/// Makes the directory of a site, and answers its part of the server's configuration.
+fn make_site(stage: &Stage, root: &Path, database: &Path, placed: Placed) -> Result<String> {
+    let Placed { set_up, application, .. } = placed;
+    let (url, mount) = (placed.url(), placed.mount());
+    let directory = root.join("www").join(&url[1..]);
+    fs::create_dir_all(&directory).context("cannot make a site's directory")?;
+    let chdir = stage.resolve(application.chdir);
+    let venv = stage.python_env();
+    let fill = |text: &str| -> Result<String> {
+        let text = text.replace("{url}", &url).replace("{directory}", text_of(&directory)?);
+        Ok(text.replace("{program}", text_of(&stage.bridge())?))
+    };
+    let own = format!(
+        "SetEnv DJANGO_DB {}\nSetEnv FLASK_SECRET_KEY \"of the tests\"\n",
+        quoted(database)?
+    );
+    match set_up.place {
+        Place::Configuration(text) => {
+            let settings = format!(
+                "Require all granted\nSetEnv CGI2WSGI_APP {}\nSetEnv CGI2WSGI_CHDIR \"{chdir}\"\n\
+                 SetEnv CGI2WSGI_VENV {}\nSetEnv CGI2WSGI_MOUNT {mount}\n{own}",
+                application.named,
+                quoted(venv)?
+            );
+            let text = fill(text)?;
+            Ok(format!("{text}<LocationMatch \"^(/errors)?{url}\">\n{settings}</LocationMatch>\n"))
+        }
+        Place::Htaccess(text) => {
+            let handler = "Options +ExecCGI\nAddHandler cgi-script .cgi\n";
+            let htaccess = format!("{handler}{own}{}", fill(text)?);
+            fs::write(directory.join(".htaccess"), htaccess).context("cannot write .htaccess")?;
+            let first = format!(
+                "#!{} --mount {mount} --chdir {chdir} --venv {}",
+                stage.bridge().display(),
+                venv.display()
+            );
+            write_program(&directory.join("index.cgi"), &format!("{first}\n{}", application.code))?;
+            Ok(String::new())
+        }
+    }
+}
+
+fn write_program(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} executable", path.display()))
+}
+
+fn text_of(path: &Path) -> Result<&str> {
+    path.to_str().context("a path that is not UTF-8")
+}
+
+fn quoted(path: &Path) -> Result<String> {
+    Ok(format!("\"{}\"", text_of(path)?))
+}
+
+fn ask(server: &WebServer, request: &Request) -> Result<Answer> {
+    let program = Program::Bridge { application: String::new() };
+    let anywhere = Mount { prefix: String::new(), program, variables: Vec::new() };
+    let answer = server.begin(&anywhere, request)?.finish().with_context(|| {
+        format!("{} {}", request.method, String::from_utf8_lossy(&request.target))
+    })?;
+    ensure!(answer.whole, "the answer is not whole:\n    {}", answer.summary());
+    Ok(answer)
+}
+
+fn get(server: &WebServer, target: &str) -> Result<Answer> {
+    ask(server, &Request::get(target))
+}
+
+/// Checks an answer, and shows it when it is not as it should be.
+fn expect(answer: &Answer, check: impl FnOnce(&Answer) -> Result<()>) -> Result<()> {
+    check(answer).with_context(|| format!("the answer was:\n    {}", answer.summary()))
+}
+
+/// The lines of `show_environ.py`.
+fn has_line(answer: &Answer, line: &str) -> Result<()> {
+    let text = answer.text();
+    ensure!(text.lines().any(|found| found == line), "the environ has no {line}");
+    Ok(())
+}
+
+fn roots(server: &WebServer, placed: Placed) -> Result<()> {
+    let url = placed.url();
+    for (path, info) in [("/", "/"), ("/foo", "/foo"), ("/foo/b%20r/", "/foo/b r/")] {
+        let answer = get(server, &format!("{url}{path}?q=1"))?;
+        expect(&answer, |answer| {
+            answer.status(200)?;
+            has_line(answer, &format!("SCRIPT_NAME={url}"))?;
+            has_line(answer, &format!("PATH_INFO={info}"))
+        })?;
+    }
+    Ok(())
+}
+
+fn links(server: &WebServer, placed: Placed) -> Result<()> {
+    let root = placed.url();
+    let page = get(server, &format!("{root}{}", placed.application.page))?;
+    let urls = expect_links(&page, &root)?;
+    for url in &urls {
+        let answer = get(server, url)?;
+        expect(&answer, |answer| answer.status(200).map(drop)).with_context(|| url.clone())?;
+    }
+    Ok(())
+}
+
+/// The page's own links: at least two, all below the root, none with the program's name in it.
+fn expect_links(page: &Answer, root: &str) -> Result<BTreeSet<String>> {
+    let mut urls = BTreeSet::new();
+    expect(page, |page| {
+        page.status(200)?;
+        let text = page.text();
+        for attribute in ["href=\"", "src=\"", "action=\""] {
+            let values = text.split(attribute).skip(1).filter_map(|rest| rest.split_once('"'));
+            urls.extend(values.map(|(value, _)| value.to_owned()));
+        }
+        ensure!(urls.len() >= 2, "the page has no links");
+        for url in &urls {
+            ensure!(url.starts_with(&format!("{root}/")), "{url} is not below {root}");
+            ensure!(!url.contains("cgi"), "{url} is the program's URL");
+        }
+        ensure!(urls.iter().any(|url| url.contains("/static/")), "no static file: {urls:?}");
+        Ok(())
+    })?;
+    Ok(urls)
+}
+
+/// Applications and other files for `Action`.
+fn make_actions(stage: &Stage, directory: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(directory).context("cannot make the directory of Action")?;
+    let listing = fs::read(stage.path("fixtures/show_environ.py")).context("no fixture")?;
+    for name in ["show.wsgi", "show.wsgi.txt", "show.txt"] {
+        fs::write(directory.join(name), &listing).context("cannot write an application")?;
+    }
+    Ok(directory.to_owned())
+}
+
+fn refused(answer: &Answer) -> Result<()> {
+    expect(answer, |answer| answer.status(403)?.lacks("SCRIPT_NAME=")?.lacks("root:").map(drop))
+}
+
+const ACTION: [Row; 7] = [
+    ("Action runs the file of the URL, which is SCRIPT_NAME", |server| {
+        expect(&get(server, "/a/show.wsgi?q=1")?, |answer| {
+            answer.status(200)?;
+            has_line(answer, "SCRIPT_NAME=/a/show.wsgi")?;
+            has_line(answer, "PATH_INFO=")?;
+            has_line(answer, "QUERY_STRING=q=1")
+        })
+    }),
+    ("Action keeps the path after the file", |server| {
+        expect(&get(server, "/a/show.wsgi/p/q%20r")?, |answer| {
+            answer.status(200)?;
+            has_line(answer, "SCRIPT_NAME=/a/show.wsgi")?;
+            has_line(answer, "PATH_INFO=/p/q r")
+        })
+    }),
+    ("a direct call of Action's program is refused", |server| {
+        for path in ["", "/", "/etc/passwd", "/a/show.wsgi", "/a/show.wsgi/p"] {
+            refused(&get(server, &format!("/cgi-bin/cgi2wsgi{path}"))?).context(path)?;
+        }
+        Ok(())
+    }),
+    ("a path traversal through Action finds no other file", |server| {
+        for path in [
+            "/a/show.wsgi/../../../../../../etc/passwd",
+            "/a/show.wsgi/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+            "/a/show.wsgi/..%2f..%2f..%2f..%2fetc/passwd",
+            "/a/../../../etc/passwd",
+            "/cgi-bin/cgi2wsgi/../../../etc/passwd",
+            "/cgi-bin/cgi2wsgi/a/%2e%2e/%2e%2e/etc/passwd",
+        ] {
+            let answer = get(server, path)?;
+            expect(&answer, |answer| {
+                ensure!((400..500).contains(&answer.head.status), "{}", answer.head.status);
+                answer.lacks("root:")?.lacks("SCRIPT_NAME=").map(drop)
+            })
+            .context(path)?;
+        }
+        Ok(())
+    }),
+    // Apache's AddHandler counts every suffix of a name.
+    ("a file that ends in .txt is not run, though .wsgi is in its name", |server| {
+        refused(&get(server, "/a/show.wsgi.txt")?)
+    }),
+    ("an application that is not there is Apache's 404", |server| {
+        expect(&get(server, "/a/nothing.wsgi")?, |answer| answer.status(404).map(drop))
+    }),
+    ("headers that claim to be Apache's redirection count for nothing", |server| {
+        for path in ["/a/show.wsgi", "/etc/passwd"] {
+            let request = Request::get(format!("/cgi-bin/cgi2wsgi{path}"))
+                .header("Redirect-Handler", "wsgi")
+                .header("Redirect-Status", "200")
+                .header("Redirect-URL", path)
+                .header("REDIRECT_HANDLER", "wsgi")
+                .header("Path-Translated", path);
+            refused(&ask(server, &request)?).context(path)?;
+        }
+        Ok(())
+    }),
+];
+
+/// The public folder of a shared host, as `servers/shared-host` says, and what careless people leave in one.
+fn make_public_folder(stage: &Stage, folder: &Path, other: Option<&str>) -> Result<PathBuf> {
+    let recipe = stage.path("servers/shared-host");
+    let site = stage.path(if other.is_some() { "fixtures" } else { "fixtures/django_site" });
+    let first = [
+        ("/home/me/bin/cgi2wsgi", stage.bridge().display().to_string()),
+        ("--chdir /home/me/site ", format!("--chdir {} ", site.display())),
+        ("--venv /home/me/site/venv", format!("--venv {}", stage.python_env().display())),
+        ("mysite.wsgi", other.unwrap_or("mysite.wsgi").to_owned()),
+    ];
+    // What `manage.py collectstatic` does.
+    let own = stage.path("fixtures/django_site/guestbook/static/guestbook");
+    fs::create_dir_all(folder.join("static/guestbook")).context("cannot make a public folder")?;
+    for name in ["style.css", "icon.svg"] {
+        fs::copy(own.join(name), folder.join("static/guestbook").join(name))
+            .with_context(|| format!("cannot copy {name}"))?;
+    }
+    fs::copy(recipe.join(".htaccess"), folder.join(".htaccess")).context("no .htaccess")?;
+    write_program(&folder.join("index.cgi"), &adapted(&recipe.join("index.cgi"), &first)?)?;
+    fs::create_dir_all(folder.join("__pycache__")).context("cannot make a directory")?;
+    for name in BAITS {
+        fs::write(folder.join(name), BAIT).with_context(|| format!("cannot write {name}"))?;
+    }
+    let uploaded = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nexpr 6 '*' 111\n";
+    write_program(&folder.join("static/uploaded.cgi"), uploaded)?;
+    fs::write(folder.join("static/style.css"), STYLE).context("cannot write a static file")?;
+    Ok(folder.to_owned())
+}
+
+const PUBLIC: &str = "localhost";
+const SHOWN: &str = "shown.example";
+const STYLE: &str = "p { color: green }\n";
+const BAIT: &str = "nobody is to read this\n";
+const BAITS: [&str; 8] = [
+    "settings.py",
+    "app.py",
+    "site.wsgi",
+    "db.sqlite3",
+    ".env",
+    ".htpasswd",
+    "index.cgi~",
+    "__pycache__/settings.cpython-311.pyc",
+];
+
+fn public(target: &str) -> Request {
+    Request::get(target).header("Host", PUBLIC)
+}
+
+const SHARED_HOST: [Row; 6] = [
+    ("pages and their links work, and have no index.cgi in them", |server| {
+        let page = ask(server, &public("/login/"))?;
+        for url in expect_links(&page, "")? {
+            let answer = ask(server, &public(&url))?;
+            expect(&answer, |answer| answer.status(200).map(drop)).context(url)?;
+        }
+        let front = ask(server, &public("/"))?;
+        expect(&front, |answer| answer.status(200)?.contains("Guestbook").map(drop))
+    }),
+    ("static/ is Apache's own", |server| {
+        let answer = ask(server, &public("/static/style.css"))?;
+        expect(&answer, |answer| {
+            answer.status(200)?.body(STYLE)?;
+            ensure!(answer.head.one("ETag").is_some(), "no ETag: not Apache's answer");
+            Ok(())
+        })?;
+        let listing = ask(server, &public("/static/"))?;
+        expect(&listing, |answer| answer.status(403)?.lacks("style.css").map(drop))
+    }),
+    ("a program in static/ is not run", |server| {
+        let answer = ask(server, &public("/static/uploaded.cgi"))?;
+        expect(&answer, |answer| answer.lacks("666").map(drop))
+    }),
+    ("the Authorization header arrives, and none is made up", |server| {
+        let shown = |request: Request| ask(server, &request.header("Host", SHOWN));
+        let with = shown(Request::get("/x").header("Authorization", "Basic dTpw"))?;
+        expect(&with, |answer| {
+            has_line(answer.status(200)?, "HTTP_AUTHORIZATION=Basic dTpw")?;
+            has_line(answer, "SCRIPT_NAME=")?;
+            has_line(answer, "PATH_INFO=/x")
+        })?;
+        let without = shown(Request::get("/x"))?;
+        expect(&without, |answer| {
+            let text = answer.status(200)?.text();
+            ensure!(!text.lines().any(|line| line.starts_with("HTTP_AUTHORIZATION=")), "made up");
+            Ok(())
+        })
+    }),
+    ("a query is no argument of index.cgi", |server| {
+        for query in ["-h", "--debug", "--mount+/x", "os:system"] {
+            let request = Request::get(format!("/x?{query}")).header("Host", SHOWN);
+            expect(&ask(server, &request)?, |answer| {
+                answer.status(200)?;
+                has_line(answer, "SCRIPT_NAME=")?;
+                has_line(answer, &format!("QUERY_STRING={query}"))
+            })
+            .context(query)?;
+        }
+        Ok(())
+    }),
+    ("nothing but static/ can be downloaded", |server| {
+        let names = BAITS.iter().map(|name| (*name).to_owned());
+        let own = ["index.cgi", ".htaccess", "index.cgi/", "index.cgi/.htaccess", "INDEX.CGI"];
+        let names: Vec<_> = names.chain(own.map(str::to_owned)).collect();
+        let site = ["mysite/settings.py", "manage.py", "db.sqlite3", "mysite/__pycache__/"];
+        let ways = ["/", "//", "/./", "/static/../", "/static/%2e%2e/", "/static/..%2f", "/%2e/"];
+        let out = ["/../", "/%2e%2e/", "/static/../../", "/static/%2e%2e/%2e%2e/", "/..%2f"];
+        let inside = names.iter().flat_map(|name| ways.map(|way| format!("{way}{name}")));
+        let elsewhere = ["/settings.py?", "/settings.py/", "/settings.py%00", "/static/.htaccess"];
+        // The program that is behind them makes no difference, and this one is quick.
+        let inside = inside.chain(elsewhere.map(str::to_owned)).map(|target| (target, SHOWN));
+        let outside = site.iter().flat_map(|name| out.map(|way| format!("{way}{name}")));
+        for (target, host) in inside.chain(outside.map(|target| (target, PUBLIC))) {
+            let answer = ask(server, &Request::get(&target).header("Host", host))?;
+            expect(&answer, |answer| {
+                for secret in [BAIT.trim(), "#!", "RewriteEngine", "SQLite format", "SECRET_KEY"] {
+                    answer.lacks(secret)?;
+                }
+                ensure!(answer.head.status != 500, "an error");
+                Ok(())
+            })
+            .context(target)?;
+        }
+        Ok(())
+    }),
+];
+
+/// Without this, the rows of P1 would prove nothing.
+fn passes_words(server: &WebServer) -> Result<()> {
+    for (query, words) in [
+        ("-h", "[-h]"),
+        ("%2d%2dversion", "[--version]"),
+        ("-d+x%3d1", "[-d][x=1]"),
+        ("os:system", "[os:system]"),
+        ("a=1", "[]"),
+    ] {
+        let answer = get(server, &format!("/words?{query}"))?;
+        expect(&answer, |answer| answer.status(200)?.body(words).map(drop)).context(query)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Habits of single servers, each seen with the version that is named, and what the application must find in spite
+//! of them.
+
+use super::{absent, listed};
+use crate::http::Request;
+use crate::server::Kind;
+use crate::table::{APACHE, Case, WEB_SERVERS};
+
+fn environ(trap: &'static str, sentence: &'static str) -> Case {
+    Case::new(trap, sentence, "show_environ.py")
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = variables();
+    cases.extend(mounts());
+    cases.extend(queries());
+    cases
+}
+
+fn variables() -> Vec<Case> {
+    let host = |sentence, line: &'static str| {
+        environ("E5", sentence)
+            .request(Request::get("").header("Host", "site.example:8080"))
+            .on(&[Kind::Nginx])
+            .expect(move |answer| listed(answer, line))
+    };
+    vec![
+        // nginx 1.22 sends SERVER_NAME="" where no server_name is configured.
+        host("nginx's empty SERVER_NAME is made good from Host", "SERVER_NAME=site.example"),
+        // Debian's fastcgi_params of 1.22.1-9+deb12u10 leave the port out.
+        host("Host has the port that the visitor wrote", "HTTP_HOST=site.example:8080"),
+        // nginx's own fastcgi_params make REMOTE_USER of a name whose password nobody checked.
+        environ("RFC 4.1.11", "a name that nobody checked is no REMOTE_USER")
+            .request(Request::get("").header("Authorization", "Basic dTpw"))
+            .on(WEB_SERVERS)
+            .expect(|answer| {
+                answer.status(200)?;
+                absent(answer, "REMOTE_USER")?;
+                absent(answer, "AUTH_TYPE")
+            }),
+        environ("E8", "lighttpd's CONTENT_LENGTH of 0 for a GET is all that it makes up")
+            .on(&[Kind::Lighttpd])
+            .expect(|answer| {
+                listed(answer, "CONTENT_LENGTH=0")?;
+                ["CONTENT_TYPE", "REMOTE_USER"].iter().try_for_each(|name| absent(answer, name))
+            }),
+    ]
+}
+
+/// `REDIRECT_STATUS=200` from lighttpd 1.4.69, and a `REQUEST_URI` that both leave as it was sent: `auto` is not led
+/// astray.
+fn mounts() -> Vec<Case> {
+    let auto = |sentence, target: &str, path: &'static str| {
+        environ("E17", sentence)
+            .variable("CGI2WSGI_MOUNT", "auto")
+            .get(target)
+            .on(&[Kind::Lighttpd, Kind::Nginx])
+            .expect(move |answer| {
+                answer.status(200)?;
+                listed(answer, format!("PATH_INFO={path}"))?;
+                let root = answer.text();
+                let root = root.lines().find_map(|line| line.strip_prefix("SCRIPT_NAME="));
+                anyhow::ensure!(
+                    root.is_some_and(|root| root.starts_with("/case/") && !root[6..].contains('/')),
+                    "SCRIPT_NAME is {root:?}"
+                );
+                Ok(())
+            })
+    };
+    vec![
+        auto("--mount auto keeps what lighttpd and nginx say", "/foo", "/foo"),
+        auto("--mount auto keeps it at the mount itself", "?a=1", ""),
+        auto("--mount auto keeps it where the server resolved the path", "/a/../b//c", "/b/c"),
+        environ("E4", "a longer name beside the mount is another URL")
+            .get("-python")
+            // Where the Django site at the root answers what no other mount does; it has no such page.
+            .on(&[Kind::Caddy, Kind::Lighttpd, Kind::Nginx])
+            .expect(|answer| answer.status(404)?.lacks("PATH_INFO=").map(drop)),
+    ]
+}
+
+/// Apache makes arguments of these, which `apache_sites.rs` shows.
+fn queries() -> Vec<Case> {
+    let queries = ["-h", "--help", "%2d%2dversion", "--debug", "-d+x%3d1", "os:system"];
+    let case = |case: Case, query: &str, sentence: String| {
+        let line = format!("QUERY_STRING={query}");
+        case.named(sentence).get(&format!("/?{query}")).on(APACHE).expect(move |answer| {
+            answer.status(200)?.exit_code(0)?;
+            listed(answer, &line)?;
+            listed(answer, "PATH_INFO=/")
+        })
+    };
+    let alias = queries.iter().map(|query| {
+        let sentence = format!("the query ?{query} reaches the application and nothing else");
+        case(environ("P1", ""), query, sentence)
+    });
+    let script = queries.iter().map(|query| {
+        let sentence = format!("the query ?{query} reaches a script with a #! line as it is");
+        case(Case::script("P1", "", "show_environ.py"), query, sentence)
+    });
+    alias.chain(script).collect()
+}
