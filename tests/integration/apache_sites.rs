@@ -1,6 +1,8 @@
 //! Apache set up in the other ways that sites are: rewriting and its relatives (E17), `Action` (E18), a shared host
 //! with nothing but `.htaccess`, and what a query does to argv (P1). The table's rows have one `ScriptAlias` each.
 
+mod shared_host;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -16,10 +18,12 @@ use crate::http::Request;
 use crate::mount::{Mount, Program};
 use crate::process::{AtParentDeath, End, PATIENCE, Running};
 use crate::server::apache::{self, Module};
-use crate::server::{Server, WebServer, adapted};
+use crate::server::{Server, WebServer};
 use crate::stage::Stage;
 use crate::table::failed;
 use crate::world::World;
+
+use self::shared_host::{PUBLIC, SHARED_HOST, SHOWN, make_public_folder};
 
 /// One way to put an application at a URL, tried with each of [`APPLICATIONS`].
 struct SetUp {
@@ -483,132 +487,6 @@ const ACTION: [Row; 7] = [
                 .header("REDIRECT_HANDLER", "wsgi")
                 .header("Path-Translated", path);
             refused(&ask(server, &request)?).context(path)?;
-        }
-        Ok(())
-    }),
-];
-
-/// The public folder of a shared host, as `servers/shared-host` says, and what careless people leave in one.
-fn make_public_folder(stage: &Stage, folder: &Path, other: Option<&str>) -> Result<PathBuf> {
-    let recipe = stage.path("servers/shared-host");
-    let site = stage.path(if other.is_some() { "fixtures" } else { "fixtures/django_site" });
-    let first = [
-        ("/home/me/bin/cgi2wsgi", stage.bridge().display().to_string()),
-        ("--chdir /home/me/site ", format!("--chdir {} ", site.display())),
-        ("--venv /home/me/site/venv", format!("--venv {}", stage.python_env().display())),
-        ("mysite.wsgi", other.unwrap_or("mysite.wsgi").to_owned()),
-    ];
-    // What `manage.py collectstatic` does.
-    let own = stage.path("fixtures/django_site/guestbook/static/guestbook");
-    fs::create_dir_all(folder.join("static/guestbook")).context("cannot make a public folder")?;
-    for name in ["style.css", "icon.svg"] {
-        fs::copy(own.join(name), folder.join("static/guestbook").join(name))
-            .with_context(|| format!("cannot copy {name}"))?;
-    }
-    fs::copy(recipe.join(".htaccess"), folder.join(".htaccess")).context("no .htaccess")?;
-    write_program(&folder.join("index.cgi"), &adapted(&recipe.join("index.cgi"), &first)?)?;
-    fs::create_dir_all(folder.join("__pycache__")).context("cannot make a directory")?;
-    for name in BAITS {
-        fs::write(folder.join(name), BAIT).with_context(|| format!("cannot write {name}"))?;
-    }
-    let uploaded = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nexpr 6 '*' 111\n";
-    write_program(&folder.join("static/uploaded.cgi"), uploaded)?;
-    fs::write(folder.join("static/style.css"), STYLE).context("cannot write a static file")?;
-    Ok(folder.to_owned())
-}
-
-const PUBLIC: &str = "localhost";
-const SHOWN: &str = "shown.example";
-const STYLE: &str = "p { color: green }\n";
-const BAIT: &str = "nobody is to read this\n";
-const BAITS: [&str; 8] = [
-    "settings.py",
-    "app.py",
-    "site.wsgi",
-    "db.sqlite3",
-    ".env",
-    ".htpasswd",
-    "index.cgi~",
-    "__pycache__/settings.cpython-311.pyc",
-];
-
-fn public(target: &str) -> Request {
-    Request::get(target).header("Host", PUBLIC)
-}
-
-const SHARED_HOST: [Row; 6] = [
-    ("pages and their links work, and have no index.cgi in them", |server| {
-        let page = ask(server, &public("/login/"))?;
-        for url in expect_links(&page, "")? {
-            let answer = ask(server, &public(&url))?;
-            expect(&answer, |answer| answer.status(200).map(drop)).context(url)?;
-        }
-        let front = ask(server, &public("/"))?;
-        expect(&front, |answer| answer.status(200)?.contains("Guestbook").map(drop))
-    }),
-    ("static/ is Apache's own", |server| {
-        let answer = ask(server, &public("/static/style.css"))?;
-        expect(&answer, |answer| {
-            answer.status(200)?.body(STYLE)?;
-            ensure!(answer.head.one("ETag").is_some(), "no ETag: not Apache's answer");
-            Ok(())
-        })?;
-        let listing = ask(server, &public("/static/"))?;
-        expect(&listing, |answer| answer.status(403)?.lacks("style.css").map(drop))
-    }),
-    ("a program in static/ is not run", |server| {
-        let answer = ask(server, &public("/static/uploaded.cgi"))?;
-        expect(&answer, |answer| answer.lacks("666").map(drop))
-    }),
-    ("the Authorization header arrives, and none is made up", |server| {
-        let shown = |request: Request| ask(server, &request.header("Host", SHOWN));
-        let with = shown(Request::get("/x").header("Authorization", "Basic dTpw"))?;
-        expect(&with, |answer| {
-            has_line(answer.status(200)?, "HTTP_AUTHORIZATION=Basic dTpw")?;
-            has_line(answer, "SCRIPT_NAME=")?;
-            has_line(answer, "PATH_INFO=/x")
-        })?;
-        let without = shown(Request::get("/x"))?;
-        expect(&without, |answer| {
-            let text = answer.status(200)?.text();
-            ensure!(!text.lines().any(|line| line.starts_with("HTTP_AUTHORIZATION=")), "made up");
-            Ok(())
-        })
-    }),
-    ("a query is no argument of index.cgi", |server| {
-        for query in ["-h", "--debug", "--mount+/x", "os:system"] {
-            let request = Request::get(format!("/x?{query}")).header("Host", SHOWN);
-            expect(&ask(server, &request)?, |answer| {
-                answer.status(200)?;
-                has_line(answer, "SCRIPT_NAME=")?;
-                has_line(answer, &format!("QUERY_STRING={query}"))
-            })
-            .context(query)?;
-        }
-        Ok(())
-    }),
-    ("nothing but static/ can be downloaded", |server| {
-        let names = BAITS.iter().map(|name| (*name).to_owned());
-        let own = ["index.cgi", ".htaccess", "index.cgi/", "index.cgi/.htaccess", "INDEX.CGI"];
-        let names: Vec<_> = names.chain(own.map(str::to_owned)).collect();
-        let site = ["mysite/settings.py", "manage.py", "db.sqlite3", "mysite/__pycache__/"];
-        let ways = ["/", "//", "/./", "/static/../", "/static/%2e%2e/", "/static/..%2f", "/%2e/"];
-        let out = ["/../", "/%2e%2e/", "/static/../../", "/static/%2e%2e/%2e%2e/", "/..%2f"];
-        let inside = names.iter().flat_map(|name| ways.map(|way| format!("{way}{name}")));
-        let elsewhere = ["/settings.py?", "/settings.py/", "/settings.py%00", "/static/.htaccess"];
-        // The program that is behind them makes no difference, and this one is quick.
-        let inside = inside.chain(elsewhere.map(str::to_owned)).map(|target| (target, SHOWN));
-        let outside = site.iter().flat_map(|name| out.map(|way| format!("{way}{name}")));
-        for (target, host) in inside.chain(outside.map(|target| (target, PUBLIC))) {
-            let answer = ask(server, &Request::get(&target).header("Host", host))?;
-            expect(&answer, |answer| {
-                for secret in [BAIT.trim(), "#!", "RewriteEngine", "SQLite format", "SECRET_KEY"] {
-                    answer.lacks(secret)?;
-                }
-                ensure!(answer.head.status != 500, "an error");
-                Ok(())
-            })
-            .context(target)?;
         }
         Ok(())
     }),
