@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::{emergency, termination};
+use crate::{emergency, heap, termination};
 
 /// The version that this executable embeds, such as `3.11`.
 const VERSION: &str = env!("BUILD_PYTHON_VERSION");
@@ -48,6 +48,7 @@ pub(crate) fn start(application: &Application) -> Result<(), String> {
         Source::File(file) => file.as_os_str(),
         Source::Module(name) => OsStr::new(name),
     };
+    heap::prepare();
     emergency::with_sigpipe_as_python_finds_it(|| initialize(&executable, program))
         .map_err(|reason| explained(&reason, &executable))?;
     // SAFETY: initialization left this thread attached.

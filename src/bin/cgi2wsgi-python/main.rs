@@ -3,8 +3,10 @@
 //! no harm where a visitor can reach it.
 
 mod application;
+mod collector;
 mod emergency;
 mod ending;
+mod heap;
 mod interpreter;
 mod serve;
 mod termination;

@@ -22,7 +22,7 @@ use crate::application::{self, LoadError};
 use crate::wsgi::call::{self, Failure};
 use crate::wsgi::environ;
 use crate::wsgi::exchange::Exchange;
-use crate::{emergency, ending, interpreter, termination};
+use crate::{collector, emergency, ending, interpreter, termination};
 
 /// Answers the request of `variables` as `handoff` says. Returns the exit
 /// status, after atexit handlers and threads.
@@ -79,6 +79,7 @@ fn answer(
     if handoff.timeout.is_some() {
         emergency::show_where_it_hangs(py).map_err(raised)?;
     }
+    let waiting = collector::wait(py).map_err(raised)?;
     let application = application::load(py, &handoff.application).map_err(|error| match error {
         LoadError::Raised(error) => {
             let remedy = application::remedy(py, &error, &handoff.application);
@@ -86,6 +87,7 @@ fn answer(
         }
         LoadError::Setup(reason) => Problem::Setup(reason),
     })?;
+    waiting.end().map_err(raised)?;
     let environ = environ::build(py, request, exchange).map_err(raised)?;
     call::call(&application, &environ, exchange).map_err(|failure| match failure {
         Failure::Raised(error) => raised(error),
