@@ -185,7 +185,8 @@ fn execute<'py>(py: Python<'py>, file: &Path) -> Result<Bound<'py, PyAny>, LoadE
     let name = if is_source && is_identifier && stem != "__main__" && !modules.contains(stem)? {
         stem.to_owned()
     } else {
-        format!("cgi2wsgi:{}", file.display())
+        // What stands before a dot would be its package, which Pyramid looks up.
+        format!("cgi2wsgi:{}", file.display()).replace('.', "_")
     };
     if is_source {
         // With the import system's own loader, and so its cache of bytecode.

@@ -4,6 +4,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::termination;
 use crate::wsgi::call::log_exception;
 
 /// Joins threads and runs atexit handlers, in Python's own order, when the
@@ -14,6 +15,8 @@ pub(crate) fn of_python(status: u8) -> u8 {
         return status;
     }
     Python::attach(|py| {
+        // A server that has its answer may tell the program to end: it does.
+        let _ = termination::hold_off(py);
         let run = |module: &str, function: &str| -> PyResult<()> {
             let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
             match modules.get_item(module)? {

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::exchange::Answer;
 use crate::process::{PATIENCE, until};
@@ -103,6 +103,28 @@ fn descriptors() -> Vec<Case> {
                 })
                 .with_context(|| format!("the marker has {:?}", fs::read_to_string(&marker)))
             }),
+        // Apache sends SIGTERM to a program that is still there when the answer is.
+        Case::new(
+            "P8",
+            "a SIGTERM after the answer to a failure does not interrupt threads and atexit handlers",
+            "/fails_with_a_thread.py",
+        )
+        .variable("MARKER", "{own}/marker")
+        .variable("GATE", "{own}/gate")
+        .on(SHELL)
+        .drive(|scene, mut exchange| {
+            let (marker, gate) = (scene.variable("MARKER")?, scene.variable("GATE")?);
+            let log = exchange.log();
+            exchange.body_until(super::failures::FAILED.as_bytes())?;
+            exchange.process()?.signal(libc::SIGTERM)?;
+            fs::write(&gate, "").context("cannot open the gate")?;
+            exchange.finish()?.status(500)?.exit_code(1)?;
+            let said = fs::read_to_string(&marker).context("no marker")?;
+            ensure!(said == "thread\natexit\n", "the marker has {said:?}");
+            let said = log.text()?;
+            ensure!(!said.contains("SystemExit"), "the log has {said:?}");
+            Ok(())
+        }),
     ]
 }
 
@@ -179,6 +201,13 @@ fn names_of_applications() -> Vec<Case> {
             .expect(|answer| {
                 answer.status(200)?.contains("script.wsgi\n__name__ = ")?;
                 answer.lacks("__main__").map(drop)
+            }),
+        Case::script("APP", "a WSGI file's __name__ has no dot, and so no package", "script.wsgi")
+            .expect(|answer| {
+                let text = answer.status(200)?.text();
+                let name = text.split_once("__name__ = ").context("it does not say its name")?.1;
+                ensure!(!name.contains('.'), "__name__ is {name:?}");
+                Ok(())
             }),
     ]
 }
