@@ -1,5 +1,6 @@
 //! Apache set up in the other ways that sites are: rewriting and its relatives (E17), `Action` (E18), a shared host
-//! with nothing but `.htaccess`, and what a query does to argv (P1). The table's rows have one `ScriptAlias` each.
+//! with nothing but `.htaccess`, and what a query does to argv (P1). The table's rows have one `ScriptAlias`
+//! each, or one file of `Action`.
 
 mod shared_host;
 

@@ -18,7 +18,13 @@ if directory := os.environ.get("CGI2WSGI_CHDIR"):
     os.chdir(directory)
     sys.path.insert(0, directory)
 sys.path[:0] = os.environ.get("CGI2WSGI_PYTHONPATH", "").split(":")
-named = os.environ.get("CGI2WSGI_APP") or sys.argv[1]
+named = os.environ.get("CGI2WSGI_APP")
+if os.environ.get("CGI2WSGI_HANDLER"):
+    # As a short script behind Apache's Action would: it runs the file, and CGIHandler hears nothing of it.
+    named = os.environ["PATH_TRANSLATED"]
+    while len(named) > 1 and not os.path.isfile(named):
+        named = os.path.dirname(named)
+named = named or sys.argv[1]
 if named.startswith("/"):
     sys.path.insert(0, os.path.dirname(named))
     application = runpy.run_path(named)["application"]

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::server::Kind;
 use crate::stage::Stage;
@@ -28,6 +28,7 @@ pub(crate) enum Program {
 /// A mount with the stage's real paths.
 pub(crate) struct Placed {
     pub(crate) executable: PathBuf,
+    /// As `cgi2wsgi` is told it; under `Action` the file, if there can be one.
     pub(crate) application: Option<String>,
     pub(crate) variables: Vec<(String, String)>,
 }
@@ -46,6 +47,10 @@ impl Mount {
             variables.push(("CGI2WSGI_VENV".to_owned(), directory));
         }
         let (executable, application) = match &self.program {
+            Program::Bridge { application } if kind == Kind::ApacheAction => {
+                let file = wsgi_file(&resolve(application), &own)?;
+                (stage.bridge(), file.map(|file| file.to_string_lossy().into_owned()))
+            }
             Program::Bridge { application } => {
                 (stage.bridge(), Some(resolve(application)).filter(|named| !named.is_empty()))
             }
@@ -72,4 +77,32 @@ impl Mount {
         };
         stage.script(&name, &format!("#!{}\n{code}", stage.bridge().display()))
     }
+}
+
+/// The application as a `.wsgi` file: the named file again, beside itself, so that all that it looks for around it is
+/// there; of a module's callable, the line that somebody writes who has only files. A name with a callable that no
+/// `import` can spell, a file that is missing and no name at all make no file.
+fn wsgi_file(named: &str, own: &Path) -> Result<Option<PathBuf>> {
+    let is_name = |text: &str| {
+        !text.is_empty() && text.chars().all(|letter| letter == '_' || letter.is_alphanumeric())
+    };
+    let original = Path::new(named);
+    if original.is_file() {
+        let file = PathBuf::from(format!("{named}.wsgi"));
+        // Mounts share it: what is there must not be written again under an application that reads it.
+        if !file.is_file() {
+            fs::copy(original, &file).with_context(|| format!("cannot copy {named}"))?;
+        }
+        return Ok(Some(file));
+    }
+    let (module, callable) = named.split_once(':').unwrap_or((named, "application"));
+    if !module.split('.').all(is_name) || !is_name(callable) {
+        return Ok(None);
+    }
+    let file = own.join("application.wsgi");
+    if !file.is_file() {
+        fs::write(&file, format!("from {module} import {callable} as application\n"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(Some(file))
 }

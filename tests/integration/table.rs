@@ -19,12 +19,24 @@ use crate::world::World;
 pub(crate) const EVERYWHERE: &[Kind] = &Kind::ALL;
 pub(crate) const SHELL: &[Kind] = &[Kind::Shell];
 /// All that speak HTTP.
-pub(crate) const WEB_SERVERS: &[Kind] =
-    &[Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi, Kind::Lighttpd, Kind::Nginx];
-pub(crate) const APACHE: &[Kind] = &[Kind::ApacheCgid, Kind::ApacheCgi];
+pub(crate) const WEB_SERVERS: &[Kind] = &[
+    Kind::Caddy,
+    Kind::ApacheCgid,
+    Kind::ApacheCgi,
+    Kind::ApacheAction,
+    Kind::Lighttpd,
+    Kind::Nginx,
+];
+pub(crate) const APACHE: &[Kind] = &[Kind::ApacheCgid, Kind::ApacheCgi, Kind::ApacheAction];
 /// Those that leave a script's header lines alone: Go parses them and writes its own.
-pub(crate) const VERBATIM: &[Kind] =
-    &[Kind::Shell, Kind::ApacheCgid, Kind::ApacheCgi, Kind::Lighttpd, Kind::Nginx];
+pub(crate) const VERBATIM: &[Kind] = &[
+    Kind::Shell,
+    Kind::ApacheCgid,
+    Kind::ApacheCgi,
+    Kind::ApacheAction,
+    Kind::Lighttpd,
+    Kind::Nginx,
+];
 
 type CheckAnswer = Box<dyn Fn(&Answer) -> Result<()> + Send + Sync>;
 type Drive = Box<dyn Fn(&Scene, Exchange) -> Result<()> + Send + Sync>;
@@ -127,7 +139,8 @@ impl Case {
         self
     }
 
-    /// Not on one server, for a reason that lies in the server: a fact that was seen, with the version.
+    /// Not on one server, for a reason that lies in the server: a fact that was seen, with the version, or what the
+    /// server has no place for.
     pub(crate) fn except(mut self, server: Kind, _reason: &'static str) -> Self {
         self.excepted.push(server);
         self
@@ -245,7 +258,9 @@ impl Table {
     pub(crate) fn trials(&self, world: &Arc<World>) -> Vec<Trial> {
         let pairs = Kind::ALL.iter().flat_map(|kind| self.rows.iter().map(move |row| (*kind, row)));
         let applicable = pairs.filter(|(kind, (case, _))| {
-            case.servers.contains(kind) && !case.excepted.contains(kind)
+            case.servers.contains(kind)
+                && !case.excepted.contains(kind)
+                && kind.can_run(&case.program)
         });
         applicable
             .map(|(kind, (case, mount))| {

@@ -11,11 +11,13 @@ use crate::server::Kind;
 use crate::table::{APACHE, Case};
 
 /// Those whose limits on a request's head the tests raise, and Caddy, which takes a megabyte.
-const LARGE_HEADS: &[Kind] = &[Kind::Shell, Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi];
+const LARGE_HEADS: &[Kind] =
+    &[Kind::Shell, Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi, Kind::ApacheAction];
 
 /// Those that start the program while the upload is under way. nginx and lighttpd take the whole of it first, and
 /// start nothing for a visitor who left before the end.
-const UPLOADS_AT_ONCE: &[Kind] = &[Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi];
+const UPLOADS_AT_ONCE: &[Kind] =
+    &[Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi, Kind::ApacheAction];
 
 pub(crate) fn cases() -> Vec<Case> {
     let many = (0..1000).fold(Request::get(""), |request, number| {

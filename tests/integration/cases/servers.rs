@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = variables();
     cases.extend(mounts());
     cases.extend(queries());
+    cases.extend(files());
     cases
 }
 
@@ -99,4 +100,38 @@ fn queries() -> Vec<Case> {
         case(Case::script("P1", "", "show_environ.py"), query, sentence)
     });
     alias.chain(script).collect()
+}
+
+/// Under `Action` what follows the file's URL is the application's, whatever Apache 2.4.71 makes of it for
+/// `PATH_TRANSLATED`.
+fn files() -> Vec<Case> {
+    let paths: [(&str, &[u8]); 6] = [
+        ("", b""),
+        ("/", b"/"),
+        ("/a%2Fb%20c/", b"/a%2Fb c/"),
+        ("/%ff%3f%23%25/%e9;x=1", b"/\xff?#%/\xe9;x=1"),
+        ("//a//b", b"/a/b"),
+        ("/a/../b/./other.wsgi/c", b"/b/other.wsgi/c"),
+    ];
+    let case = |(target, path): &(&str, &'static [u8])| {
+        let path = *path;
+        environ("E17", "")
+            .named(format!("with {target:?} behind it the file's URL is SCRIPT_NAME"))
+            .get(target)
+            .on(&[Kind::ApacheAction])
+            .expect(move |answer| {
+                answer.status(200)?;
+                listed(answer, [b"PATH_INFO=", path].concat())?;
+                let root = answer.text();
+                let root = root.lines().find_map(|line| line.strip_prefix("SCRIPT_NAME="));
+                anyhow::ensure!(
+                    root.is_some_and(
+                        |root| root.starts_with("/case/e17-") && !root[6..].contains('/')
+                    ),
+                    "SCRIPT_NAME is {root:?}"
+                );
+                Ok(())
+            })
+    };
+    paths.iter().map(case).collect()
 }

@@ -99,7 +99,7 @@ fn mounts_file(stage: &Stage, mounts: &[Mount], module: Module) -> Result<String
     Ok(sites + &variables)
 }
 
-fn quoted(text: &str) -> Result<String> {
+pub(crate) fn quoted(text: &str) -> Result<String> {
     ensure!(!text.contains(['"', '\\', '$', '\n']), "Apache's configuration cannot quote {text:?}");
     Ok(format!("\"{text}\""))
 }

@@ -1,6 +1,7 @@
 //! The servers that every case runs on. Each kind is started once for the whole run, with all mounts, when the
 //! first case needs it; another kind is one variant of [`Kind`] and one implementation of [`Server`].
 
+mod action;
 pub(crate) mod apache;
 mod caddy;
 mod lighttpd;
@@ -19,7 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::exchange::{Exchange, LogWindow};
 use crate::http::Request;
-use crate::mount::Mount;
+use crate::mount::{Mount, Program};
 use crate::process::{AtParentDeath, Running, until};
 pub(crate) use crate::server::shell::Shell;
 use crate::stage::Stage;
@@ -32,6 +33,8 @@ pub(crate) enum Kind {
     ApacheCgid,
     /// `mod_cgi`, under the prefork MPM.
     ApacheCgi,
+    /// `mod_cgid` with `Action`: one program for every `.wsgi` file.
+    ApacheAction,
     /// lighttpd's `mod_cgi`.
     Lighttpd,
     /// nginx with fcgiwrap.
@@ -39,8 +42,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Shell, Self::Caddy, Self::ApacheCgid, Self::ApacheCgi, Self::Lighttpd, Self::Nginx];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Shell,
+        Self::Caddy,
+        Self::ApacheCgid,
+        Self::ApacheCgi,
+        Self::ApacheAction,
+        Self::Lighttpd,
+        Self::Nginx,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -48,9 +58,15 @@ impl Kind {
             Self::Caddy => "caddy",
             Self::ApacheCgid => "apache-cgid",
             Self::ApacheCgi => "apache-cgi",
+            Self::ApacheAction => "apache-action",
             Self::Lighttpd => "lighttpd",
             Self::Nginx => "nginx",
         }
+    }
+
+    /// `Action` names one program for all files, so that no file is a program by its `#!` line.
+    pub(crate) fn can_run(self, program: &Program) -> bool {
+        self != Self::ApacheAction || matches!(program, Program::Bridge { .. })
     }
 
     pub(crate) fn start(self, stage: &Stage, mounts: &[Mount]) -> Result<Box<dyn Server>> {
@@ -59,6 +75,7 @@ impl Kind {
             Self::Caddy => Box::new(caddy::start(stage, mounts)?),
             Self::ApacheCgid => Box::new(apache::start(stage, mounts, apache::Module::Cgid)?),
             Self::ApacheCgi => Box::new(apache::start(stage, mounts, apache::Module::Cgi)?),
+            Self::ApacheAction => Box::new(action::start(stage, mounts)?),
             Self::Lighttpd => Box::new(lighttpd::start(stage, mounts)?),
             Self::Nginx => Box::new(nginx::start(stage, mounts)?),
         };
