@@ -7,6 +7,7 @@
 //! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
 //! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
 //!   request`; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
+//!   `imports.rs`: that imports are Python's;
 //! - `properties.rs`: what holds for random requests;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
 //!
@@ -18,6 +19,7 @@ mod command_line;
 mod django;
 mod exchange;
 mod http;
+mod imports;
 mod installation;
 mod memory;
 mod mount;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(memory::trials(&world));
+    trials.extend(imports::trials(&world));
     trials.extend(properties::trials(&world));
     trials.extend(table.trials(&world));
     trials.extend(apache_sites::trials(&world));

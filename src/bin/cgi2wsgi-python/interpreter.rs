@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::{emergency, heap, termination};
+use crate::{emergency, heap, imports, termination};
 
 /// The version that this executable embeds, such as `3.11`.
 const VERSION: &str = env!("BUILD_PYTHON_VERSION");
@@ -134,5 +134,6 @@ pub(crate) fn prepare(py: Python<'_>, handoff: &Handoff) -> PyResult<()> {
     for (index, directory) in directories.enumerate() {
         path.insert(index, directory.as_os_str())?;
     }
+    imports::quicken(py)?;
     termination::expect(py)
 }

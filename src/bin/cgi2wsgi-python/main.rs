@@ -7,6 +7,7 @@ mod collector;
 mod emergency;
 mod ending;
 mod heap;
+mod imports;
 mod interpreter;
 mod serve;
 mod termination;
