@@ -114,6 +114,10 @@ pub struct Options {
     /// Show tracebacks in the browser too. Never on a public site
     #[arg(long)]
     pub debug: bool,
+
+    /// Tell where the time goes: a Server-Timing header and a line in the log
+    #[arg(long)]
+    pub timings: bool,
 }
 
 /// `cgi2wsgi request`: the curl of WSGI.

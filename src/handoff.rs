@@ -11,12 +11,13 @@ use std::time::Duration;
 use crate::application::{Application, Callable, Source, Venv};
 use crate::cgi::head::Form;
 use crate::cgi::mount::Mount;
+use crate::timings::Moment;
 
 /// The name of the variable.
 pub const VARIABLE: &str = "CGI2WSGI_HANDOFF";
 
 /// Both executables must be of one build.
-const IDENTITY: &str = concat!("cgi2wsgi ", env!("CARGO_PKG_VERSION"), " 1");
+const IDENTITY: &str = concat!("cgi2wsgi ", env!("CARGO_PKG_VERSION"), " 2");
 
 /// Everything that is decided before Python starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Handoff {
     pub max_body: Option<u64>,
     /// Whether visitors see tracebacks.
     pub debug: bool,
+    /// When the front began, if somebody wants to know where the time goes.
+    pub timed_since: Option<Moment>,
 }
 
 impl Handoff {
@@ -81,6 +84,7 @@ impl Handoff {
         );
         fields.put(self.max_body.map(|max| max.to_string()).unwrap_or_default());
         fields.put_number(u64::from(self.debug));
+        fields.put(self.timed_since.map(|start| start.to_nanos().to_string()).unwrap_or_default());
         OsString::from_vec(fields.0)
     }
 
@@ -167,8 +171,9 @@ impl Reader<'_> {
         let timeout = Some(self.number()?).filter(|nanos| *nanos > 0).map(Duration::from_nanos);
         let max_body = self.text()?.parse().ok();
         let debug = self.switch()?;
+        let timed_since = self.text()?.parse().ok().map(Moment::from_nanos);
         let application = Application { source, callable, directory, import_directories, venv };
-        Some(Handoff { application, mount, form, timeout, max_body, debug })
+        Some(Handoff { application, mount, form, timeout, max_body, debug, timed_since })
     }
 }
 
@@ -190,6 +195,7 @@ mod tests {
             timeout: Some(Duration::from_millis(2500)),
             max_body: Some(0),
             debug: true,
+            timed_since: Some(Moment::from_nanos(1_234_567_890_123)),
         }
     }
 
@@ -201,6 +207,7 @@ mod tests {
         sent.application.venv = None;
         sent.mount = Mount::Handler { rest: 7 };
         (sent.timeout, sent.max_body, sent.debug, sent.form) = (None, None, false, Form::Cgi);
+        sent.timed_since = None;
         assert_eq!(Handoff::decode(sent.encode().as_bytes()), Ok(sent));
     }
 

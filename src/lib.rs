@@ -13,6 +13,7 @@
 //! - [`descriptors`]: standard input and output, kept for the request alone.
 //! - [`command`]: the verbs of `cgi2wsgi`.
 //! - [`report`]: the lines on standard error.
+//! - [`timings`]: where the time of a request goes.
 //! - [`similar`]: what somebody may have meant.
 //!
 //! `src/bin/cgi2wsgi-python` holds what needs Python. ARCHITECTURE.md tells
@@ -28,3 +29,4 @@ pub mod handoff;
 pub mod report;
 pub mod settings;
 pub mod similar;
+pub mod timings;

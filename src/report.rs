@@ -15,6 +15,11 @@ pub fn warning(message: &str) {
     line("warning", message);
 }
 
+/// Where the time went (`--timings`).
+pub fn timings(message: &str) {
+    line("timings", message);
+}
+
 fn line(kind: &str, message: &str) {
     let text = format!("cgi2wsgi: {kind}: {}\n", printable(message));
     // One write, so that lines of several processes do not mix.

@@ -36,10 +36,12 @@ pub struct Settings {
     pub max_body: Option<u64>,
     /// `--debug`.
     pub debug: bool,
+    /// `--timings`.
+    pub timings: bool,
 }
 
 /// The variables there are, for the one who misspells one.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 11] = [
     "CGI2WSGI_APP",
     "CGI2WSGI_CHDIR",
     "CGI2WSGI_DEBUG",
@@ -49,6 +51,7 @@ const VARIABLES: [&str; 10] = [
     "CGI2WSGI_NPH",
     "CGI2WSGI_PYTHONPATH",
     "CGI2WSGI_TIMEOUT",
+    "CGI2WSGI_TIMINGS",
     "CGI2WSGI_VENV",
 ];
 
@@ -116,6 +119,7 @@ impl Settings {
                 .map(|given| bytes(&given))
                 .transpose()?,
             debug: switched_on(options.debug, "CGI2WSGI_DEBUG")?,
+            timings: switched_on(options.timings, "CGI2WSGI_TIMINGS")?,
         })
     }
 }

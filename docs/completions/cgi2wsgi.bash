@@ -26,7 +26,7 @@ _cgi2wsgi() {
 
     case "${cmd}" in
         cgi2wsgi)
-            opts="-h -V --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --help --version request"
+            opts="-h -V --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --timings --help --version request"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -68,7 +68,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__request)
-            opts="-X -d -F -H -b -u -i -I -o -f -v -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --help"
+            opts="-X -d -F -H -b -u -i -I -o -f -v -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --timings --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cgi2wsgi_global_optspecs
-    string join \n chdir= pythonpath= venv= mount= handler= nph timeout= max-body= debug h/help V/version
+    string join \n chdir= pythonpath= venv= mount= handler= nph timeout= max-body= debug timings h/help V/version
 end
 
 function __fish_cgi2wsgi_needs_command
@@ -33,6 +33,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timeout -d 'Give up a
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s V -l version -d 'Print version'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "request" -d 'Build a request from flags like curl\'s, run it and show the response'
@@ -57,4 +58,5 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s f -l fail 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s v -l verbose -d 'Show the request\'s variables and the head of the response on standard error'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s h -l help -d 'Print help (see more with \'--help\')'

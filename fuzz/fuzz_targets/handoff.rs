@@ -15,6 +15,7 @@ use cgi2wsgi::application::{Application, Callable, Source, Venv};
 use cgi2wsgi::cgi::head::Form;
 use cgi2wsgi::cgi::mount::Mount;
 use cgi2wsgi::handoff::Handoff;
+use cgi2wsgi::timings::Moment;
 use cgi2wsgi_fuzz::{Pair, number, pairs, take, take_all};
 use libfuzzer_sys::fuzz_target;
 
@@ -83,6 +84,7 @@ fn handoff(given: &mut Vec<Pair>) -> Handoff {
         timeout: nanoseconds.filter(|count| *count > 0).map(Duration::from_nanos),
         max_body: take(given, "max").as_deref().and_then(number),
         debug: take(given, "debug").is_some(),
+        timed_since: take(given, "timed").as_deref().and_then(number).map(Moment::from_nanos),
     }
 }
 

@@ -162,6 +162,12 @@ impl Head {
         }
     }
 
+    /// Adds a field of the bridge's own behind those that the application gave.
+    pub fn add(&mut self, name: &str, value: &[u8]) {
+        debug_assert!(!value.iter().any(u8::is_ascii_control));
+        self.fields.push((name.into(), value.into()));
+    }
+
     /// Removes every field called `name`.
     pub fn remove(&mut self, name: &str) {
         self.fields.retain(|(n, _)| !n.eq_ignore_ascii_case(name.as_bytes()));

@@ -13,6 +13,7 @@ use super::output::Output;
 use super::refusal::Refusal;
 use super::request::{Request, Scheme};
 use super::variables::Variables;
+use crate::timings::{Phase, Timings};
 
 /// How far this process' response has come, for whoever must answer from a
 /// signal handler. One process gives one response.
@@ -46,6 +47,7 @@ pub struct Response {
     written: u64,
     too_long: bool,
     warnings: Vec<String>,
+    timings: Option<Timings>,
 }
 
 impl Response {
@@ -80,7 +82,25 @@ impl Response {
             written: 0,
             too_long: false,
             warnings: Vec::new(),
+            timings: None,
         }
+    }
+
+    /// Has the head tell where the time went.
+    pub fn tell_timings(&mut self, timings: Option<Timings>) {
+        self.timings = timings;
+    }
+
+    /// What the request waits for from now on, if that is to be told.
+    pub fn begin(&mut self, phase: Phase) {
+        if let Some(timings) = self.timings.as_mut().filter(|_| !self.sent) {
+            timings.begin(phase);
+        }
+    }
+
+    /// Where the time went, once the head is sent.
+    pub fn timings(&self) -> Option<String> {
+        self.timings.as_ref().filter(|_| self.sent).map(Timings::line)
     }
 
     /// Whether the application has called `start_response`.
@@ -255,6 +275,10 @@ impl Response {
                 String::from_utf8_lossy(location)
             ));
             head.set("Location", &absolute);
+        }
+        if let Some(timings) = &mut self.timings {
+            timings.end();
+            head.add("Server-Timing", timings.server_timing().as_bytes());
         }
         let (longest, server) = self.longest_line;
         for (name, value) in head.fields() {

@@ -30,6 +30,7 @@ use crate::cli::{Options, UnderAServer};
 use crate::descriptors::Descriptors;
 use crate::handoff::{self, Handoff};
 use crate::settings::{self, Settings};
+use crate::timings::Moment;
 use crate::{companion, report};
 
 /// Exit status: the bridge had to answer for the application.
@@ -38,8 +39,8 @@ pub const FAILED: u8 = 1;
 pub const MISCONFIGURED: u8 = 2;
 
 /// Answers the request of a server that started this process with `words`
-/// (argv without its first). Returns only if it answered itself.
-pub fn under_a_server(words: Vec<OsString>, variables: &Variables) -> ExitCode {
+/// (argv without its first) when it `began`. Returns only if it answered itself.
+pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment) -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
     let words = argv::without_query_words(words, variables);
     let words = argv::with_interpreter_line(words, first_line);
@@ -52,15 +53,20 @@ pub fn under_a_server(words: Vec<OsString>, variables: &Variables) -> ExitCode {
         Err(error) => Err(anyhow!("{}", error.render().to_string().trim_end()).into()),
         Ok(parsed) => only_application(parsed.words)
             .map_err(Failure::from)
-            .and_then(|app| launch(app, parsed.options, variables, &program)),
+            .and_then(|app| launch(app, parsed.options, variables, &program, began)),
     };
     finish(outcome, variables, form)
 }
 
 /// Answers the request that a person's variables make.
-pub fn at_a_shell(app: Option<OsString>, options: Options, variables: &Variables) -> ExitCode {
+pub fn at_a_shell(
+    app: Option<OsString>,
+    options: Options,
+    variables: &Variables,
+    began: Moment,
+) -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
-    finish(launch(app, options, variables, &program), variables, Form::Cgi)
+    finish(launch(app, options, variables, &program, began), variables, Form::Cgi)
 }
 
 fn finish(outcome: Result<Launch, Failure>, variables: &Variables, form: Form) -> ExitCode {
@@ -132,6 +138,7 @@ pub fn launch(
     options: Options,
     variables: &Variables,
     program: &OsStr,
+    began: Moment,
 ) -> Result<Launch, Failure> {
     let mut settings = Settings::new(app, options, variables)?;
     let early_form = form(settings.nph, None, variables, program);
@@ -158,6 +165,7 @@ pub fn launch(
         timeout: settings.timeout,
         max_body: settings.max_body,
         debug: settings.debug,
+        timed_since: settings.timings.then_some(began),
     };
     Ok(Launch { executable, handoff: handoff.encode() })
 }

@@ -286,9 +286,16 @@ fn help(stage: &Stage) -> Result<()> {
     command.env("CGI2WSGI_TIMEOUT", "nonsense").env("CGI2WSGI_VENV", "/nonexistent");
     let output = run(stage, command)?;
     let text = String::from_utf8_lossy(&output.ends(0)?.stdout).into_owned();
-    for option in
-        ["--chdir", "--pythonpath", "--venv", "--mount", "--timeout", "--max-body", "--debug"]
-    {
+    for option in [
+        "--chdir",
+        "--pythonpath",
+        "--venv",
+        "--mount",
+        "--timeout",
+        "--max-body",
+        "--debug",
+        "--timings",
+    ] {
         ensure!(text.contains(option), "--help does not tell of {option}:\n{text}");
     }
     Ok(())

@@ -15,6 +15,7 @@ use cgi2wsgi::command::serve::{FAILED, MISCONFIGURED};
 use cgi2wsgi::descriptors::Descriptors;
 use cgi2wsgi::handoff::Handoff;
 use cgi2wsgi::report;
+use cgi2wsgi::timings::{Phase, Timings};
 use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 
@@ -47,9 +48,14 @@ pub(crate) fn serve(handoff: &Handoff, variables: &Variables) -> u8 {
             }
         };
     let is_asked = variables.are_from_a_server();
-    let response = Response::to(&request, output, handoff.form);
+    let mut response = Response::to(&request, output, handoff.form);
+    response.tell_timings(handoff.timed_since.map(Timings::since));
     let timed = handoff.timeout.map_or(Ok(()), emergency::give_up_after);
+    if request.body == BodyLength::UntilEnd {
+        response.begin(Phase::Body);
+    }
     let (body, received) = receive(stdin, &mut request, handoff.max_body);
+    response.begin(Phase::Interpreter);
     let exchange = Arc::new(Exchange::new(response, body));
     let answered = received.map_err(Problem::Refused).and_then(|()| {
         timed.map_err(Problem::Setup)?;
@@ -79,6 +85,7 @@ fn answer(
     if handoff.timeout.is_some() {
         emergency::show_where_it_hangs(py).map_err(raised)?;
     }
+    exchange.begin(Phase::Import);
     let waiting = collector::wait(py).map_err(raised)?;
     let application = application::load(py, &handoff.application).map_err(|error| match error {
         LoadError::Raised(error) => {
@@ -88,6 +95,7 @@ fn answer(
         LoadError::Setup(reason) => Problem::Setup(reason),
     })?;
     waiting.end().map_err(raised)?;
+    exchange.begin(Phase::Call);
     let environ = environ::build(py, request, exchange).map_err(raised)?;
     call::call(&application, &environ, exchange).map_err(|failure| match failure {
         Failure::Raised(error) => raised(error),

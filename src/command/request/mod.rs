@@ -5,6 +5,7 @@ mod build;
 mod multipart;
 mod show;
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::process::{ExitCode, Stdio};
 
@@ -14,13 +15,14 @@ use crate::cgi::variables::Variables;
 use crate::cli::RequestArgs;
 use crate::command::serve::{self, FAILED, Failure, MISCONFIGURED};
 use crate::report;
+use crate::timings::Moment;
 
 /// Exit status of `-f`, which is curl's for the same.
 const STATUS_OF_400_OR_MORE: u8 = 22;
 
-/// Runs the request. `environment` is this process'.
-pub fn run(arguments: RequestArgs, environment: Variables) -> ExitCode {
-    match try_run(arguments, environment) {
+/// Runs the request. `environment` is that of this process, which `began` then.
+pub fn run(arguments: RequestArgs, environment: Variables, began: Moment) -> ExitCode {
+    match try_run(arguments, environment, began) {
         Ok(code) => ExitCode::from(code),
         Err(Failure::Setup(error)) => {
             report::error(&format!("{error:#}"));
@@ -33,7 +35,11 @@ pub fn run(arguments: RequestArgs, environment: Variables) -> ExitCode {
     }
 }
 
-fn try_run(mut arguments: RequestArgs, environment: Variables) -> Result<u8, Failure> {
+fn try_run(
+    mut arguments: RequestArgs,
+    environment: Variables,
+    began: Moment,
+) -> Result<u8, Failure> {
     let options = std::mem::take(&mut arguments.options);
     let (variables, body) = build::request(&arguments, environment)?;
     let style = show::Style {
@@ -44,7 +50,8 @@ fn try_run(mut arguments: RequestArgs, environment: Variables) -> Result<u8, Fai
     if style.verbose {
         show::variables(&variables);
     }
-    let launch = serve::launch(Some(arguments.app), options, &variables, "cgi2wsgi".as_ref())?;
+    let program = OsStr::new("cgi2wsgi");
+    let launch = serve::launch(Some(arguments.app), options, &variables, program, began)?;
 
     let mut command = launch.command(&variables);
     command.stdin(body.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::piped());

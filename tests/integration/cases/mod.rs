@@ -11,6 +11,7 @@ mod mount_root;
 mod process;
 mod response;
 mod servers;
+mod timings;
 
 pub(crate) use self::failures::FAILED;
 use crate::exchange::Answer;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> Vec<Case> {
         failures::cases(),
         frameworks::cases(),
         servers::cases(),
+        timings::cases(),
     ]
     .into_iter()
     .flatten()

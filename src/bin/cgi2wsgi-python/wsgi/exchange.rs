@@ -15,6 +15,7 @@ use cgi2wsgi::cgi::output::is_gone;
 use cgi2wsgi::cgi::refusal::Refusal;
 use cgi2wsgi::cgi::response::Response;
 use cgi2wsgi::report;
+use cgi2wsgi::timings::Phase;
 use pyo3::prelude::*;
 
 /// One request's two directions.
@@ -37,6 +38,13 @@ impl Exchange {
             body: Arc::new(Mutex::new(body)),
             response: Mutex::new(Some(response)),
             gone: AtomicBool::new(false),
+        }
+    }
+
+    /// What the request waits for from now on.
+    pub(crate) fn begin(&self, phase: Phase) {
+        if let Some(response) = lock(&self.response).as_mut() {
+            response.begin(phase);
         }
     }
 
@@ -112,7 +120,11 @@ impl Exchange {
     /// the server's hands (B6).
     pub(crate) fn close(&self) {
         if let Some(response) = lock(&self.response).take() {
+            let timings = response.timings();
             response.close(&self.body);
+            if let Some(timings) = timings {
+                report::timings(&timings);
+            }
         }
         if let Ok(mut body) = self.body.try_lock() {
             body.discard();

@@ -1,0 +1,148 @@
+//! Where the time of a request goes, for `--timings`: its phases, one after the
+//! other, up to the first byte of the response. What comes after that byte is
+//! the application's and the network's, and is not measured.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment, as all processes of a machine count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// This one.
+    pub fn now() -> Self {
+        let now = clock_gettime(ClockId::Monotonic);
+        let part = |number: i64| u64::try_from(number).unwrap_or_default();
+        let nanoseconds = u32::try_from(now.tv_nsec).unwrap_or_default();
+        Self(Duration::new(part(now.tv_sec), nanoseconds))
+    }
+
+    /// Nanoseconds since some moment before all others.
+    pub fn to_nanos(self) -> u64 {
+        u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// What [`Self::to_nanos`] gave.
+    pub fn from_nanos(nanos: u64) -> Self {
+        Self(Duration::from_nanos(nanos))
+    }
+}
+
+/// What a request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// `cgi2wsgi`, until it has become `cgi2wsgi-python`.
+    Front,
+    /// A request body without a length, read to its end (B4).
+    Body,
+    /// Python, until it could import.
+    Interpreter,
+    /// The import of the application.
+    Import,
+    /// The call of the application, until the first byte of the response.
+    Call,
+}
+
+impl Phase {
+    /// A token, as Server-Timing wants for a metric's name.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Front => "front",
+            Self::Body => "body",
+            Self::Interpreter => "interpreter",
+            Self::Import => "import",
+            Self::Call => "call",
+        }
+    }
+}
+
+/// The phases so far, and the one that is under way.
+#[derive(Debug)]
+pub struct Timings {
+    ended: Vec<(Phase, Duration)>,
+    current: Option<(Phase, Moment)>,
+}
+
+impl Timings {
+    /// A request whose front began at `start`.
+    pub fn since(start: Moment) -> Self {
+        Self { ended: Vec::new(), current: Some((Phase::Front, start)) }
+    }
+
+    /// The phase that was under way has ended, and this one begins.
+    pub fn begin(&mut self, phase: Phase) {
+        let now = Moment::now();
+        self.end_at(now);
+        self.current = Some((phase, now));
+    }
+
+    /// The last phase has ended.
+    pub fn end(&mut self) {
+        self.end_at(Moment::now());
+    }
+
+    fn end_at(&mut self, now: Moment) {
+        if let Some((phase, began)) = self.current.take() {
+            self.ended.push((phase, now.0.saturating_sub(began.0)));
+        }
+    }
+
+    /// The value of a `Server-Timing` header (W3C Server Timing), in milliseconds.
+    pub fn server_timing(&self) -> String {
+        self.each(|name, ms| format!("{name};dur={ms:.3}"))
+    }
+
+    /// A line for the log, in milliseconds.
+    pub fn line(&self) -> String {
+        let total: Duration = self.ended.iter().map(|(_, took)| *took).sum();
+        let phases = self.each(|name, ms| {
+            let name = if name == "call" { "call to first byte" } else { name };
+            format!("{name} {ms:.1} ms")
+        });
+        format!("{phases}; together {:.1} ms", milliseconds(total))
+    }
+
+    fn each(&self, show: impl Fn(&str, f64) -> String) -> String {
+        let shown = self.ended.iter().map(|(phase, took)| show(phase.name(), milliseconds(*took)));
+        shown.collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_shown_in_their_order() {
+        let mut timings = Timings::since(Moment::now());
+        timings.begin(Phase::Interpreter);
+        timings.begin(Phase::Call);
+        timings.end();
+        timings.end();
+        for (index, nanos) in [1_234_567, 20_000, 3_000_000_000].into_iter().enumerate() {
+            timings.ended[index].1 = Duration::from_nanos(nanos);
+        }
+        assert_eq!(
+            timings.server_timing(),
+            "front;dur=1.235, interpreter;dur=0.020, call;dur=3000.000"
+        );
+        assert_eq!(
+            timings.line(),
+            "front 1.2 ms, interpreter 0.0 ms, call to first byte 3000.0 ms; together 3001.3 ms"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_went_back_is_no_time_at_all() {
+        let mut timings = Timings::since(Moment::from_nanos(u64::MAX));
+        timings.end();
+        assert_eq!(timings.server_timing(), "front;dur=0.000");
+        assert_eq!(Moment::from_nanos(5).to_nanos(), 5);
+    }
+}

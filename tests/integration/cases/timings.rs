@@ -1,0 +1,46 @@
+//! `--timings`: where the time of a request went, in the response and in the log.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::exchange::Answer;
+use crate::table::Case;
+
+/// The header's metrics, in their order, each with a duration that is a number.
+fn metrics(value: &str) -> Result<Vec<&str>> {
+    let metric = |metric| -> Result<&str> {
+        let (name, duration) = str::trim(metric).split_once(";dur=").context("no duration")?;
+        duration.parse::<f64>().with_context(|| format!("{duration:?} is no number"))?;
+        Ok(name)
+    };
+    value.split(',').map(metric).collect::<Result<_>>().with_context(|| format!("in {value:?}"))
+}
+
+fn tells(answer: &Answer, phases: &[&str]) -> Result<()> {
+    let value = answer.head.one("Server-Timing").context("no Server-Timing, or several")?;
+    let value = std::str::from_utf8(value)?;
+    let told = metrics(value)?;
+    ensure!(told == phases, "it tells {told:?}, not {phases:?}");
+    Ok(())
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |sentence, application: &str| {
+        Case::new("--timings", sentence, application).variable("CGI2WSGI_TIMINGS", "1")
+    };
+    vec![
+        case("a Server-Timing header and the log tell the phases of a request", "hello.py")
+            .logs("timings: front ")
+            .logs(" ms, call to first byte ")
+            .expect(|answer| {
+                tells(
+                    answer.status(200)?.body("Hello, world!\n")?,
+                    &["front", "interpreter", "import", "call"],
+                )
+            }),
+        case("an import that fails is told too", "failures/raises_on_import.py")
+            .logs("timings: front ")
+            .expect(|answer| tells(answer.status(500)?, &["front", "interpreter", "import"])),
+        Case::new("--timings", "without it no visitor is told anything", "hello.py")
+            .expect(|answer| answer.status(200)?.no_header("Server-Timing").map(drop)),
+    ]
+}
