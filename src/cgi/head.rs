@@ -173,6 +173,20 @@ impl Head {
         self.fields.retain(|(n, _)| !n.eq_ignore_ascii_case(name.as_bytes()));
     }
 
+    /// Leaves the last of the fields called `name` and none without a value, which counts as not sent (RFC 3875
+    /// 6.3). Answers how many had a value.
+    pub fn keep_last(&mut self, name: &str) -> usize {
+        let is_it = |field: &[u8]| field.eq_ignore_ascii_case(name.as_bytes());
+        self.fields.retain(|(field, value)| !(is_it(field) && value.trim_ascii().is_empty()));
+        let count = self.fields.iter().filter(|(field, _)| is_it(field)).count();
+        let mut left = count;
+        self.fields.retain(|(field, _)| {
+            left -= usize::from(is_it(field));
+            !is_it(field) || left == 0
+        });
+        count
+    }
+
     /// The fields, in order.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))

@@ -113,6 +113,11 @@ impl Response {
         self.sent
     }
 
+    /// Whether nothing is left to send, by what the head declares.
+    pub fn is_whole(&self) -> bool {
+        self.sent && (!self.has_body_on_the_wire() || self.declared == Some(self.written))
+    }
+
     /// Stores the head, in place of an earlier one that was not sent.
     pub fn set_head(&mut self, head: Head) {
         debug_assert!(!self.sent);
@@ -254,6 +259,15 @@ impl Response {
         let Some(head) = &mut self.head else { return Vec::new() };
         if head.code() == 204 {
             head.remove("Content-Length");
+        }
+        for name in ["Content-Type", "Location"] {
+            let count = head.keep_last(name);
+            if count > 1 {
+                self.warnings.push(format!(
+                    "the response has {count} {name} headers and may have one: the last one, {:?}, is sent",
+                    String::from_utf8_lossy(head.get(name).unwrap_or_default())
+                ));
+            }
         }
         if has_body && head.allows_body() && head.get("Content-Type").is_none() {
             self.warnings.push(
@@ -428,6 +442,15 @@ mod tests {
         let (text, warnings, _) = answered(&[], "200 OK", &[], &["x"]);
         assert!(text.contains("\r\nContent-Type: application/octet-stream\r\n"), "{text}");
         assert!(warnings[0].contains("no Content-Type"));
+    }
+
+    #[test]
+    fn a_cgi_field_is_sent_once_and_none_without_a_value() {
+        let html = ("content-type", "text/html");
+        let fields = [TEXT, ("Location", ""), html, ("Content-Type", " ")];
+        let (text, warnings, _) = answered(&[], "200 OK", &fields, &["x"]);
+        assert_eq!(text, "Status: 200 OK\r\ncontent-type: text/html\r\n\r\nx");
+        assert!(warnings[0].contains("2 Content-Type headers"), "{warnings:?}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use cgi2wsgi::descriptors::Descriptors;
 use cgi2wsgi::handoff::Handoff;
 use cgi2wsgi::report;
 use cgi2wsgi::timings::{Phase, Timings};
-use pyo3::exceptions::PyConnectionError;
+use pyo3::exceptions::{PyConnectionError, PySystemExit};
 use pyo3::prelude::*;
 
 use crate::application::{self, LoadError};
@@ -145,6 +145,10 @@ impl Problem {
         // What `write` raised because the visitor left came back through the
         // application.
         if exchange.is_gone() && error.is_instance_of::<PyConnectionError>(py) {
+            return Self::Output(io::ErrorKind::BrokenPipe.into());
+        }
+        // lighttpd ends a program once it has the whole Content-Length.
+        if termination::came() && exchange.is_whole() && error.is_instance_of::<PySystemExit>(py) {
             return Self::Output(io::ErrorKind::BrokenPipe.into());
         }
         let log = call::log_exception(py, error, debug);

@@ -1,8 +1,13 @@
 //! Habits of single servers, each seen with the version that is named, and what the application must find in spite
 //! of them.
 
+use std::fs;
+
+use anyhow::ensure;
+
 use super::{absent, listed};
 use crate::http::Request;
+use crate::process::{PATIENCE, until};
 use crate::server::Kind;
 use crate::table::{APACHE, Case, WEB_SERVERS};
 
@@ -15,7 +20,36 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(mounts());
     cases.extend(queries());
     cases.extend(files());
+    cases.push(ended_with_the_last_byte());
     cases
+}
+
+/// lighttpd 1.4.69 sends SIGTERM as soon as it has the whole `Content-Length`.
+fn ended_with_the_last_byte() -> Case {
+    const TIMES: usize = 30;
+    let sentence = "lighttpd's SIGTERM after the last byte is no news and interrupts nothing";
+    Case::new("R13", sentence, "background.py")
+        .variable("MARKER", "{own}/marker")
+        .on(&[Kind::Lighttpd])
+        // To have the log for itself.
+        .logs("")
+        .drive(|scene, exchange| {
+            let log = exchange.log();
+            exchange.finish()?.status(200)?;
+            let server = scene.world.server(scene.kind)?;
+            for _ in 1..TIMES {
+                server.begin(scene.mount, &Request::get(""))?.finish()?.status(200)?;
+            }
+            let marker = scene.variable("MARKER")?;
+            // The atexit handler runs after everything that could be said.
+            until(PATIENCE, "all atexit handlers", || {
+                let said = fs::read_to_string(&marker).unwrap_or_default();
+                Ok((said.matches("atexit\n").count() == TIMES).then_some(()))
+            })?;
+            let said = log.text()?;
+            ensure!(said.is_empty(), "the log says: {said}");
+            Ok(())
+        })
 }
 
 fn variables() -> Vec<Case> {
@@ -61,7 +95,7 @@ fn mounts() -> Vec<Case> {
                 listed(answer, format!("PATH_INFO={path}"))?;
                 let root = answer.text();
                 let root = root.lines().find_map(|line| line.strip_prefix("SCRIPT_NAME="));
-                anyhow::ensure!(
+                ensure!(
                     root.is_some_and(|root| root.starts_with("/case/") && !root[6..].contains('/')),
                     "SCRIPT_NAME is {root:?}"
                 );

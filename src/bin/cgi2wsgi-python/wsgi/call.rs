@@ -63,7 +63,11 @@ pub(crate) fn call(
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    let delivered = delivered.and_then(|whole| Ok(held_off.map(|()| whole)?));
+    let delivered = match delivered {
+        // lighttpd ends a program with SIGTERM once it has the whole Content-Length.
+        Ok(true) => Ok(true),
+        delivered => delivered.and_then(|whole| Ok(held_off.map(|()| whole)?)),
+    };
     match (delivered, closed) {
         (Ok(whole), Ok(())) => Ok(whole),
         (Ok(_), Err(error)) => Err(Failure::Raised(error)),

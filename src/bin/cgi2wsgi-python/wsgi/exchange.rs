@@ -74,6 +74,11 @@ impl Exchange {
             .unwrap_or((true, true))
     }
 
+    /// Whether the server has all that the head declares.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.with(|response| Ok(response.is_whole())).unwrap_or(true)
+    }
+
     pub(crate) fn set_head(&self, head: Head) -> io::Result<()> {
         self.with(|response| {
             response.set_head(head);

@@ -2,6 +2,7 @@
 //! `start_response()` Callable").
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use cgi2wsgi::cgi::head::Head;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -14,11 +15,13 @@ use super::exchange::Exchange;
 #[pyclass(frozen, name = "start_response", module = "cgi2wsgi")]
 pub(crate) struct StartResponse {
     exchange: Arc<Exchange>,
+    /// Also by a call that was refused: only `exc_info` allows another then.
+    called: AtomicBool,
 }
 
 impl StartResponse {
     pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
-        Self { exchange }
+        Self { exchange, called: AtomicBool::new(false) }
     }
 }
 
@@ -32,10 +35,10 @@ impl StartResponse {
         headers: &Bound<'_, PyAny>,
         exc_info: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Write> {
-        let (has_head, is_sent) = self.exchange.head_state();
+        let was_called = self.called.swap(true, SeqCst);
         match exc_info {
-            Some(exc_info) if is_sent => return Err(raised_again(exc_info)?),
-            None if has_head => {
+            Some(exc_info) if self.exchange.head_state().1 => return Err(raised_again(exc_info)?),
+            None if was_called => {
                 return Err(PyRuntimeError::new_err(
                     "start_response was called before: a second call needs exc_info",
                 ));
