@@ -11,6 +11,7 @@ mod mount_root;
 mod process;
 mod response;
 mod servers;
+mod specification;
 mod timings;
 
 pub(crate) use self::failures::FAILED;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Case> {
         frameworks::cases(),
         servers::cases(),
         timings::cases(),
+        specification::cases(),
     ]
     .into_iter()
     .flatten()

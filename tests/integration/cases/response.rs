@@ -136,7 +136,7 @@ pub(crate) fn head_cases() -> Vec<Case> {
     cases
 }
 
-fn absolute_location(answer: &Answer) -> Result<()> {
+pub(super) fn absolute_location(answer: &Answer) -> Result<()> {
     let location = answer.head.one("Location").context("no Location")?;
     ensure!(location.starts_with(b"http://"), "Location is not absolute");
     Ok(())
