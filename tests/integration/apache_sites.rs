@@ -2,6 +2,7 @@
 //! with nothing but `.htaccess`, and what a query does to argv (P1). The table's rows have one `ScriptAlias`
 //! each, or one file of `Action`.
 
+mod authentication;
 mod shared_host;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use crate::stage::Stage;
 use crate::table::failed;
 use crate::world::World;
 
+use self::authentication::make_checked_site;
 use self::shared_host::{PUBLIC, SHARED_HOST, SHOWN, make_public_folder};
 
 /// One way to put an application at a URL, tried with each of [`APPLICATIONS`].
@@ -204,6 +206,8 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
                 add("shared host", sentence, Box::new(check));
             }
         }
+        let (sentence, check) = authentication::ROW;
+        add("RFC 4.1", sentence, Box::new(check));
         add("P1", "Apache does pass the words of a query on", Box::new(passes_words));
     }
     trials
@@ -238,7 +242,8 @@ impl Sites {
         let words = stage.script(&format!("words-{}", self.module.kind().name()), words)?;
 
         let mut site = String::new();
-        for module in ["actions", "autoindex", "dir", "mime", "negotiation", "rewrite"] {
+        let modules = ["actions", "autoindex", "dir", "mime", "negotiation", "rewrite"];
+        for module in modules.into_iter().chain(authentication::MODULES) {
             writeln!(site, "LoadModule {module}_module \"${{MODULES}}/mod_{module}.so\"")?;
         }
         writeln!(site, "TypesConfig /dev/null\nLogLevel warn")?;
@@ -249,6 +254,7 @@ impl Sites {
         for placed in placed() {
             site += &make_site(stage, &root, &database, placed)?;
         }
+        site += &make_checked_site(stage, &root)?;
         writeln!(site, "ScriptAlias /words {}", quoted(&words)?)?;
         writeln!(site, "<Location /words>\n    Require all granted\n</Location>")?;
         writeln!(site, "Define APPLICATIONS {}", quoted(&actions)?)?;

@@ -9,6 +9,7 @@
 //!   request`; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
 //!   `imports.rs`: that imports are Python's;
 //! - `properties.rs`: what holds for random requests;
+//! - `specification.rs`: whether `docs/specification.md` names rows that are there;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
 //!
 //! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
@@ -27,6 +28,7 @@ mod process;
 mod properties;
 mod request_verb;
 mod server;
+mod specification;
 mod stage;
 mod table;
 mod world;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     trials.extend(table.trials(&world));
     trials.extend(apache_sites::trials(&world));
     trials.extend(django::trials(&world));
+    trials.push(specification::trial(&trials));
     let conclusion = libtest_mimic::run(&arguments, trials);
     world.stop();
     drop(world);

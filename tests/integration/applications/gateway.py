@@ -299,4 +299,4 @@ OWN["itself"] = Itself
 
 
 def application(environ, start_response, /):
-    return OWN[environ["PATH_INFO"].strip("/")](environ, start_response)
+    return OWN[environ["PATH_INFO"].split("/")[1]](environ, start_response)
