@@ -189,13 +189,15 @@ def no_reference_to_exc_info(environ, start_response):
     return ["the exception is {}\n".format("gone" if alive() is None else "still held").encode()]
 
 
-def endless(environ, start_response):
+def longer_than_declared(environ, start_response):
     start_response("200 OK", TEXT + [("Content-Length", "6")])
+    chunks = 0
     try:
-        while True:
+        while chunks < 100_000:
+            chunks += 1
             yield b"four"
     finally:
-        print("the endless generator was closed", file=sys.stderr)
+        print("closed after {} chunks".format(chunks), file=sys.stderr)
 
 
 class ClosedBadly:

@@ -72,7 +72,7 @@ def refused_of(names_and_values, start_response):
     for shown, header in names_and_values:
         try:
             start_response("200 OK", [header], exc_info or (ValueError, ValueError(), None))
-        except ValueError:
+        except Exception:
             exc_info = sys.exc_info()
             refused.append(shown)
     start_response("200 OK", list(TEXT), exc_info or (ValueError, ValueError(), None))
