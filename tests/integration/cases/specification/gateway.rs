@@ -212,18 +212,20 @@ fn refused() -> Vec<Case> {
             },
         )
     });
-    let told = mistake("the exception names the mistake", REFUSED[0].0).on(SHELL).drive(
-        |scene, exchange| {
-            exchange.finish()?.status(200)?;
-            let server = scene.world.server(scene.kind)?;
-            for (name, _, said) in REFUSED {
-                let request = Request::get(format!("/{name}"));
-                let text = server.begin(scene.mount, &request)?.finish()?.text();
-                ensure!(text.starts_with(said), "{name} is {text:?}, not {said:?}");
-            }
-            Ok(())
-        },
-    );
+    let told =
+        Case::new("R11", "what start_response refuses is named in the exception", "/mistakes.py")
+            .get(&format!("/{}", REFUSED[0].0))
+            .on(SHELL)
+            .drive(|scene, exchange| {
+                exchange.finish()?.status(200)?;
+                let server = scene.world.server(scene.kind)?;
+                for (name, _, said) in REFUSED {
+                    let request = Request::get(format!("/{name}"));
+                    let text = server.begin(scene.mount, &request)?.finish()?.text();
+                    ensure!(text.starts_with(said), "{name} is {text:?}, not {said:?}");
+                }
+                Ok(())
+            });
     let listed = |answer: &Answer, expected: &str| -> Result<()> {
         answer.status(200)?.exit_code(0)?.body(format!("{expected}\n")).map(drop)
     };
