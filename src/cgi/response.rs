@@ -299,7 +299,7 @@ impl Response {
             let length = name.len() + value.len() + 4;
             if length > longest {
                 self.warnings.push(format!(
-                    "the header {} is {length} bytes long: {server} refuses lines over {longest}",
+                    "the header {} is {length} bytes long: over {longest} {server} may answer 500",
                     String::from_utf8_lossy(name)
                 ));
             }
