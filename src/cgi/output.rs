@@ -22,6 +22,9 @@ const ATOMIC: usize = 4096;
 /// How much one splice may move, in bytes.
 const SPLICE: usize = 1 << 20;
 
+/// A file for which a larger pipe pays, in bytes.
+const LARGE: u64 = 1 << 18;
+
 /// Where the response goes.
 #[derive(Debug)]
 pub struct Output {
@@ -76,6 +79,11 @@ impl Output {
         interrupted: OnInterrupt<'_>,
     ) -> io::Result<u64> {
         let mut left = count;
+        if self.kind == FileType::Fifo && count > LARGE {
+            // What is spliced is not copied, so a larger pipe costs nothing; a
+            // system that refuses one has the smaller.
+            let _ = rustix::pipe::fcntl_setpipe_size(&self.fd, SPLICE);
+        }
         while left > 0 {
             let owing = self.wait_for_room(body, interrupted)?;
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(SPLICE);
