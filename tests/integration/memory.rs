@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Test, trials_of};
+use crate::command_line::{CGI, Test, bridge, run, trials_of};
 use crate::process::{AtParentDeath, End, PATIENCE, Running};
 use crate::stage::Stage;
 use crate::world::World;
@@ -20,11 +20,14 @@ const SIZE: u64 = 256 << 20;
 /// How much more than a greeting may take, in bytes: buffers and a spool's first MiB.
 const MORE: u64 = 6 << 20;
 
-const TESTS: [(&str, Test); 4] = [
+const TESTS: [(&str, Test); 7] = [
     ("an upload that is read in pieces", upload),
     ("a chunked upload, which is spooled", chunked_upload),
     ("a download by wsgi.file_wrapper", download),
     ("a stream of chunks", stream),
+    ("a stream whose every chunk leaves garbage in cycles", stream_of_cycles),
+    ("an import that makes garbage in cycles without end", import_of_cycles),
+    ("the collector works as the application wants it", collector),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
@@ -33,12 +36,17 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
 
 /// Runs a fixture and returns its peak memory, and how many bytes it answered.
 fn peak(stage: &Stage, fixture: &str, prepare: impl FnOnce(&mut Command)) -> Result<(u64, u64)> {
+    // As in the table: a slash before it says that it is not among the fixtures.
+    let placed = match fixture.strip_prefix('/') {
+        Some(own) => format!("{{applications}}/{own}"),
+        None => format!("{{fixtures}}/{fixture}"),
+    };
     // GNU time's job, by the shell: the peak is written by the process itself at its end.
     let report = stage.workplace("memory")?.join(fixture.replace('/', "-"));
     let mut command = stage.command(&stage.bridge());
     command
         .arg(stage.path("applications/peak_memory.py"))
-        .env("FIXTURE", stage.path("fixtures").join(fixture))
+        .env("FIXTURE", stage.resolve(&placed))
         .env("REPORT", &report)
         .envs(CGI)
         .stdin(Stdio::null())
@@ -61,11 +69,15 @@ fn peak(stage: &Stage, fixture: &str, prepare: impl FnOnce(&mut Command)) -> Res
 }
 
 fn is_flat(stage: &Stage, moved: (u64, u64), least_answer: u64) -> Result<()> {
+    is_within(MORE, stage, moved, least_answer)
+}
+
+fn is_within(more: u64, stage: &Stage, moved: (u64, u64), least_answer: u64) -> Result<()> {
     let (greeting, _) = peak(stage, "hello.py", |_| {})?;
     let (peak, answered) = moved;
     ensure!(answered >= least_answer, "only {answered} bytes were answered");
     ensure!(
-        peak <= greeting + MORE,
+        peak <= greeting + more,
         "a peak of {} KiB, and a greeting has {}",
         peak >> 10,
         greeting >> 10
@@ -113,4 +125,33 @@ fn stream(stage: &Stage) -> Result<()> {
             .env("MARKER", directory.join("marker"));
     })?;
     is_flat(stage, moved, SIZE)
+}
+
+/// The collector's threshold is 700 objects, of which a chunk leaves five: 140 chunks.
+fn stream_of_cycles(stage: &Stage) -> Result<()> {
+    let moved = peak(stage, "/cycles.py", |command| {
+        command.env("QUERY_STRING", (SIZE >> 16).to_string());
+    })?;
+    is_within(32 << 20, stage, moved, SIZE)
+}
+
+/// Three million cycles would take 240 MiB; as many as wait for the collector take a tenth.
+fn import_of_cycles(stage: &Stage) -> Result<()> {
+    let moved = peak(stage, "/cycles.py", |command| {
+        command.env("MADE_ON_IMPORT", "3000000");
+    })?;
+    is_within(64 << 20, stage, moved, 0)
+}
+
+fn collector(stage: &Stage) -> Result<()> {
+    let state = |threshold: Option<&str>| -> Result<String> {
+        let mut command = bridge(stage, &["{applications}/cycles.py"], &CGI);
+        command.env("PATH_INFO", "/state").envs(threshold.map(|value| ("THRESHOLD", value)));
+        Ok(run(stage, command)?.ends(0)?.response()?.1)
+    };
+    let usual = state(None)?;
+    ensure!(usual == "(True, (700, 10, 10), True)", "by default it is {usual}");
+    let chosen = state(Some("123"))?;
+    ensure!(chosen == "(True, (123, 5, 5), True)", "the application's choice became {chosen}");
+    Ok(())
 }
