@@ -1,0 +1,70 @@
+//! Processes that answer one request: hello, Flask and Django, and what no CGI program can go below.
+
+use anyhow::Result;
+
+use crate::Bench;
+use crate::report::{Section, Target};
+use crate::sampling::interleave;
+use crate::stage::Application;
+use crate::subject::{Output, Program, Subject};
+
+pub(crate) const HELLO: Application =
+    Application { directory: "fixtures", module: "hello", callable: "application" };
+pub(crate) const FLASK: Application =
+    Application { directory: "fixtures/flask_site", module: "app", callable: "app" };
+pub(crate) const DJANGO: Application = Application {
+    directory: "fixtures/django_site",
+    module: "mysite.wsgi",
+    callable: "application",
+};
+
+const ROUNDS: usize = 40;
+
+/// Of processes that take a millisecond, which other processes disturb more.
+const SHORT_ROUNDS: usize = 400;
+
+pub(crate) fn measure(bench: &Bench) -> Result<Section> {
+    let stage = &bench.stage;
+    let hello = Output::Read("Hello, world!\n");
+    let with_django = |program: Program| {
+        stage
+            .django_variables()
+            .iter()
+            .fold(program, |program, (name, value)| program.env(name, value))
+    };
+    let refused = stage.cgi2wsgi("the front alone, refusing", &HELLO).env("CONTENT_LENGTH", "many");
+    let short = [
+        stage.program("C program", &stage.path("bin/floor")).output(hello.clone()),
+        refused.exits(1).output(Output::Read("Status: 400 ")),
+    ];
+    let programs = [
+        stage.program("python -c pass", &stage.python()).arg("-c").arg("pass"),
+        stage.cgi2wsgi("cold hello", &HELLO).output(hello.clone()),
+        stage.cgihandler("CGIHandler hello", &HELLO)?.output(hello),
+        stage.cgi2wsgi("cold Flask", &FLASK).output(Output::Read("</html>")),
+        stage.cgihandler("CGIHandler Flask", &FLASK)?.output(Output::Read("</html>")),
+        with_django(stage.cgi2wsgi("cold Django", &DJANGO)).output(Output::Read("Ada")),
+        with_django(stage.cgihandler("CGIHandler Django", &DJANGO)?).output(Output::Read("Ada")),
+    ];
+    let mut series = interleave(&all(&short), bench.rounds(SHORT_ROUNDS))?;
+    series.extend(interleave(&all(&programs), bench.rounds(ROUNDS))?);
+    let mut section = Section {
+        title: "One request, one process",
+        about: "Each runs once in every round, in turns. The time is from the start of the process to the last byte \
+                of its answer and its end."
+            .to_owned(),
+        series,
+        ..Section::default()
+    };
+    section.compare("cold hello", "CGIHandler hello", Target::AtMost(0.50), "")?;
+    section.compare("cold hello", "python -c pass", Target::AtMost(1.00), "")?;
+    section.compare("cold Flask", "CGIHandler Flask", Target::AtMost(0.65), "")?;
+    section.compare("cold Django", "CGIHandler Django", Target::AtMost(0.65), "")?;
+    section.compare("the front alone, refusing", "C program", Target::AtMost(2.5), "")?;
+    section.tabulate();
+    Ok(section)
+}
+
+fn all(programs: &[Program]) -> Vec<&dyn Subject> {
+    programs.iter().map(|program| program as _).collect()
+}

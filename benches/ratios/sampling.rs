@@ -1,0 +1,62 @@
+//! Runs subjects alternately.
+
+use anyhow::{Context, Result};
+
+use crate::report;
+use crate::statistics::{median, quantile};
+use crate::subject::{Sample, Subject};
+
+/// What the runs of one subject took.
+#[derive(Clone, Debug)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) samples: Vec<Sample>,
+}
+
+impl Series {
+    pub(crate) fn seconds(&self) -> Vec<f64> {
+        self.samples.iter().map(|sample| sample.seconds).collect()
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        median(&self.seconds())
+    }
+
+    pub(crate) fn quartiles(&self) -> (f64, f64) {
+        let seconds = self.seconds();
+        (quantile(&seconds, 0.25), quantile(&seconds, 0.75))
+    }
+
+    /// The median of the peaks, in bytes.
+    #[expect(clippy::cast_precision_loss, reason = "megabytes are shown with one digit")]
+    pub(crate) fn peak(&self) -> Option<f64> {
+        let peaks: Option<Vec<f64>> =
+            self.samples.iter().map(|sample| sample.peak.map(|peak| peak as f64)).collect();
+        peaks.map(|peaks| median(&peaks))
+    }
+}
+
+/// Runs each subject once for nothing (files come into memory, Python compiles), then once in each round, each round
+/// beginning with another one.
+pub(crate) fn interleave(subjects: &[&dyn Subject], rounds: usize) -> Result<Vec<Series>> {
+    for subject in subjects {
+        subject.run().with_context(|| format!("{}, the first run", subject.name()))?;
+    }
+    let mut all: Vec<Series> = subjects
+        .iter()
+        .map(|subject| Series { name: subject.name().to_owned(), samples: Vec::new() })
+        .collect();
+    let count = subjects.len();
+    for round in 0..rounds {
+        for turn in 0..count {
+            let index = (round + turn) % count;
+            let subject = subjects[index];
+            let sample = subject.run();
+            all[index].samples.push(sample.with_context(|| subject.name().to_owned())?);
+        }
+        if (round + 1) % (rounds / 4).max(1) == 0 || round + 1 == rounds {
+            report::progress(&format!("   round {} of {rounds}", round + 1));
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,192 @@
+//! What is run: the built executables, the Python environment, the C programs, copies of the fixtures.
+//!
+//! All of it is in a directory of its own, which is removed at the end; the Python environment, which takes long to
+//! make, stays in `target/`.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::report;
+use crate::subject::Program;
+
+/// Names the Python environment, as for the tests; otherwise `tests/python-env` makes it.
+const PYTHON_ENV: &str = "CGI2WSGI_TEST_PYTHON_ENV";
+
+/// The request: all that a subject finds in its environment but what its row adds.
+const CGI: [(&str, &str); 12] = [
+    ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+    ("GATEWAY_INTERFACE", "CGI/1.1"),
+    ("SERVER_PROTOCOL", "HTTP/1.1"),
+    ("SERVER_SOFTWARE", "bench"),
+    ("SERVER_NAME", "localhost"),
+    ("SERVER_PORT", "80"),
+    ("REQUEST_METHOD", "GET"),
+    ("SCRIPT_NAME", ""),
+    ("PATH_INFO", "/"),
+    ("QUERY_STRING", ""),
+    ("REMOTE_ADDR", "127.0.0.1"),
+    ("HTTP_HOST", "localhost"),
+];
+
+pub(crate) struct Stage {
+    directory: TempDir,
+    python_env: PathBuf,
+    errors: PathBuf,
+}
+
+/// An application, and how it is told to each peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Application {
+    /// Where its modules are, in the stage.
+    pub(crate) directory: &'static str,
+    pub(crate) module: &'static str,
+    pub(crate) callable: &'static str,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Result<Self> {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let directory = tempfile::Builder::new()
+            .prefix("cgi2wsgi-bench-")
+            .tempdir()
+            .context("cannot make a temporary directory")?;
+        // Servers that a superuser starts run as somebody else.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))
+            .context("cannot open the directory to everybody")?;
+        let errors = env::temp_dir().join(format!("cgi2wsgi-bench-{}.log", std::process::id()));
+        let stage = Self { python_env: python_env(project)?, directory, errors };
+        for (from, to) in [
+            ("fixtures", "fixtures"),
+            ("benches/ratios/programs", "programs"),
+            ("tests/apache", "apache"),
+        ] {
+            copy(&project.join(from), &stage.path(to))?;
+        }
+        fs::create_dir(stage.path("bin")).context("cannot make a directory")?;
+        for (built, name) in [
+            (env!("CARGO_BIN_EXE_cgi2wsgi"), "cgi2wsgi"),
+            (env!("CARGO_BIN_EXE_cgi2wsgi-python"), "cgi2wsgi-python"),
+        ] {
+            copy(Path::new(built), &stage.path("bin").join(name))?;
+        }
+        stage.compile("floor", &[])?;
+        stage.set_up_django()?;
+        Ok(stage)
+    }
+
+    /// A path inside the stage.
+    pub(crate) fn path(&self, inside: &str) -> PathBuf {
+        self.directory.path().join(inside)
+    }
+
+    pub(crate) fn python(&self) -> PathBuf {
+        self.python_env.join("bin/python")
+    }
+
+    pub(crate) fn python_env(&self) -> &Path {
+        &self.python_env
+    }
+
+    /// A program with the variables of a request.
+    pub(crate) fn program(&self, name: &str, program: &Path) -> Program {
+        let start = Program::new(name, program, self.directory.path(), &self.errors);
+        CGI.iter().fold(start, |program, (name, value)| program.env(name, value))
+    }
+
+    /// The application under cgi2wsgi.
+    pub(crate) fn cgi2wsgi(&self, name: &str, application: &Application) -> Program {
+        self.program(name, &self.path("bin/cgi2wsgi"))
+            .arg("--venv")
+            .arg(&self.python_env)
+            .arg("--chdir")
+            .arg(self.path(application.directory))
+            .arg(format!("{}:{}", application.module, application.callable))
+    }
+
+    /// The application under Python's own bridge: a script beside it, as one writes it for a CGI directory.
+    pub(crate) fn cgihandler(&self, name: &str, application: &Application) -> Result<Program> {
+        let Application { directory, module, callable } = application;
+        let script = self.path(directory).join(format!("{}_cgi.py", module.replace('.', "_")));
+        let text = format!(
+            "from wsgiref.handlers import CGIHandler\n\
+             from {module} import {callable}\n\
+             CGIHandler().run({callable})\n"
+        );
+        fs::write(&script, text).context("cannot write a script")?;
+        Ok(self.program(name, &self.python()).arg(script))
+    }
+
+    /// Compiles `programs/NAME.c` to `bin/NAME`.
+    pub(crate) fn compile(&self, name: &str, options: &[&str]) -> Result<PathBuf> {
+        let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+        let executable = self.path("bin").join(name);
+        let mut command = Command::new(&compiler);
+        command.args(["-O2", "-o"]).arg(&executable);
+        command.arg(self.path("programs").join(format!("{name}.c"))).args(options);
+        run(&mut command).with_context(|| {
+            format!("{compiler} is needed: install a C compiler (Debian: apt-get install gcc)")
+        })?;
+        Ok(executable)
+    }
+
+    /// Variables that Django's settings look at.
+    pub(crate) fn django_variables(&self) -> [(&'static str, PathBuf); 2] {
+        [
+            ("DJANGO_DB", self.path("fixtures/django_site/db.sqlite3")),
+            ("DJANGO_MEDIA", self.path("fixtures/django_site/media")),
+        ]
+    }
+
+    fn set_up_django(&self) -> Result<()> {
+        let mut command = Command::new(self.python());
+        command
+            .arg(self.path("fixtures/django_site/manage.py"))
+            .arg("setup_demo")
+            .envs(self.django_variables());
+        run(&mut command).context("the Django site's database cannot be made")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if fs::metadata(&self.errors).is_ok_and(|metadata| metadata.len() == 0) {
+            let _ = fs::remove_file(&self.errors);
+        }
+    }
+}
+
+fn python_env(project: &Path) -> Result<PathBuf> {
+    if let Some(given) = env::var_os(PYTHON_ENV) {
+        return Ok(given.into());
+    }
+    report::progress("   the Python environment (tests/python-env)");
+    let script = project.join("tests/python-env");
+    let made = Command::new(&script).stderr(std::process::Stdio::inherit()).output();
+    let made = made.with_context(|| format!("cannot run {}", script.display()))?;
+    ensure!(made.status.success(), "tests/python-env failed");
+    let text = String::from_utf8(made.stdout).context("a path that is not UTF-8")?;
+    text.lines().last().map(PathBuf::from).context("tests/python-env named no environment")
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    run(Command::new("cp").arg("-R").arg(from).arg(to))
+}
+
+/// Runs a command to its end; its output is the reason when it fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let ended = command.output().with_context(|| format!("cannot run {name}"))?;
+    ensure!(
+        ended.status.success(),
+        "{name} failed: {}{}",
+        String::from_utf8_lossy(&ended.stdout),
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    Ok(())
+}

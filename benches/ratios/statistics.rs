@@ -1,0 +1,65 @@
+//! Medians, quartiles, and how sure a ratio of medians is.
+
+/// The middle of `values`, or the mean of the two in the middle.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value below which `part` (0 to 1) of the values are, between neighbours if need be.
+pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    #[expect(clippy::cast_precision_loss, reason = "there are some dozens of values")]
+    let place = last as f64 * part;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+    let below = place.floor() as usize;
+    let above = (below + 1).min(last);
+    sorted[below] + (sorted[above] - sorted[below]) * place.fract()
+}
+
+/// A ratio of medians, and the interval that holds 95 of 100 such ratios when the rounds are drawn anew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ratio {
+    pub(crate) value: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+/// The ratio of the medians of two subjects that ran in the same rounds: a round is drawn as a pair, since what slows
+/// one down slows the other down too.
+pub(crate) fn ratio(subject: &[f64], peer: &[f64]) -> Ratio {
+    const DRAWS: usize = 2000;
+    let rounds = subject.len().min(peer.len());
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let (mut ours, mut theirs) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
+    let drawn: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            ours.clear();
+            theirs.clear();
+            for _ in 0..rounds {
+                let round = random.below(rounds);
+                ours.push(subject[round]);
+                theirs.push(peer[round]);
+            }
+            median(&ours) / median(&theirs)
+        })
+        .collect();
+    Ratio {
+        value: median(subject) / median(peer),
+        low: quantile(&drawn, 0.025),
+        high: quantile(&drawn, 0.975),
+    }
+}
+
+/// Marsaglia's xorshift, always from the same seed: the same samples give the same interval.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap_or_default() % limit.max(1)
+    }
+}
