@@ -65,6 +65,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     Ok(section)
 }
 
-fn all(programs: &[Program]) -> Vec<&dyn Subject> {
+/// Programs as subjects.
+pub(crate) fn all(programs: &[Program]) -> Vec<&dyn Subject> {
     programs.iter().map(|program| program as _).collect()
 }

@@ -12,7 +12,10 @@
 
 #![allow(dead_code)]
 
+mod bodies;
 mod cold;
+mod growth;
+mod memory;
 mod report;
 mod sampling;
 mod stage;
@@ -30,7 +33,8 @@ use crate::stage::Stage;
 type Measure = fn(&Bench) -> Result<Section>;
 
 /// In the order in which they are measured and written.
-const GROUPS: [(&str, Measure); 1] = [("cold", cold::measure)];
+const GROUPS: [(&str, Measure); 3] =
+    [("cold", cold::measure), ("bodies", bodies::measure), ("growth", growth::measure)];
 
 /// What every group is given.
 pub(crate) struct Bench {

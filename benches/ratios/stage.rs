@@ -112,7 +112,8 @@ impl Stage {
     /// The application under Python's own bridge: a script beside it, as one writes it for a CGI directory.
     pub(crate) fn cgihandler(&self, name: &str, application: &Application) -> Result<Program> {
         let Application { directory, module, callable } = application;
-        let script = self.path(directory).join(format!("{}_cgi.py", module.replace('.', "_")));
+        let script =
+            self.path(directory).join(format!("cgi_{}_{callable}.py", module.replace('.', "_")));
         let text = format!(
             "from wsgiref.handlers import CGIHandler\n\
              from {module} import {callable}\n\

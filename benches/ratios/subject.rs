@@ -127,6 +127,14 @@ impl Program {
         Ok(command)
     }
 
+    pub(crate) fn title(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn is_read_by_cat(&self) -> bool {
+        matches!(self.output, Output::Cat)
+    }
+
     /// How many bytes it answers, head included.
     pub(crate) fn count(&self) -> Result<u64> {
         let (feeder, mut child) = self.start(&mut self.command()?)?;
@@ -219,7 +227,7 @@ fn read(mut pipe: impl Read, answer: &mut Vec<u8>) -> io::Result<()> {
 /// Waits for a process that is expected to end with `exit`; returns the peak of its resident memory, in bytes.
 ///
 /// The kernel counts what a process had before `exec` too, and before it was this process: the peak is its own as long
-/// as the bench is smaller, which [`crate::stage::own_peak`] tells.
+/// as the bench is smaller, which [`crate::memory`] looks at.
 fn wait(child: &Child, exit: i32) -> Result<u64> {
     let pid = libc::pid_t::try_from(child.id()).context("a process number")?;
     let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());

@@ -1,0 +1,43 @@
+//! Peak memory, as the kernel reports it with a process's end.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::report::{Section, Target, Value, Verdict};
+
+/// How much more than a greeting a large body may take, in bytes.
+const MORE: f64 = 4.0 * 1_048_576.0;
+
+/// Adds how much more memory `subject` takes than `peer`, both of them of the section's series.
+pub(crate) fn compare(section: &mut Section, subject: &str, peer: &str) -> Result<()> {
+    let peak = |name: &str| {
+        let series = section.series.iter().find(|series| series.name == name);
+        series.and_then(crate::sampling::Series::peak).with_context(|| format!("no peak of {name}"))
+    };
+    let (ours, theirs) = (peak(subject)?, peak(peer)?);
+    // The kernel counts what a process had before exec: it was the bench, if only for a moment.
+    if let Some(own) = own_peak() {
+        ensure!(
+            own < theirs,
+            "the bench itself takes more memory than {peer}: its peak would be taken for {peer}'s"
+        );
+    }
+    let rounds = section.series.first().map_or(0, |series| series.samples.len());
+    section.verdicts.push(Verdict {
+        what: format!("peak memory, {subject} − {peer}"),
+        value: Value::MoreBytes(ours - theirs),
+        target: Target::AtMost(MORE),
+        rounds,
+        held_back: "Buffers and the pieces that Python holds.",
+    });
+    Ok(())
+}
+
+/// The most memory that the bench itself had resident, where the kernel tells.
+fn own_peak() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kibibytes * 1024.0)
+}
