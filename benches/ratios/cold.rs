@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::Bench;
 use crate::report::{Section, Target};
 use crate::sampling::interleave;
-use crate::stage::Application;
+use crate::stage::{Application, Stage};
 use crate::subject::{Output, Program, Subject};
 
 pub(crate) const HELLO: Application =
@@ -26,12 +26,6 @@ const SHORT_ROUNDS: usize = 400;
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let stage = &bench.stage;
     let hello = Output::Read("Hello, world!\n");
-    let with_django = |program: Program| {
-        stage
-            .django_variables()
-            .iter()
-            .fold(program, |program, (name, value)| program.env(name, value))
-    };
     let refused = stage.cgi2wsgi("the front alone, refusing", &HELLO).env("CONTENT_LENGTH", "many");
     let short = [
         stage.program("C program", &stage.path("bin/floor")).output(hello.clone()),
@@ -41,10 +35,12 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         stage.program("python -c pass", &stage.python()).arg("-c").arg("pass"),
         stage.cgi2wsgi("cold hello", &HELLO).output(hello.clone()),
         stage.cgihandler("CGIHandler hello", &HELLO)?.output(hello),
-        stage.cgi2wsgi("cold Flask", &FLASK).output(Output::Read("</html>")),
-        stage.cgihandler("CGIHandler Flask", &FLASK)?.output(Output::Read("</html>")),
-        with_django(stage.cgi2wsgi("cold Django", &DJANGO)).output(Output::Read("Ada")),
-        with_django(stage.cgihandler("CGIHandler Django", &DJANGO)?).output(Output::Read("Ada")),
+        with_site(stage, stage.cgi2wsgi("cold Flask", &FLASK)).output(Output::Read("</html>")),
+        with_site(stage, stage.cgihandler("CGIHandler Flask", &FLASK)?)
+            .output(Output::Read("</html>")),
+        with_site(stage, stage.cgi2wsgi("cold Django", &DJANGO)).output(Output::Read("Ada")),
+        with_site(stage, stage.cgihandler("CGIHandler Django", &DJANGO)?)
+            .output(Output::Read("Ada")),
     ];
     let mut series = interleave(&all(&short), bench.rounds(SHORT_ROUNDS))?;
     series.extend(interleave(&all(&programs), bench.rounds(ROUNDS))?);
@@ -68,4 +64,9 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
 /// Programs as subjects.
 pub(crate) fn all(programs: &[Program]) -> Vec<&dyn Subject> {
     programs.iter().map(|program| program as _).collect()
+}
+
+/// The variables that the Flask and the Django site look at.
+pub(crate) fn with_site(stage: &Stage, program: Program) -> Program {
+    stage.site_variables().iter().fold(program, |program, (name, value)| program.env(name, value))
 }

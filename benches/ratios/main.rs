@@ -10,14 +10,18 @@
 //!
 //! `cargo bench` runs everything; `cargo bench -- cold` one group; `-- --quick` fewer rounds.
 
-#![allow(dead_code)]
-
 mod bodies;
 mod cold;
 mod growth;
+mod http;
 mod memory;
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../../tests/integration/process.rs"]
+mod process;
 mod report;
+mod resident;
 mod sampling;
+mod servers;
 mod stage;
 mod statistics;
 mod subject;
@@ -25,7 +29,7 @@ mod subject;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::report::Section;
 use crate::stage::Stage;
@@ -33,8 +37,12 @@ use crate::stage::Stage;
 type Measure = fn(&Bench) -> Result<Section>;
 
 /// In the order in which they are measured and written.
-const GROUPS: [(&str, Measure); 3] =
-    [("cold", cold::measure), ("bodies", bodies::measure), ("growth", growth::measure)];
+const GROUPS: [(&str, Measure); 4] = [
+    ("cold", cold::measure),
+    ("resident", resident::measure),
+    ("bodies", bodies::measure),
+    ("growth", growth::measure),
+];
 
 /// What every group is given.
 pub(crate) struct Bench {
@@ -81,10 +89,12 @@ fn run() -> Result<()> {
     let names = GROUPS.map(|(name, _)| name).join(", ");
     ensure!(!groups.is_empty(), "no group is called {filter:?}: there are {names}");
 
-    let bench = Bench { stage: Stage::new()?, quick };
+    let mut bench = Bench { stage: Stage::new()?, quick };
     for (name, measure) in groups {
         report::progress(&format!("== {name}"));
-        let section = measure(&bench)?;
+        let section = measure(&bench).with_context(|| {
+            format!("{name} failed; what it ran is left in {}", bench.stage.keep().display())
+        })?;
         report::say(&section.text())?;
     }
     report::progress(&format!("cargo bench: {} s", started.elapsed().as_secs()));

@@ -12,11 +12,15 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use crate::process::User;
 use crate::report;
 use crate::subject::Program;
 
 /// Names the Python environment, as for the tests; otherwise `tests/python-env` makes it.
 const PYTHON_ENV: &str = "CGI2WSGI_TEST_PYTHON_ENV";
+
+/// Of the sites' sessions.
+const SECRET: &str = "a secret of the bench, which guards nothing";
 
 /// The request: all that a subject finds in its environment but what its row adds.
 const CGI: [(&str, &str); 12] = [
@@ -59,7 +63,7 @@ impl Stage {
         // Servers that a superuser starts run as somebody else.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))
             .context("cannot open the directory to everybody")?;
-        let errors = env::temp_dir().join(format!("cgi2wsgi-bench-{}.log", std::process::id()));
+        let errors = directory.path().join("errors.log");
         let stage = Self { python_env: python_env(project)?, directory, errors };
         for (from, to) in [
             ("fixtures", "fixtures"),
@@ -83,6 +87,12 @@ impl Stage {
     /// A path inside the stage.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.directory.path().join(inside)
+    }
+
+    /// Leaves the directory where it is, for whoever looks for what failed.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.directory.disable_cleanup(true);
+        self.directory.path()
     }
 
     pub(crate) fn python(&self) -> PathBuf {
@@ -136,9 +146,12 @@ impl Stage {
         Ok(executable)
     }
 
-    /// Variables that Django's settings look at.
-    pub(crate) fn django_variables(&self) -> [(&'static str, PathBuf); 2] {
+    /// Variables that the Flask and the Django site look at. Their secrets would otherwise be in files that only their
+    /// maker can read, and servers run as somebody else.
+    pub(crate) fn site_variables(&self) -> [(&'static str, PathBuf); 4] {
         [
+            ("DJANGO_SECRET_KEY", SECRET.into()),
+            ("FLASK_SECRET_KEY", SECRET.into()),
             ("DJANGO_DB", self.path("fixtures/django_site/db.sqlite3")),
             ("DJANGO_MEDIA", self.path("fixtures/django_site/media")),
         ]
@@ -149,16 +162,11 @@ impl Stage {
         command
             .arg(self.path("fixtures/django_site/manage.py"))
             .arg("setup_demo")
-            .envs(self.django_variables());
-        run(&mut command).context("the Django site's database cannot be made")
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if fs::metadata(&self.errors).is_ok_and(|metadata| metadata.len() == 0) {
-            let _ = fs::remove_file(&self.errors);
-        }
+            .envs(self.site_variables());
+        run(&mut command).context("the Django site's database cannot be made")?;
+        let user = User::unprivileged()?;
+        let owner = format!("{}:{}", user.uid, user.gid);
+        run(Command::new("chown").args(["-R", &owner]).arg(self.path("fixtures")))
     }
 }
 

@@ -84,11 +84,6 @@ impl Program {
         self
     }
 
-    pub(crate) fn named(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.name);
-        self
-    }
-
     /// The exit status that it is expected to end with.
     pub(crate) fn exits(mut self, exit: i32) -> Self {
         self.exit = exit;

@@ -1,0 +1,72 @@
+//! Requests over a loopback connection, one connection each.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::subject::{Sample, Subject};
+
+/// A hang is a failure, never a stuck run.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One visitor's request to a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Visit {
+    name: String,
+    port: u16,
+    path: String,
+    expected: &'static str,
+}
+
+impl Visit {
+    pub(crate) fn new(name: &str, port: u16, path: &str, expected: &'static str) -> Self {
+        Self { name: name.to_owned(), port, path: path.to_owned(), expected }
+    }
+
+    fn answer(&self) -> Result<Vec<u8>> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let mut stream = TcpStream::connect(address).context("cannot connect")?;
+        stream.set_read_timeout(Some(PATIENCE)).context("cannot set a timeout")?;
+        let path = &self.path;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).context("cannot send the request")?;
+        let mut answer = Vec::with_capacity(64 << 10);
+        stream.read_to_end(&mut answer).context("cannot read the answer")?;
+        Ok(answer)
+    }
+}
+
+impl Subject for Visit {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run(&self) -> Result<Sample> {
+        let start = Instant::now();
+        let answer = self.answer()?;
+        let seconds = start.elapsed().as_secs_f64();
+        let text = String::from_utf8_lossy(&answer);
+        ensure!(
+            text.starts_with("HTTP/1.1 200 ") && text.contains(self.expected),
+            "{} was answered {text:?}, and {:?} was expected",
+            self.path,
+            self.expected
+        );
+        Ok(Sample { seconds, peak: None })
+    }
+}
+
+/// A port that nothing listens on.
+pub(crate) fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    Ok(listener.local_addr().context("no port")?.port())
+}
+
+/// Whether a server answers at a port, whatever it is.
+pub(crate) fn is_answering(port: u16) -> bool {
+    let visit = Visit::new("", port, "/ready", "");
+    visit.answer().is_ok_and(|answer| answer.starts_with(b"HTTP/"))
+}
