@@ -10,7 +10,9 @@
 //!
 //! `cargo bench` runs everything; `cargo bench -- cold` one group; `-- --quick` fewer rounds.
 
+mod allocations;
 mod bodies;
+mod calls;
 mod cold;
 mod growth;
 mod http;
@@ -37,10 +39,11 @@ use crate::stage::Stage;
 type Measure = fn(&Bench) -> Result<Section>;
 
 /// In the order in which they are measured and written.
-const GROUPS: [(&str, Measure); 4] = [
+const GROUPS: [(&str, Measure); 5] = [
     ("cold", cold::measure),
     ("resident", resident::measure),
     ("bodies", bodies::measure),
+    ("calls", calls::measure),
     ("growth", growth::measure),
 ];
 

@@ -1,0 +1,205 @@
+//! What a request asks of the kernel and of the allocator between the moment when Python is ready and the end of the
+//! process. Every system call is named and explained; one that nobody explained is marked.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::Bench;
+use crate::allocations::{self, Allocation};
+use crate::report::{Section, Table};
+use crate::stage::{Application, Stage};
+use crate::subject::{Output, Program, Subject};
+
+/// `hello.py` with marks.
+const MARKED: Application =
+    Application { directory: "programs", module: "marked", callable: "application" };
+
+const GREETING: &str = "Hello, world!\n";
+
+/// What is between two marks, as the reader is told.
+pub(crate) const PHASES: [(&str, &str); 3] = [
+    ("/bench/ready", "to the application's module"),
+    ("/bench/module", "to the call"),
+    ("/bench/call", "to the end"),
+];
+
+/// The last mark.
+const ENDS: &str = "/bench/ends";
+
+/// Why a call is made: the first rule whose parts are all in the line is the one.
+const REASONS: [(&[&str], &str); 19] = [
+    (
+        &["rt_sigaction(SIGTERM", "NULL, {"],
+        "Is SIGTERM still as Python left it? Then ours goes before it.",
+    ),
+    (
+        &["rt_sigaction(SIGTERM", "SIG_IGN"],
+        "The response is complete: SIGTERM has nothing left to interrupt.",
+    ),
+    (&["rt_sigaction(SIGTERM"], "SIGTERM becomes an exception, so that `close()` runs."),
+    (&["rt_sig"], "A signal's disposition or mask."),
+    (&["timer_create"], "The timer that repeats a SIGTERM which comes at the wrong moment."),
+    (&["timer_"], "A timer: of `--timeout`, or of the end."),
+    (&["ioctl(", "TCGETS"], "Python's `open` asks every file whether it is a terminal."),
+    (&["lseek("], "Python's `open` asks where in the file it stands."),
+    (&["getdents64("], "Python's import system lists a directory of `sys.path` once."),
+    (&["openat(", ".pyc"], "Python opens the compiled module."),
+    (&["openat(", "O_DIRECTORY"], "Python's import system lists a directory of `sys.path` once."),
+    (&["read("], "Python reads the compiled module, to its end."),
+    (
+        &["newfstatat(", ".py\""],
+        "Python's import system looks whether the source is newer than what was compiled.",
+    ),
+    (&["newfstatat(", "AT_EMPTY_PATH"], "Python's `open`: how large is the file or the directory?"),
+    (&["newfstatat("], "Python's import system asks for the directory, or for the module in it."),
+    (&["writev("], "**The response, head and body at once.**"),
+    (
+        &["close("],
+        "A directory, the compiled module, the response, or the request's body is closed.",
+    ),
+    (&["brk("], "The C library gets memory from the kernel, or gives it back."),
+    (&["mmap("], "Memory for Python's objects."),
+];
+
+pub(crate) fn measure(bench: &Bench) -> Result<Section> {
+    let stage = &bench.stage;
+    let shim = stage.compile("allocations", &["-shared", "-fPIC", "-ldl"])?;
+    let ours = stage.cgi2wsgi("cgi2wsgi", &MARKED).output(Output::Read(GREETING));
+    // Its interpreter is no library that could be watched: the last thing that it runs before it is ready says so.
+    let theirs = stage
+        .cgihandler("CGIHandler", &MARKED)?
+        .env("PYTHONPATH", stage.path("programs/ready"))
+        .output(Output::Read(GREETING));
+    let calls = system_calls(stage, &ours, &shim)?;
+    let peer_calls = system_calls(stage, &theirs, &shim)?;
+    let requests = allocated(stage, &ours, &shim, "")?;
+    let objects = allocated(stage, &ours, &shim, "malloc")?;
+    let peer_requests = allocated(stage, &theirs, &shim, "")?;
+    let peer_objects = allocated(stage, &theirs, &shim, "malloc")?;
+
+    let counts = |phase: Option<&str>| -> Vec<String> {
+        let of = |all: &[Allocation]| {
+            all.iter().filter(|one| phase.is_none_or(|phase| one.phase == phase)).count()
+        };
+        let made = |all: &[(String, String)]| {
+            all.iter().filter(|(of, _)| phase.is_none_or(|phase| of == phase)).count()
+        };
+        let columns = [
+            made(&calls),
+            made(&peer_calls),
+            of(&requests),
+            of(&peer_requests),
+            of(&objects),
+            of(&peer_objects),
+        ];
+        columns.iter().map(ToString::to_string).collect()
+    };
+    let mut rows: Vec<Vec<String>> = PHASES
+        .iter()
+        .map(|(mark, name)| [vec![(*name).to_owned()], counts(Some(mark))].concat())
+        .collect();
+    rows.push([vec!["**in all**".to_owned()], counts(None)].concat());
+    let head = [
+        "",
+        "system calls",
+        "CGIHandler's",
+        "allocations",
+        "CGIHandler's",
+        "with Python's objects",
+        "CGIHandler's",
+    ];
+    let mut section = Section {
+        title: "Between interpreter ready and exit",
+        about: "A hello request, counted: system calls by `strace`; allocations by a library that is loaded before \
+                the C library's and notes each `malloc`, `calloc` and `realloc`. Python serves small objects from \
+                memory that it has; with `PYTHONMALLOC=malloc` they are counted too. The phases are marked by the \
+                application."
+            .to_owned(),
+        tables: vec![Table { head: head.map(str::to_owned).to_vec(), rows }],
+        ..Section::default()
+    };
+    section.tables.push(explained_calls(&calls));
+    section.tables.push(allocations::explained(&requests));
+    Ok(section)
+}
+
+/// Phase and line of each call after Python was ready.
+fn system_calls(stage: &Stage, program: &Program, shim: &Path) -> Result<Vec<(String, String)>> {
+    let trace = stage.path("trace");
+    let report = stage.path("allocations");
+    let strace = Path::new("strace");
+    ensure!(
+        std::process::Command::new(strace).arg("-V").output().is_ok(),
+        "there is no strace: install it (Debian: apt-get install strace)"
+    );
+    let preload = format!("LD_PRELOAD={}", shim.display());
+    let to = format!("BENCH_REPORT={}", report.display());
+    let options = ["-f", "-s", "200", "-o"].map(std::ffi::OsStr::new);
+    let more = ["-E", &preload, "-E", &to].map(std::ffi::OsStr::new);
+    let traced =
+        program.clone().under(strace, &[&options[..], &[trace.as_os_str()], &more[..]].concat());
+    // The first run compiles the module.
+    program.run()?;
+    traced.run()?;
+    let text = fs::read_to_string(&trace).context("strace wrote nothing")?;
+    let (mut phase, mut calls) = (None, Vec::new());
+    for line in text.lines() {
+        let call = line.split_once(' ').map_or(line, |(_, call)| call.trim_start());
+        if let Some(mark) = call.split('"').find(|word| word.starts_with("/bench/")) {
+            phase = Some(mark.to_owned());
+            if mark == ENDS {
+                break;
+            }
+            continue;
+        }
+        if let Some(phase) = &phase {
+            calls.push((phase.clone(), call.to_owned()));
+        }
+    }
+    ensure!(phase.as_deref() == Some(ENDS), "strace saw no mark {ENDS} of {}", program.title());
+    Ok(calls)
+}
+
+fn allocated(
+    stage: &Stage,
+    program: &Program,
+    shim: &Path,
+    python_malloc: &str,
+) -> Result<Vec<Allocation>> {
+    let report = stage.path("allocations");
+    let mut watched = program.clone().env("LD_PRELOAD", shim).env("BENCH_REPORT", &report);
+    if !python_malloc.is_empty() {
+        watched = watched.env("PYTHONMALLOC", python_malloc);
+    }
+    watched.run()?;
+    let text = fs::read_to_string(&report).context("no report of allocations")?;
+    allocations::read(&text, &stage.path("bin/cgi2wsgi-python"))
+}
+
+/// The calls in their order, equal neighbours as one row.
+fn explained_calls(calls: &[(String, String)]) -> Table {
+    let mut rows: Vec<(String, String, usize, String)> = Vec::new();
+    for (phase, call) in calls {
+        let name = call.split('(').next().unwrap_or_default();
+        let reason = reason(call);
+        match rows.last_mut() {
+            Some((of, last, count, why)) if of == phase && last == name && *why == reason => {
+                *count += 1;
+            }
+            _ => rows.push((phase.clone(), name.to_owned(), 1, reason)),
+        }
+    }
+    let rows = rows.into_iter().map(|(phase, name, count, why)| {
+        let place = PHASES.iter().find(|(mark, _)| *mark == phase).map_or("", |(_, name)| name);
+        vec![place.to_owned(), format!("`{name}`"), count.to_string(), why]
+    });
+    let head = ["system calls", "", "times", "why"];
+    Table { head: head.map(str::to_owned).to_vec(), rows: rows.collect() }
+}
+
+fn reason(call: &str) -> String {
+    let found = REASONS.iter().find(|(parts, _)| parts.iter().all(|part| call.contains(part)));
+    found.map_or_else(|| format!("**unexplained**: `{call}`"), |(_, why)| (*why).to_owned())
+}
