@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::calls::PHASES;
+use crate::calls::{PHASES, UNEXPLAINED};
 use crate::report::Table;
 
 /// One call of the allocator.
@@ -83,6 +83,11 @@ fn symbols(executable: &Path) -> Result<BTreeMap<u64, String>> {
     Ok(functions.collect())
 }
 
+/// How many nobody has explained.
+pub(crate) fn unexplained(all: &[Allocation]) -> usize {
+    all.iter().filter(|allocation| reason(allocation).starts_with(UNEXPLAINED)).count()
+}
+
 /// How many for each reason, phase by phase.
 pub(crate) fn explained(all: &[Allocation]) -> Table {
     let mut rows = Vec::new();
@@ -117,5 +122,5 @@ fn reason(allocation: &Allocation) -> String {
         return found.map(|(_, why)| (*why).to_owned()).unwrap_or_default();
     }
     let named = functions.iter().find(|name| !name.contains("alloc::")).map_or("?", String::as_str);
-    format!("**unexplained**: `{named}`")
+    format!("{UNEXPLAINED}: `{named}`")
 }

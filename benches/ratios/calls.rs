@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::Bench;
 use crate::allocations::{self, Allocation};
-use crate::report::{Section, Table};
+use crate::report::{Section, Table, Target, Value, Verdict};
 use crate::stage::{Application, Stage};
 use crate::subject::{Output, Program, Subject};
 
@@ -27,6 +27,9 @@ pub(crate) const PHASES: [(&str, &str); 3] = [
 
 /// The last mark.
 const ENDS: &str = "/bench/ends";
+
+/// What stands where a reason should.
+pub(crate) const UNEXPLAINED: &str = "**unexplained**";
 
 /// Why a call is made: the first rule whose parts are all in the line is the one.
 const REASONS: [(&[&str], &str); 19] = [
@@ -120,6 +123,23 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         tables: vec![Table { head: head.map(str::to_owned).to_vec(), rows }],
         ..Section::default()
     };
+    let unexplained =
+        calls.iter().filter(|(_, call)| reason(call).starts_with(UNEXPLAINED)).count();
+    let counted = [
+        ("system calls", calls.len(), peer_calls.len(), unexplained),
+        ("allocations", requests.len(), peer_requests.len(), allocations::unexplained(&requests)),
+    ];
+    for (what, ours, peers, unexplained) in counted {
+        section.verdicts.push(Verdict {
+            what: format!(
+                "{what} of a hello between interpreter ready and exit, of `CGIHandler`'s"
+            ),
+            value: Value::Count { ours, peers, unexplained },
+            target: Target::Explained,
+            rounds: 1,
+            held_back: "The table of them names those that nobody has explained.".to_owned(),
+        });
+    }
     section.tables.push(explained_calls(&calls));
     section.tables.push(allocations::explained(&requests));
     Ok(section)
@@ -201,5 +221,5 @@ fn explained_calls(calls: &[(String, String)]) -> Table {
 
 fn reason(call: &str) -> String {
     let found = REASONS.iter().find(|(parts, _)| parts.iter().all(|part| call.contains(part)));
-    found.map_or_else(|| format!("**unexplained**: `{call}`"), |(_, why)| (*why).to_owned())
+    found.map_or_else(|| format!("{UNEXPLAINED}: `{call}`"), |(_, why)| (*why).to_owned())
 }

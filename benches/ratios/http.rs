@@ -25,7 +25,7 @@ impl Visit {
         Self { name: name.to_owned(), port, path: path.to_owned(), expected }
     }
 
-    fn answer(&self) -> Result<Vec<u8>> {
+    pub(crate) fn answer(&self) -> Result<Vec<u8>> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let mut stream = TcpStream::connect(address).context("cannot connect")?;
         stream.set_read_timeout(Some(PATIENCE)).context("cannot set a timeout")?;
@@ -34,7 +34,13 @@ impl Visit {
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).context("cannot send the request")?;
         let mut answer = Vec::with_capacity(64 << 10);
-        stream.read_to_end(&mut answer).context("cannot read the answer")?;
+        let mut piece = [0; 16 << 10];
+        while !is_whole(&answer) {
+            match stream.read(&mut piece).context("cannot read the answer")? {
+                0 => break,
+                count => answer.extend_from_slice(&piece[..count]),
+            }
+        }
         Ok(answer)
     }
 }
@@ -57,6 +63,19 @@ impl Subject for Visit {
         );
         Ok(Sample { seconds, peak: None })
     }
+}
+
+/// Whether the whole body came, as the head tells. A visitor waits for no more, and `mod_cgid` closes the connection only
+/// some milliseconds later, when it has seen that its program is gone.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    if head.contains("\ntransfer-encoding: chunked") {
+        return answer.ends_with(b"\r\n0\r\n\r\n");
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length: Option<usize> = length.and_then(|length| length.trim().parse().ok());
+    length.is_some_and(|length| answer.len() >= end + 4 + length)
 }
 
 /// A port that nothing listens on.

@@ -3,20 +3,27 @@
 //! Every number is of whole processes, from spawn to the last byte read and the process waited for. What is compared is
 //! measured alternately, so that a machine that becomes slower becomes so for all of them.
 //!
-//! - `stage.rs`: the built executables, the Python environment, the C programs, the fixtures;
+//! - `stage.rs`: the built executables, the Python environment, the C programs, the fixtures; `servers.rs`, `http.rs`:
+//!   the servers, and a client;
 //! - `subject.rs`, `sampling.rs`, `statistics.rs`: what is run, how it is timed, what is made of the numbers;
-//! - `cold.rs`: processes that answer one request;
-//! - `report.rs`: what a group found.
+//! - one file for each group: `cold.rs`, processes that answer one request; `resident.rs`, servers that stay; `bodies.rs`,
+//!   1 GiB each way, with `memory.rs`; `calls.rs`, with `allocations.rs`, what is asked of kernel and allocator;
+//!   `growth.rs`, how cost grows;
+//! - `report.rs`, `page.rs`, `chart.rs`: what a group found, the page that is written, and its picture;
+//! - `programs/`: what is compiled, preloaded or imported.
 //!
-//! `cargo bench` runs everything; `cargo bench -- cold` one group; `-- --quick` fewer rounds.
+//! `cargo bench` runs everything and writes `docs/benchmarks.md`; `cargo bench -- cold` runs one group, and
+//! `cargo bench -- --quick` fewer rounds: these write the page into `target/tmp` instead.
 
 mod allocations;
 mod bodies;
 mod calls;
+mod chart;
 mod cold;
 mod growth;
 mod http;
 mod memory;
+mod page;
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/integration/process.rs"]
 mod process;
@@ -28,11 +35,13 @@ mod stage;
 mod statistics;
 mod subject;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::page::Machine;
 use crate::report::Section;
 use crate::stage::Stage;
 
@@ -93,13 +102,22 @@ fn run() -> Result<()> {
     ensure!(!groups.is_empty(), "no group is called {filter:?}: there are {names}");
 
     let mut bench = Bench { stage: Stage::new()?, quick };
+    let machine = Machine::look(&bench.stage);
+    let is_whole = !quick && groups.len() == GROUPS.len();
+    let mut sections = Vec::new();
     for (name, measure) in groups {
         report::progress(&format!("== {name}"));
         let section = measure(&bench).with_context(|| {
             format!("{name} failed; what it ran is left in {}", bench.stage.keep().display())
         })?;
-        report::say(&section.text())?;
+        report::say(&section.text(true))?;
+        sections.push(section);
     }
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = project.join("docs");
+    // What is less than the whole is no page to show.
+    let directory = if is_whole { &docs } else { Path::new(env!("CARGO_TARGET_TMPDIR")) };
+    page::write(directory, &sections, &machine)?;
     report::progress(&format!("cargo bench: {} s", started.elapsed().as_secs()));
     Ok(())
 }

@@ -12,6 +12,8 @@ use crate::statistics::{Ratio, ratio};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     AtMost(f64),
+    /// Every one that is counted has its reason on the page.
+    Explained,
     /// Shown for comparison.
     None,
 }
@@ -22,6 +24,12 @@ pub(crate) enum Value {
     Ratio(Ratio),
     /// So much more, in bytes.
     MoreBytes(f64),
+    /// So many, the peer's, and how many of ours nobody has explained.
+    Count {
+        ours: usize,
+        peers: usize,
+        unexplained: usize,
+    },
 }
 
 /// One row of the table of targets.
@@ -33,10 +41,10 @@ pub(crate) struct Verdict {
     pub(crate) target: Target,
     pub(crate) rounds: usize,
     /// What holds it back, said when the target is missed.
-    pub(crate) held_back: &'static str,
+    pub(crate) held_back: String,
 }
 
-/// Rows under a head. The first column is text, the others are numbers.
+/// Rows under a head.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) head: Vec<String>,
@@ -62,7 +70,7 @@ impl Section {
         subject: &str,
         peer: &str,
         target: Target,
-        held_back: &'static str,
+        held_back: &str,
     ) -> Result<()> {
         let find = |name: &str| {
             let found = self.series.iter().find(|series| series.name == name);
@@ -74,9 +82,18 @@ impl Section {
             value: Value::Ratio(ratio(&ours.seconds(), &theirs.seconds())),
             target,
             rounds: ours.samples.len(),
-            held_back,
+            held_back: held_back.to_owned(),
         });
         Ok(())
+    }
+
+    /// What one of the series is of another one, as words.
+    pub(crate) fn share(&self, part: &str, whole: &str) -> Result<String> {
+        let median = |name: &str| {
+            let found = self.series.iter().find(|series| series.name == name);
+            found.map(Series::median).with_context(|| format!("no series is called {name:?}"))
+        };
+        Ok(format!("{:.2}", median(part)? / median(whole)?))
     }
 
     /// A table of all series.
@@ -96,10 +113,10 @@ impl Section {
         self.tables.push(Table { head: head.map(str::to_owned).to_vec(), rows });
     }
 
-    /// The section as it stands on the page.
-    pub(crate) fn text(&self) -> String {
+    /// The section as it stands on the page, which has the targets of all of them elsewhere, or by itself.
+    pub(crate) fn text(&self, is_alone: bool) -> String {
         let mut text = format!("## {}\n\n{}\n\n", self.title, self.about);
-        if !self.verdicts.is_empty() {
+        if is_alone && !self.verdicts.is_empty() {
             text += &verdicts(&self.verdicts).text();
             text.push('\n');
         }
@@ -112,17 +129,17 @@ impl Section {
 }
 
 impl Verdict {
-    fn is_met(&self) -> Option<bool> {
-        match self.target {
-            Target::AtMost(limit) => Some(self.number() <= limit),
-            Target::None => None,
-        }
+    /// Whether there is a target.
+    pub(crate) fn is_aimed(&self) -> bool {
+        !matches!(self.target, Target::None)
     }
 
-    fn number(&self) -> f64 {
-        match self.value {
-            Value::Ratio(ratio) => ratio.value,
-            Value::MoreBytes(bytes) => bytes,
+    fn is_met(&self) -> Option<bool> {
+        match (self.target, self.value) {
+            (Target::AtMost(limit), Value::Ratio(ratio)) => Some(ratio.value <= limit),
+            (Target::AtMost(limit), Value::MoreBytes(bytes)) => Some(bytes <= limit),
+            (_, Value::Count { unexplained, .. }) => Some(unexplained == 0),
+            _ => None,
         }
     }
 
@@ -135,6 +152,9 @@ impl Verdict {
             }
             (Some(false), Target::AtMost(limit), Value::Ratio(ratio)) => {
                 format!("**missed** by {:.0} %", (ratio.value / limit - 1.0) * 100.0)
+            }
+            (Some(false), _, Value::Count { unexplained, .. }) => {
+                format!("**missed** by {unexplained}")
             }
             _ => String::new(),
         }
@@ -150,12 +170,14 @@ pub(crate) fn verdicts(verdicts: &[Verdict]) -> Table {
                 (format!("{:.2}", ratio.value), format!("{:.2} to {:.2}", ratio.low, ratio.high))
             }
             Value::MoreBytes(bytes) => (signed_mebibytes(bytes), String::new()),
+            Value::Count { ours, peers, .. } => (format!("{ours}, of {peers}"), String::new()),
         };
         let target = match (verdict.target, verdict.value) {
             (Target::AtMost(limit), Value::Ratio(_)) => format!("≤ {limit:.2}"),
             (Target::AtMost(limit), Value::MoreBytes(_)) => {
                 format!("≤ {}", signed_mebibytes(limit))
             }
+            (Target::Explained, _) | (_, Value::Count { .. }) => "explained".to_owned(),
             (Target::None, _) => String::new(),
         };
         let rounds = verdict.rounds.to_string();
@@ -178,19 +200,28 @@ impl Table {
     pub(crate) fn text(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let rule: Vec<_> = (0..self.head.len())
-            .map(|column| if column == 0 { "---" } else { "---:" }.to_owned())
+            .map(|column| if self.is_of_numbers(column) { "---:" } else { "---" }.to_owned())
             .collect();
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
         line(&self.head) + &line(&rule) + &rows
     }
 }
 
+impl Table {
+    fn is_of_numbers(&self, column: usize) -> bool {
+        let mut cells = self.rows.iter().filter_map(|row| row.get(column));
+        cells.all(|cell| {
+            cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || "+-≤≥".contains(c))
+        })
+    }
+}
+
 /// Seconds in the unit that suits them.
 pub(crate) fn time(seconds: f64) -> String {
     match seconds {
-        s if s >= 1.0 => format!("{s:.2} s"),
-        s if s >= 0.1 => format!("{:.0} ms", s * 1e3),
-        s if s >= 0.01 => format!("{:.1} ms", s * 1e3),
+        s if s >= 0.999_5 => format!("{s:.2} s"),
+        s if s >= 0.099_95 => format!("{:.0} ms", s * 1e3),
+        s if s >= 0.009_995 => format!("{:.1} ms", s * 1e3),
         s => format!("{:.2} ms", s * 1e3),
     }
 }
@@ -203,6 +234,11 @@ pub(crate) fn mebibytes(bytes: f64) -> String {
 
 fn signed_mebibytes(bytes: f64) -> String {
     format!("{:+.1} MiB", bytes / MEBIBYTE)
+}
+
+/// Text as XML takes it.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// A line for whoever waits.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::Bench;
 use crate::cold::{DJANGO, FLASK, HELLO, with_site};
@@ -11,7 +11,7 @@ use crate::http::Visit;
 use crate::report::{Section, Target};
 use crate::sampling::interleave;
 use crate::servers;
-use crate::stage::{Application, Stage};
+use crate::stage::{Application, Stage, VERSION};
 use crate::subject::{Output, Subject};
 
 const ROUNDS: usize = 40;
@@ -24,8 +24,10 @@ const APPLICATIONS: [(&str, &Application, &str); 3] = [
 
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let stage = &bench.stage;
-    let named = APPLICATIONS.map(|(name, application, _)| (name, application));
+    let mut named = APPLICATIONS.map(|(name, application, _)| (name, application)).to_vec();
+    named.push(("version", &VERSION));
     let mod_wsgi = servers::apache(stage, "mod-wsgi", &servers::mod_wsgi_sites(stage, &named)?)?;
+    same_python(stage, mod_wsgi.port)?;
     let apache = servers::apache(stage, "apache", &cgi_sites(stage)?)?;
     let mut gunicorns = Vec::new();
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
@@ -70,10 +72,23 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     Ok(section)
 }
 
+/// Fails unless `mod_wsgi` runs the Python that everything else here runs.
+fn same_python(stage: &Stage, port: u16) -> Result<()> {
+    let answer = Visit::new("version", port, "/version", "").answer()?;
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    let expected = stage.python_version()?;
+    ensure!(
+        text.contains(&expected),
+        "mod_wsgi is for another Python than {expected}; with the system's, for which it was made, all are the same: \
+         PYO3_PYTHON=/usr/bin/python3 cargo bench. It answered:\n{text}"
+    );
+    Ok(())
+}
+
 /// The applications as CGI programs, by the configuration that users are given.
 fn cgi_sites(stage: &Stage) -> Result<String> {
     let mut sites = format!("ScriptAlias /floor \"{}\"\n", stage.path("bin/floor").display());
-    sites += "<Location /floor>\n    Require all granted\n</Location>\n";
+    sites += "<Location /floor>\n    Require all granted\n    SetEnv ap_trust_cgilike_cl 1\n</Location>\n";
     for (name, application, _) in APPLICATIONS {
         let Application { directory, module, callable } = application;
         writeln!(sites, "Define MOUNT /{name}")?;

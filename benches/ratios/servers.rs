@@ -1,5 +1,6 @@
 //! gunicorn, and Apache: with `mod_wsgi`, and with any other sites.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -71,13 +72,18 @@ pub(crate) fn gunicorn(stage: &Stage, application: &Application) -> Result<Serve
     })
 }
 
-/// Apache by the tests' configuration (`mod_cgid`, event MPM), with other sites in it.
-pub(crate) fn apache(stage: &Stage, name: &str, sites: &str) -> Result<Server> {
-    let executable = ["/usr/sbin/apache2", "/usr/sbin/httpd", "/usr/local/sbin/httpd"]
+/// Apache's executable.
+pub(crate) fn executable() -> Result<&'static Path> {
+    ["/usr/sbin/apache2", "/usr/sbin/httpd", "/usr/local/sbin/httpd"]
         .into_iter()
         .map(Path::new)
         .find(|path| path.is_file())
-        .context("there is no Apache: install it (Debian: apt-get install apache2-bin)")?;
+        .context("there is no Apache: install it (Debian: apt-get install apache2-bin)")
+}
+
+/// Apache by the tests' configuration (`mod_cgid`, event MPM), with other sites in it.
+pub(crate) fn apache(stage: &Stage, name: &str, sites: &str) -> Result<Server> {
+    let executable = executable()?;
     let user = User::unprivileged()?;
     let directory = stage.path(&format!("server-{name}"));
     fs::create_dir(&directory).context("cannot make a directory")?;
@@ -117,23 +123,23 @@ pub(crate) fn mod_wsgi_sites(
         let Application { directory, module, callable } = application;
         let directory = stage.path(directory);
         // `mod_wsgi` gives an application no variables of the process: the script sets them, as people do.
-        let variables: String = stage
+        let variables = stage
             .site_variables()
-            .iter()
-            .map(|(name, value)| format!("os.environ[{name:?}] = {:?}\n", value.display()))
-            .collect();
+            .map(|(name, value)| format!("os.environ[{name:?}] = {:?}\n", value.display()));
+        let variables = variables.concat();
         let script = directory.join(format!("wsgi_{}.py", module.replace('.', "_")));
         let text =
             format!("import os\n{variables}from {module} import {callable} as application\n");
         fs::write(&script, text).context("cannot write a script")?;
         let directory = directory.display();
-        sites += &format!(
+        write!(
+            sites,
             "WSGIDaemonProcess {name} processes=1 threads=1 python-home=\"{}\" \
              python-path=\"{directory}\" home=\"{directory}\"\n\
              WSGIScriptAlias /{name} \"{}\" process-group={name} application-group=%{{GLOBAL}}\n",
             stage.python_env().display(),
             script.display(),
-        );
+        )?;
     }
     sites += "<Location />\n    Require all granted\n</Location>\n";
     Ok(sites)

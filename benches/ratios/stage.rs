@@ -53,6 +53,10 @@ pub(crate) struct Application {
     pub(crate) callable: &'static str,
 }
 
+/// Answers the version of its Python.
+pub(crate) const VERSION: Application =
+    Application { directory: "programs", module: "version", callable: "application" };
+
 impl Stage {
     pub(crate) fn new() -> Result<Self> {
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -81,6 +85,7 @@ impl Stage {
         }
         stage.compile("floor", &[])?;
         stage.set_up_django()?;
+        stage.same_python()?;
         Ok(stage)
     }
 
@@ -155,6 +160,27 @@ impl Stage {
             ("DJANGO_DB", self.path("fixtures/django_site/db.sqlite3")),
             ("DJANGO_MEDIA", self.path("fixtures/django_site/media")),
         ]
+    }
+
+    /// The Python of the environment, as `programs/version.py` answers it.
+    pub(crate) fn python_version(&self) -> Result<String> {
+        let print = "import sys; print(sys.version.replace('\\n', ' '))";
+        let said = Command::new(self.python()).args(["-c", print]).output();
+        let said = said.context("the environment's Python does not run")?;
+        Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
+    }
+
+    /// Fails unless the executables were built for the environment's Python.
+    fn same_python(&self) -> Result<()> {
+        let expected = self.python_version()?;
+        let answer = self.cgi2wsgi("version", &VERSION).answer()?;
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        ensure!(
+            text.contains(&expected),
+            "the environment has Python {expected}, and cgi2wsgi-python was built for another one: build both for \
+             one, with PYO3_PYTHON=/usr/bin/python3 cargo bench. It answered:\n{text}"
+        );
+        Ok(())
     }
 
     fn set_up_django(&self) -> Result<()> {

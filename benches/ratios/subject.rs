@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -132,11 +132,23 @@ impl Program {
 
     /// How many bytes it answers, head included.
     pub(crate) fn count(&self) -> Result<u64> {
+        self.read_with(|pipe| io::copy(pipe, &mut io::sink()))
+    }
+
+    /// What it answers, head included.
+    pub(crate) fn answer(&self) -> Result<Vec<u8>> {
+        self.read_with(|pipe| {
+            let mut answer = Vec::new();
+            pipe.read_to_end(&mut answer).map(|_| answer)
+        })
+    }
+
+    fn read_with<T>(&self, read: impl FnOnce(&mut ChildStdout) -> io::Result<T>) -> Result<T> {
         let (feeder, mut child) = self.start(&mut self.command()?)?;
         let mut stdout = child.stdout.take().context("no pipe")?;
-        let counted = io::copy(&mut stdout, &mut io::sink()).context("cannot read the answer")?;
+        let outcome = read(&mut stdout).context("cannot read the answer")?;
         self.finish(feeder, &child)?;
-        Ok(counted)
+        Ok(outcome)
     }
 
     fn start(&self, command: &mut Command) -> Result<(Option<Child>, Child)> {
