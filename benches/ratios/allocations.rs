@@ -1,6 +1,6 @@
 //! The allocations that `programs/allocations.c` noted: who asked, and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -19,34 +19,32 @@ pub(crate) struct Allocation {
     functions: Vec<String>,
 }
 
-/// Why: the first rule that is part of one of the functions' names is the one.
-const REASONS: [(&str, &str); 14] = [
-    (
-        "create_type_object",
-        "the Python classes of `wsgi.input`, `start_response` and `wsgi.file_wrapper`, which pyo3 builds at their first use",
-    ),
-    (
-        "LazyTypeObject",
-        "the Python classes of `wsgi.input`, `start_response` and `wsgi.file_wrapper`, which pyo3 builds at their first use",
-    ),
-    ("StartResponse", "status and headers, copied out of Python to be checked"),
-    ("start_response", "status and headers, copied out of Python to be checked"),
-    ("application::", "the application's name, taken apart"),
-    ("environ", "variables on their way into `environ`"),
-    ("Exchange", "what body, response and application share"),
-    ("take_head", "the response's head"),
-    ("Response", "the response's head"),
-    ("deliver", "the response's body, until it is known whether it is the whole of it"),
-    ("conclude", "the end of the exchange"),
-    ("of_python", "Python's end: its threads, its `atexit` functions and its streams"),
-    ("interpreter::", "the import directories"),
-    ("wsgi::", "the call"),
+/// Why: the first rule that is part of one of the functions or their files is the one.
+const REASONS: [(&str, &str); 16] = [
+    ("create_type_object", CLASSES),
+    ("lazy_type_object", CLASSES),
+    ("collector.rs", "the collector's settings"),
+    ("start_response.rs", "status and headers, copied out of Python to be checked"),
+    ("application.rs", "the application's name, taken apart, and how messages call it"),
+    ("environ.rs", "variables on their way into `environ`"),
+    ("interpreter.rs", "the import directories"),
+    ("input.rs", "`wsgi.input`"),
+    ("discard@", "the buffer for what the application left unread of the request's body"),
+    ("take_head@", "the response's head, as it is written"),
+    ("response.rs", "the response's head, as it is written"),
+    ("call.rs", "the list of chunks, looked at before a byte is sent"),
+    ("exchange.rs", "what body, response and application share"),
+    ("termination.rs", "SIGTERM as an exception"),
+    ("ending.rs", "Python's end: its threads, its `atexit` functions and its streams"),
+    ("emergency.rs", "what is to happen at a crash"),
 ];
+const CLASSES: &str = "the Python classes of `wsgi.input`, `start_response`, `write` and `wsgi.file_wrapper`, which pyo3 \
+    builds at their first use";
 
 /// Reads the report; addresses in `executable` get their functions' names.
 pub(crate) fn read(report: &str, executable: &Path) -> Result<Vec<Allocation>> {
-    let symbols = symbols(executable)?;
     let own = executable.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let functions = functions(report, executable, own)?;
     let (mut phase, mut all) = (String::new(), Vec::new());
     for line in report.lines() {
         let mut words = line.split(' ');
@@ -56,31 +54,47 @@ pub(crate) fn read(report: &str, executable: &Path) -> Result<Vec<Allocation>> {
             continue;
         }
         let bytes = first.parse().with_context(|| format!("not a size: {line:?}"))?;
-        let functions = words.filter_map(|word| {
-            let (object, offset) = word.rsplit_once('+')?;
-            let offset = u64::from_str_radix(offset, 16).ok()?;
-            let named = || symbols.range(..=offset).next_back().map(|(_, name)| name.clone());
-            if object == own { named() } else { Some(object.to_owned()) }
+        let led = words.flat_map(|word| match address(word, own) {
+            Some(address) => functions.get(&address).cloned().unwrap_or_default(),
+            None => vec![word.split('+').next().unwrap_or_default().to_owned()],
         });
-        let functions = functions.collect();
-        all.push(Allocation { phase: phase.clone(), bytes, functions });
+        let led = led.collect();
+        all.push(Allocation { phase: phase.clone(), bytes, functions: led });
     }
     Ok(all)
 }
 
-/// Address and name of each function.
-fn symbols(executable: &Path) -> Result<BTreeMap<u64, String>> {
-    let listed = Command::new("nm").args(["-C", "--defined-only"]).arg(executable).output();
-    let listed = listed.context("there is no nm: install it (Debian: apt-get install binutils)")?;
-    ensure!(listed.status.success(), "nm failed");
-    let text = String::from_utf8_lossy(&listed.stdout);
-    let functions = text.lines().filter_map(|line| {
-        let mut parts = line.splitn(3, ' ');
-        let address = u64::from_str_radix(parts.next()?, 16).ok()?;
-        let kind = parts.next()?;
-        "tTwW".contains(kind).then(|| parts.next().map(|name| (address, name.to_owned())))?
-    });
-    Ok(functions.collect())
+/// Where in the object called `own` a call is: the report has the addresses to which calls return.
+fn address(word: &str, own: &str) -> Option<u64> {
+    let (object, offset) = word.rsplit_once('+')?;
+    let address = u64::from_str_radix(offset, 16).ok()?.checked_sub(1)?;
+    (object == own).then_some(address)
+}
+
+/// The functions at each address of the report, innermost first where one was merged into another, each as
+/// `function@file`.
+fn functions(report: &str, executable: &Path, own: &str) -> Result<BTreeMap<u64, Vec<String>>> {
+    let addresses: BTreeSet<u64> =
+        report.split_whitespace().filter_map(|word| address(word, own)).collect();
+    let mut command = Command::new("addr2line");
+    command.args(["-a", "-C", "-f", "-i", "-s", "-e"]).arg(executable);
+    command.args(addresses.iter().map(|address| format!("{address:#x}")));
+    let said = command
+        .output()
+        .context("there is no addr2line: install it (Debian: apt-get install binutils)")?;
+    ensure!(said.status.success(), "addr2line failed");
+    let text = String::from_utf8_lossy(&said.stdout);
+    let (mut all, mut current) = (BTreeMap::<u64, Vec<String>>::new(), 0);
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(address) = line.strip_prefix("0x") {
+            current = u64::from_str_radix(address, 16).context("not an address")?;
+        } else {
+            let file = lines.next().unwrap_or_default().split(':').next().unwrap_or_default();
+            all.entry(current).or_default().push(format!("{line}@{file}"));
+        }
+    }
+    Ok(all)
 }
 
 /// How many nobody has explained.
@@ -108,19 +122,19 @@ pub(crate) fn explained(all: &[Allocation]) -> Table {
 
 fn reason(allocation: &Allocation) -> String {
     let functions = &allocation.functions;
-    let is_python = |name: &str| name.starts_with("libpython") || name.starts_with("lib");
-    // What Python asks for while ours is further out: its own objects.
-    let inner = functions.iter().take_while(|name| is_python(name)).count();
-    let has_ours = functions.iter().any(|name| REASONS.iter().any(|(part, _)| name.contains(part)));
-    if inner > 0 && !functions.iter().any(|name| name.contains("create_type_object")) {
+    // What Python asks for while we are further out: its own objects, but for the classes that it makes for us.
+    let is_library = functions.first().is_some_and(|name| !name.contains('@'));
+    if is_library && !functions.iter().any(|name| name.contains("create_type_object")) {
         return "Python: objects of more than 512 bytes, tables, and the C library for Python"
             .to_owned();
     }
-    if has_ours {
-        let found =
-            REASONS.iter().find(|(part, _)| functions.iter().any(|name| name.contains(part)));
-        return found.map(|(_, why)| (*why).to_owned()).unwrap_or_default();
-    }
-    let named = functions.iter().find(|name| !name.contains("alloc::")).map_or("?", String::as_str);
-    format!("{UNEXPLAINED}: `{named}`")
+    // The innermost that is ours tells most.
+    let found = functions
+        .iter()
+        .find_map(|name| REASONS.iter().find(|(part, _)| name.contains(part)))
+        .map(|(_, why)| (*why).to_owned());
+    found.unwrap_or_else(|| {
+        let named = functions.iter().find(|name| name.contains("cgi2wsgi"));
+        format!("{UNEXPLAINED}: `{}`", named.or(functions.first()).map_or("?", String::as_str))
+    })
 }

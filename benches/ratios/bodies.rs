@@ -14,7 +14,7 @@ use crate::sampling::interleave;
 use crate::stage::Application;
 use crate::subject::{Input, Output, Program};
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 30;
 const SIZE: u64 = 1 << 30;
 const CHUNK: u64 = 16 << 10;
 

@@ -33,15 +33,15 @@ pub(crate) const UNEXPLAINED: &str = "**unexplained**";
 
 /// Why a call is made: the first rule whose parts are all in the line is the one.
 const REASONS: [(&[&str], &str); 19] = [
-    (
-        &["rt_sigaction(SIGTERM", "NULL, {"],
-        "Is SIGTERM still as Python left it? Then ours goes before it.",
-    ),
+    (&["rt_sigaction(SIGTERM", "NULL, {"], "Which handler has Python set for SIGTERM?"),
     (
         &["rt_sigaction(SIGTERM", "SIG_IGN"],
         "The response is complete: SIGTERM has nothing left to interrupt.",
     ),
-    (&["rt_sigaction(SIGTERM"], "SIGTERM becomes an exception, so that `close()` runs."),
+    (
+        &["rt_sigaction(SIGTERM"],
+        "SIGTERM becomes an exception, so that `close()` runs: Python's handler, and ours before it.",
+    ),
     (&["rt_sig"], "A signal's disposition or mask."),
     (&["timer_create"], "The timer that repeats a SIGTERM which comes at the wrong moment."),
     (&["timer_"], "A timer: of `--timeout`, or of the end."),

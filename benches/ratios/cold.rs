@@ -18,10 +18,10 @@ pub(crate) const DJANGO: Application = Application {
     callable: "application",
 };
 
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 60;
 
 /// Of processes that take a millisecond, which other processes disturb more.
-const SHORT_ROUNDS: usize = 400;
+const SHORT_ROUNDS: usize = 600;
 
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let stage = &bench.stage;

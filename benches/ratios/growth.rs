@@ -14,7 +14,7 @@ use crate::stage::{Application, Stage};
 use crate::statistics::ratio;
 use crate::subject::{Output, Program};
 
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 30;
 
 const MODULES: [usize; 4] = [0, 50, 500, 2000];
 const HEADERS: [usize; 4] = [0, 10, 100, 1000];

@@ -25,6 +25,7 @@ enum { DEPTH = 24, MOST = 200000 };
 
 struct allocation {
     size_t size;
+    void *caller;
     int depth;
     void *calls[DEPTH];
 };
@@ -37,38 +38,39 @@ static int phase_count;
 static int busy;
 static char report[4096];
 
-static void note(size_t size)
+static void note(size_t size, void *caller)
 {
     if (phase_count == 0 || busy || taken == MOST)
         return;
     busy = 1;
     struct allocation *this = &allocations[taken++];
     this->size = size;
+    this->caller = caller;
     this->depth = backtrace(this->calls, DEPTH);
     busy = 0;
 }
 
 void *malloc(size_t size)
 {
-    note(size);
+    note(size, __builtin_return_address(0));
     return __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    note(count * size);
+    note(count * size, __builtin_return_address(0));
     return __libc_calloc(count, size);
 }
 
 void *realloc(void *old, size_t size)
 {
-    note(size);
+    note(size, __builtin_return_address(0));
     return __libc_realloc(old, size);
 }
 
 int posix_memalign(void **made, size_t alignment, size_t size)
 {
-    note(size);
+    note(size, __builtin_return_address(0));
     *made = __libc_memalign(alignment, size);
     return *made ? 0 : ENOMEM;
 }
@@ -126,8 +128,11 @@ static void write_report(void)
             break;
         struct allocation *this = &allocations[index];
         fprintf(file, "%zu", this->size);
-        /* 0 is note, 1 is malloc, 2 is who asked. */
-        for (int depth = 2; depth < this->depth; depth++) {
+        /* The innermost are functions of this file. */
+        int first = 0;
+        while (first < this->depth && this->calls[first] != this->caller)
+            first++;
+        for (int depth = first; depth < this->depth; depth++) {
             Dl_info place;
             char *name = "?";
             void *base = 0;
