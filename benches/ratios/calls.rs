@@ -36,7 +36,7 @@ const REASONS: [(&[&str], &str); 19] = [
     (&["rt_sigaction(SIGTERM", "NULL, {"], "Which handler has Python set for SIGTERM?"),
     (
         &["rt_sigaction(SIGTERM", "SIG_IGN"],
-        "The response is complete: SIGTERM has nothing left to interrupt.",
+        "The response is delivered: from here on SIGTERM interrupts nothing.",
     ),
     (
         &["rt_sigaction(SIGTERM"],

@@ -29,7 +29,7 @@ pub(crate) fn compare(section: &mut Section, subject: &str, peer: &str) -> Resul
         value: Value::MoreBytes(ours - theirs),
         target: Target::AtMost(MORE),
         rounds,
-        held_back: "Buffers, and the pieces that Python holds.".to_owned(),
+        held_back: "What takes it was not looked into.".to_owned(),
     });
     Ok(())
 }

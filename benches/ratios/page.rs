@@ -16,11 +16,11 @@ use crate::stage::Stage;
 pub(crate) struct Machine {
     processor: String,
     software: String,
-    load: String,
+    busy: Busy,
 }
 
 impl Machine {
-    /// Looked at before the measurement: the load is that of others.
+    /// Looked at before the measurement begins.
     pub(crate) fn look(stage: &Stage) -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
@@ -47,12 +47,58 @@ impl Machine {
         let apache = crate::servers::executable().ok().and_then(|apache| said(apache, "-v"));
         let apache =
             apache.unwrap_or_default().replace("Server version: ", "").replace(" (Debian)", "");
-        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         Self {
             processor: format!("{model}, {cores} cores{}", memory.unwrap_or_default()),
             software: format!("Linux {release}, {python}, {gunicorn}, {apache}"),
-            load: load.split(' ').next().unwrap_or_default().to_owned(),
+            busy: Busy::now(),
         }
+    }
+}
+
+/// What the processors have done since they were started, in clock ticks.
+struct Busy {
+    /// Whatever it was, idling included.
+    all: u64,
+    /// Not idle.
+    working: u64,
+    /// By this process, and by those it has waited for.
+    own: u64,
+}
+
+impl Busy {
+    /// Zeroes where the kernel does not tell.
+    fn now() -> Self {
+        let numbers = |text: &str| -> Vec<u64> {
+            text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+        };
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        // user, nice, system, idle, iowait, irq, softirq, steal; what follows is in user already.
+        let ticks = numbers(stat.lines().next().unwrap_or_default());
+        let all = ticks.iter().take(8).sum();
+        let idle: u64 = ticks.iter().skip(3).take(2).sum();
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        // Behind the name, which may have spaces: utime, stime, cutime and cstime are fields 14 to 17, the state is 3.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let own =
+            fields.split_whitespace().skip(11).take(4).filter_map(|word| word.parse::<u64>().ok());
+        Self { all, working: all - idle, own: own.sum() }
+    }
+
+    /// How much others took since then, as a sentence: what disturbed the measurement.
+    fn by_others(&self) -> String {
+        let now = Self::now();
+        let all = now.all - self.all;
+        let others = (now.working - self.working).saturating_sub(now.own - self.own);
+        if all == 0 {
+            return "What else ran meanwhile is not known.".to_owned();
+        }
+        let percent = others * 100 / all;
+        let advice = if percent > 5 {
+            ": **the run was disturbed, and intervals are wider than they need be**"
+        } else {
+            ""
+        };
+        format!("Others' processes took {percent} % of the processors' time meanwhile{advice}.")
     }
 }
 
@@ -64,18 +110,19 @@ pub(crate) fn write(directory: &Path, sections: &[Section], machine: &Machine) -
     let (aimed, compared): (Vec<_>, Vec<_>) = all.into_iter().partition(Verdict::is_aimed);
     let mut page = format!(
         "# Benchmarks\n\n\
-         Written by `cargo bench` on {date}, in one run; by hand, nothing. Every number is of whole processes, from \
+         Written by `cargo bench` on {date}, in one run. Every number is of whole processes, from \
          their start to the last byte of their answer and their end. Subjects that are compared ran in turns, each \
          round beginning with another one; numbers are medians, and an interval holds 95 of 100 ratios when the rounds \
-         are drawn anew.\n\n\
-         Measured on: {}; {}. Load by others at the start: {}. All Pythons are the same one, in the same virtual \
+         are drawn anew. It is an interval of this run alone: the rows of 1 GiB were seen to differ more \
+         than that from one run to the next, so a target that is met or missed narrowly is neither for sure.\n\n\
+         Measured on: {}; {}. {} All Pythons are the same one, in the same virtual \
          environment. *cold* is cgi2wsgi as a server starts it; *CGIHandler* is a script with Python's \
          `wsgiref.handlers.CGIHandler`.\n\n\
          ![Bar chart of the medians below](benchmarks.svg)\n\n\
          ## Targets\n\n{}\n",
         machine.processor,
         machine.software,
-        machine.load,
+        machine.busy.by_others(),
         verdicts(&aimed).text()
     );
     let missed = missed(&aimed);
