@@ -32,38 +32,40 @@ const ENDS: &str = "/bench/ends";
 pub(crate) const UNEXPLAINED: &str = "**unexplained**";
 
 /// Why a call is made: the first rule whose parts are all in the line is the one.
-const REASONS: [(&[&str], &str); 19] = [
+/// A rule names the call and what it is made on, so that a call that is new has none.
+const REASONS: [(&[&str], &str); 17] = [
     (&["rt_sigaction(SIGTERM", "NULL, {"], "Which handler has Python set for SIGTERM?"),
     (
-        &["rt_sigaction(SIGTERM", "SIG_IGN"],
+        &["rt_sigaction(SIGTERM", "{sa_handler=SIG_IGN"],
         "The response is delivered: from here on SIGTERM interrupts nothing.",
     ),
     (
         &["rt_sigaction(SIGTERM"],
         "SIGTERM becomes an exception, so that `close()` runs: Python's handler, and ours before it.",
     ),
-    (&["rt_sig"], "A signal's disposition or mask."),
-    (&["timer_create"], "The timer that repeats a SIGTERM which comes at the wrong moment."),
-    (&["timer_"], "A timer: of `--timeout`, or of the end."),
-    (&["ioctl(", "TCGETS"], "Python's `open` asks every file whether it is a terminal."),
-    (&["lseek("], "Python's `open` asks where in the file it stands."),
-    (&["getdents64("], "Python's import system lists a directory of `sys.path` once."),
-    (&["openat(", ".pyc"], "Python opens the compiled module."),
-    (&["openat(", "O_DIRECTORY"], "Python's import system lists a directory of `sys.path` once."),
-    (&["read("], "Python reads the compiled module, to its end."),
     (
-        &["newfstatat(", ".py\""],
-        "Python's import system looks whether the source is newer than what was compiled.",
+        &["timer_create(", "SIGTERM"],
+        "The timer that repeats a SIGTERM which comes at the wrong moment.",
     ),
-    (&["newfstatat(", "AT_EMPTY_PATH"], "Python's `open`: how large is the file or the directory?"),
-    (&["newfstatat("], "Python's import system asks for the directory, or for the module in it."),
-    (&["writev("], "**The response, head and body at once.**"),
-    (
-        &["close("],
-        "A directory, the compiled module, the response, or the request's body is closed.",
-    ),
-    (&["brk("], "The C library gets memory from the kernel, or gives it back."),
-    (&["mmap("], "Memory for Python's objects."),
+    (&["openat(", "O_DIRECTORY"], "Import: the directory is listed once."),
+    (&["getdents64(", "programs>"], "Import: the directory is listed once."),
+    (&["stat(", "programs>", "\"\""], "Import: the directory is listed once."),
+    (&["close(", "programs>"], "Import: the directory is listed once."),
+    (&["stat(", "programs\""], "Import: is it a directory, and unchanged since it was listed?"),
+    (&["stat(", "marked.py\""], "Import: is the source there, and is it what was compiled?"),
+    (&["open", "marked.cpython-", "O_RDONLY"], "Import: the compiled module is opened."),
+    (&["stat(", ".pyc>"], "Import: how large is the compiled module?"),
+    (&["ioctl(", ".pyc>", "TCGETS"], "Import: Python's `open` asks whether it is a terminal."),
+    (&["lseek(", ".pyc>"], "Import: Python's `open` asks where in the file it stands."),
+    (&["read(", ".pyc>"], "Import: the compiled module is read."),
+    (&["close(", ".pyc>"], "Import: the compiled module is closed."),
+    (&["writev(", "<pipe:", "Status: 200"], "**The response, head and body at once.**"),
+];
+
+/// Descriptors that are closed in the end, for which `close` has no more than a name.
+const CLOSED: [(&str, &str); 2] = [
+    ("<pipe:", "The response is closed: the server has all of it."),
+    ("/dev/null", "The request's body, which is empty here, is closed."),
 ];
 
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
@@ -156,7 +158,8 @@ fn system_calls(stage: &Stage, program: &Program, shim: &Path) -> Result<Vec<(St
     );
     let preload = format!("LD_PRELOAD={}", shim.display());
     let to = format!("BENCH_REPORT={}", report.display());
-    let options = ["-f", "-s", "200", "-o"].map(std::ffi::OsStr::new);
+    // -y: which file a descriptor is.
+    let options = ["-f", "-y", "-s", "200", "-o"].map(std::ffi::OsStr::new);
     let more = ["-E", &preload, "-E", &to].map(std::ffi::OsStr::new);
     let traced =
         program.clone().under(strace, &[&options[..], &[trace.as_os_str()], &more[..]].concat());
@@ -175,7 +178,9 @@ fn system_calls(stage: &Stage, program: &Program, shim: &Path) -> Result<Vec<(St
             continue;
         }
         if let Some(phase) = &phase {
-            calls.push((phase.clone(), call.to_owned()));
+            // The page names no place on this machine.
+            let call = call.replace(&*stage.path("").to_string_lossy(), "");
+            calls.push((phase.clone(), call));
         }
     }
     ensure!(phase.as_deref() == Some(ENDS), "strace saw no mark {ENDS} of {}", program.title());
@@ -221,5 +226,8 @@ fn explained_calls(calls: &[(String, String)]) -> Table {
 
 fn reason(call: &str) -> String {
     let found = REASONS.iter().find(|(parts, _)| parts.iter().all(|part| call.contains(part)));
-    found.map_or_else(|| format!("{UNEXPLAINED}: `{call}`"), |(_, why)| (*why).to_owned())
+    let closed = CLOSED.iter().filter(|_| call.starts_with("close("));
+    let closed = closed.copied().find(|(what, _)| call.contains(what)).map(|(_, why)| why);
+    let why = found.map(|(_, why)| *why).or(closed);
+    why.map_or_else(|| format!("{UNEXPLAINED}: `{call}`"), str::to_owned)
 }

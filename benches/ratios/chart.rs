@@ -68,6 +68,7 @@ const RIGHT: [Panel; 2] = [
             ("upload", "cgi2wsgi upload", Kind::Ours),
             ("", "CGIHandler upload", Kind::CgiHandler),
             ("cat to cat", "cat to cat", Kind::Floor),
+            ("splice, in C", "C program that splices", Kind::Floor),
         ],
         ratios: &[
             ("cgi2wsgi file_wrapper", "CGIHandler file_wrapper"),
@@ -80,7 +81,7 @@ const RIGHT: [Panel; 2] = [
 const LEGEND: [(&str, Kind); 4] = [
     ("cgi2wsgi", Kind::Ours),
     ("Python's CGIHandler", Kind::CgiHandler),
-    ("what bounds them", Kind::Floor),
+    ("no application in it", Kind::Floor),
     ("a resident server", Kind::Resident),
 ];
 

@@ -93,11 +93,7 @@ impl Busy {
             return "What else ran meanwhile is not known.".to_owned();
         }
         let percent = others * 100 / all;
-        let advice = if percent > 5 {
-            ": **the run was disturbed, and intervals are wider than they need be**"
-        } else {
-            ""
-        };
+        let advice = if percent > 5 { ": **the run was disturbed**" } else { "" };
         format!("Others' processes took {percent} % of the processors' time meanwhile{advice}.")
     }
 }

@@ -146,12 +146,17 @@ impl Verdict {
     /// Met, or missed by how much.
     fn outcome(&self) -> String {
         match (self.is_met(), self.target, self.value) {
+            (Some(true), Target::AtMost(limit), Value::Ratio(ratio)) if ratio.high > limit => {
+                "met, narrowly: the interval has the target in it".to_owned()
+            }
             (Some(true), ..) => "met".to_owned(),
             (Some(false), Target::AtMost(limit), Value::MoreBytes(bytes)) => {
                 format!("**missed** by {}", mebibytes(bytes - limit))
             }
             (Some(false), Target::AtMost(limit), Value::Ratio(ratio)) => {
-                format!("**missed** by {:.0} %", (ratio.value / limit - 1.0) * 100.0)
+                let narrowly =
+                    if ratio.low <= limit { ", and the interval has the target in it" } else { "" };
+                format!("**missed** by {:.1} %{narrowly}", (ratio.value / limit - 1.0) * 100.0)
             }
             (Some(false), _, Value::Count { unexplained, .. }) => {
                 format!("**missed** by {unexplained}")
