@@ -20,14 +20,15 @@ pub(crate) struct Allocation {
 }
 
 /// Why: the first rule that is part of one of the functions or their files is the one.
-const REASONS: [(&str, &str); 17] = [
+const REASONS: [(&str, &str); 18] = [
     ("create_type_object", CLASSES),
     ("lazy_type_object", CLASSES),
     ("collector.rs", "the collector's settings"),
     ("start_response.rs", "status and headers, copied out of Python to be checked"),
     ("application.rs", "the application's name, taken apart, and how messages call it"),
     ("environ.rs", "variables on their way into `environ`"),
-    ("imports.rs", "the name of the file of bytecode"),
+    ("bytecode_of@", "the name of the file of bytecode"),
+    ("imports.rs", "our functions in the import system, put in place and called"),
     ("interpreter.rs", "the import directories"),
     ("input.rs", "`wsgi.input`"),
     ("discard@", "the buffer for what the application left unread of the request's body"),
