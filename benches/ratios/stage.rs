@@ -16,9 +16,6 @@ use crate::process::User;
 use crate::report;
 use crate::subject::Program;
 
-/// Names the Python environment, as for the tests; otherwise `tests/python-env` makes it.
-const PYTHON_ENV: &str = "CGI2WSGI_TEST_PYTHON_ENV";
-
 /// Of the sites' sessions.
 const SECRET: &str = "a secret of the bench, which guards nothing";
 
@@ -197,12 +194,13 @@ impl Stage {
 }
 
 fn python_env(project: &Path) -> Result<PathBuf> {
-    if let Some(given) = env::var_os(PYTHON_ENV) {
-        return Ok(given.into());
-    }
     report::progress("   the Python environment (tests/python-env)");
     let script = project.join("tests/python-env");
-    let made = Command::new(&script).stderr(std::process::Stdio::inherit()).output();
+    let requirements = project.join("benches/requirements.txt");
+    let mut command = Command::new(&script);
+    // Without a Python it takes the one that cgi2wsgi-python is built for.
+    command.arg("").arg(requirements).stderr(std::process::Stdio::inherit());
+    let made = command.output();
     let made = made.with_context(|| format!("cannot run {}", script.display()))?;
     ensure!(made.status.success(), "tests/python-env failed");
     let text = String::from_utf8(made.stdout).context("a path that is not UTF-8")?;

@@ -246,8 +246,9 @@ impl Body {
     /// insists on delivering it gets around to reading the response. Ends when
     /// the client has sent nothing for 30 seconds.
     pub fn discard(&mut self) {
-        let mut piece = vec![0; BUFFER];
+        let mut piece = Vec::new();
         while let Some(stdin) = self.undelivered() {
+            piece.resize(BUFFER, 0);
             match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&PATIENCE)) {
                 Err(Errno::INTR) => continue,
                 Ok(0) | Err(_) => return,
