@@ -144,14 +144,14 @@ fn import_of_cycles(stage: &Stage) -> Result<()> {
 }
 
 fn collector(stage: &Stage) -> Result<()> {
-    let state = |threshold: Option<&str>| -> Result<String> {
+    let told = |threshold: Option<&str>| -> Result<String> {
         let mut command = bridge(stage, &["{applications}/cycles.py"], &CGI);
         command.env("PATH_INFO", "/state").envs(threshold.map(|value| ("THRESHOLD", value)));
         Ok(run(stage, command)?.ends(0)?.response()?.1)
     };
-    let usual = state(None)?;
+    let usual = told(None)?;
     ensure!(usual == "(True, (700, 10, 10), True)", "by default it is {usual}");
-    let chosen = state(Some("123"))?;
+    let chosen = told(Some("123"))?;
     ensure!(chosen == "(True, (123, 5, 5), True)", "the application's choice became {chosen}");
     Ok(())
 }
