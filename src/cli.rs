@@ -118,6 +118,26 @@ pub struct Options {
     /// Tell where the time goes: a Server-Timing header and a line in the log
     #[arg(long)]
     pub timings: bool,
+
+    /// Keep the imported application ready in a process that forks for each request
+    #[arg(long)]
+    pub warm: bool,
+
+    /// With --warm, leave after SECONDS without a request [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    pub warm_idle: Option<OsString>,
+
+    /// With --warm, fork N children ahead of need [default: 2]
+    #[arg(long, value_name = "N")]
+    pub warm_spare: Option<OsString>,
+
+    /// With --warm, run N children at a time; more requests wait in line [default: 64]
+    #[arg(long, value_name = "N")]
+    pub warm_max: Option<OsString>,
+
+    /// With --warm, request PATH once after the import, and throw the response away
+    #[arg(long, value_name = "PATH")]
+    pub warm_request: Option<OsString>,
 }
 
 /// `cgi2wsgi request`: the curl of WSGI.

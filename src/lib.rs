@@ -13,6 +13,7 @@
 //! - [`descriptors`]: standard input and output, kept for the request alone.
 //! - [`command`]: the verbs of `cgi2wsgi`.
 //! - [`report`]: the lines on standard error.
+//! - [`warm`]: a process that has imported the application, and forks.
 //! - [`timings`]: where the time of a request goes.
 //! - [`similar`]: what somebody may have meant.
 //!
@@ -30,3 +31,4 @@ pub mod report;
 pub mod settings;
 pub mod similar;
 pub mod timings;
+pub mod warm;

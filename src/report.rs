@@ -20,6 +20,12 @@ pub fn timings(message: &str) {
     line("timings", message);
 }
 
+/// What a zygote has to say, for the log of all of them.
+pub fn zygote(pid: u32, message: &str) {
+    let now = httpdate::fmt_http_date(std::time::SystemTime::now());
+    line(&format!("{now}: zygote {pid}"), message);
+}
+
 fn line(kind: &str, message: &str) {
     let text = format!("cgi2wsgi: {kind}: {}\n", printable(message));
     // One write, so that lines of several processes do not mix.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::cgi::mount::Mount;
 use crate::cgi::variables::Variables;
 use crate::cli::Options;
+use crate::warm::start::Limits;
 use crate::{report, similar};
 
 /// What to run and how, as the operator wants it.
@@ -38,10 +39,12 @@ pub struct Settings {
     pub debug: bool,
     /// `--timings`.
     pub timings: bool,
+    /// `--warm`, and how.
+    pub warm: Option<Limits>,
 }
 
 /// The variables there are, for the one who misspells one.
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 16] = [
     "CGI2WSGI_APP",
     "CGI2WSGI_CHDIR",
     "CGI2WSGI_DEBUG",
@@ -53,6 +56,11 @@ const VARIABLES: [&str; 11] = [
     "CGI2WSGI_TIMEOUT",
     "CGI2WSGI_TIMINGS",
     "CGI2WSGI_VENV",
+    "CGI2WSGI_WARM",
+    "CGI2WSGI_WARM_IDLE",
+    "CGI2WSGI_WARM_MAX",
+    "CGI2WSGI_WARM_REQUEST",
+    "CGI2WSGI_WARM_SPARE",
 ];
 
 /// A value and where it was given.
@@ -120,6 +128,21 @@ impl Settings {
                 .transpose()?,
             debug: switched_on(options.debug, "CGI2WSGI_DEBUG")?,
             timings: switched_on(options.timings, "CGI2WSGI_TIMINGS")?,
+            warm: {
+                let usual = Limits::default();
+                let idle = given(options.warm_idle, "--warm-idle", "CGI2WSGI_WARM_IDLE");
+                let spare = given(options.warm_spare, "--warm-spare", "CGI2WSGI_WARM_SPARE");
+                let max = given(options.warm_max, "--warm-max", "CGI2WSGI_WARM_MAX");
+                let request =
+                    given(options.warm_request, "--warm-request", "CGI2WSGI_WARM_REQUEST");
+                let limits = Limits {
+                    idle: idle.as_ref().map_or(Ok(usual.idle), seconds)?,
+                    spare: spare.as_ref().map_or(Ok(usual.spare), count)?,
+                    max: max.as_ref().map_or(Ok(usual.max), count)?,
+                    request: request.map(|given| given.value),
+                };
+                switched_on(options.warm, "CGI2WSGI_WARM")?.then_some(limits)
+            },
         })
     }
 }
@@ -157,6 +180,13 @@ fn seconds(given: &Given) -> Result<Duration> {
         .with_context(|| {
             format!("{} is not a number of seconds from 0.001 on, such as 30 or 2.5", given.shown())
         })
+}
+
+fn count(given: &Given) -> Result<u32> {
+    let parsed = given.value.to_str().and_then(|text| text.parse::<u32>().ok());
+    parsed
+        .filter(|count| (1..=10_000).contains(count))
+        .with_context(|| format!("{} is not a number from 1 to 10000", given.shown()))
 }
 
 fn bytes(given: &Given) -> Result<u64> {

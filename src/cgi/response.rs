@@ -48,6 +48,16 @@ pub struct Response {
     too_long: bool,
     warnings: Vec<String>,
     timings: Option<Timings>,
+    before_head: Option<BeforeHead>,
+}
+
+/// What is done once, just before the first byte is sent.
+struct BeforeHead(Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for BeforeHead {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("BeforeHead")
+    }
 }
 
 impl Response {
@@ -83,12 +93,18 @@ impl Response {
             too_long: false,
             warnings: Vec::new(),
             timings: None,
+            before_head: None,
         }
     }
 
     /// Has the head tell where the time went.
     pub fn tell_timings(&mut self, timings: Option<Timings>) {
         self.timings = timings;
+    }
+
+    /// Has `act` done just before the first byte is sent.
+    pub fn before_head(&mut self, act: impl FnOnce() + Send + 'static) {
+        self.before_head = Some(BeforeHead(Box::new(act)));
     }
 
     /// What the request waits for from now on, if that is to be told.
@@ -328,6 +344,9 @@ impl Response {
             return self.output.write_all(chunk, &[], body, interrupted);
         }
         self.sent = true;
+        if let Some(BeforeHead(act)) = self.before_head.take() {
+            act();
+        }
         PROGRESS.store(Progress::Head as u8, Ordering::SeqCst);
         let result = self.output.write_all(head, chunk, body, interrupted);
         PROGRESS.store(Progress::Body as u8, Ordering::SeqCst);

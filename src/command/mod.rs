@@ -2,3 +2,4 @@
 
 pub mod request;
 pub mod serve;
+mod warm_start;

@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -27,10 +28,12 @@ use crate::cgi::response::Response;
 use crate::cgi::variables::Variables;
 use crate::cgi::{argv, path};
 use crate::cli::{Options, UnderAServer};
+use crate::command::warm_start::{self, WarmStart};
 use crate::descriptors::Descriptors;
 use crate::handoff::{self, Handoff};
 use crate::settings::{self, Settings};
 use crate::timings::Moment;
+use crate::warm::identity::Identity;
 use crate::{companion, report};
 
 /// Exit status: the bridge had to answer for the application.
@@ -70,9 +73,16 @@ pub fn at_a_shell(
 }
 
 fn finish(outcome: Result<Launch, Failure>, variables: &Variables, form: Form) -> ExitCode {
-    let failure = match outcome.map(|launch| launch.become_it(variables)) {
-        Ok(Err(error)) => error.into(),
+    let failure = match outcome {
         Err(failure) => failure,
+        Ok(launch) => {
+            if let Some(status) = warm_start::answer(&launch, variables, form) {
+                return status;
+            }
+            match launch.become_it(variables) {
+                Err(error) => error.into(),
+            }
+        }
     };
     match failure {
         // No server, no request: the reason alone is what a person wants.
@@ -110,8 +120,9 @@ impl From<anyhow::Error> for Failure {
 /// The executable that answers the request, and what it is told.
 #[derive(Debug)]
 pub struct Launch {
-    executable: PathBuf,
-    handoff: OsString,
+    pub(super) executable: PathBuf,
+    pub(super) handoff: OsString,
+    pub(super) warm: Option<WarmStart>,
 }
 
 impl Launch {
@@ -167,13 +178,17 @@ pub fn launch(
         debug: settings.debug,
         timed_since: settings.timings.then_some(began),
     };
-    Ok(Launch { executable, handoff: handoff.encode() })
+    let warm = settings.warm.map(|limits| WarmStart {
+        identity: Identity::new(&handoff, &executable, variables),
+        limits,
+        timeout: handoff.timeout,
+    });
+    Ok(Launch { executable, handoff: handoff.encode(), warm })
 }
 
 /// RFC 3875 5: a script whose name begins with `nph-` writes the whole
 /// response, for its server passes it on as it is.
 fn form(nph: bool, app: Option<&OsStr>, variables: &Variables, program: &OsStr) -> Form {
-    use std::os::unix::ffi::OsStrExt;
     let begins = |name: &[u8]| path::last_segment(name).starts_with(b"nph-");
     let script = variables.get("SCRIPT_FILENAME").unwrap_or_default();
     let named = [program.as_bytes(), script, app.map(OsStr::as_bytes).unwrap_or_default()];
@@ -203,7 +218,7 @@ fn first_line(script: &OsStr) -> Option<Vec<u8>> {
 
 /// Gives the bridge's own answer, and takes the request body off the server's
 /// hands so that it arrives (B6).
-fn answer(refusal: &Refusal, variables: &Variables, form: Form) {
+pub(super) fn answer(refusal: &Refusal, variables: &Variables, form: Form) {
     report::error(&refusal.reason);
     let descriptors = match Descriptors::take() {
         Ok(descriptors) => descriptors,

@@ -16,6 +16,7 @@ use cgi2wsgi::cgi::head::Form;
 use cgi2wsgi::cgi::refusal::Refusal;
 use cgi2wsgi::cgi::response::{PROGRESS, Progress};
 use cgi2wsgi::command::serve::FAILED;
+use cgi2wsgi::warm::message::Reply;
 use pyo3::prelude::*;
 
 static STDIN: AtomicI32 = AtomicI32::new(-1);
@@ -30,6 +31,11 @@ static TIMER: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static REPEATER: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 #[cfg(target_os = "linux")]
 static PYTHONS_HANDLER: AtomicUsize = AtomicUsize::new(0);
+/// The socket of the front that waits for this process, if it is a zygote's child.
+static FRONT: AtomicI32 = AtomicI32::new(-1);
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+#[cfg(target_os = "linux")]
+static LAST: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
 /// How long after a head was half written to look again, and after a SIGTERM
 /// that nothing has come of to repeat it.
@@ -68,6 +74,14 @@ pub(crate) fn watch(stdin: RawFd, stdout: RawFd, form: Form, is_head: bool) {
     STDOUT.store(stdout, SeqCst);
     prepare_answer(&AFTER_CRASH, 500, form, is_head);
     prepare_answer(&AFTER_TIMEOUT, 504, form, is_head);
+    install();
+}
+
+/// Before Python has handlers of its own, which call these.
+pub(crate) fn install() {
+    if INSTALLED.swap(true, SeqCst) {
+        return;
+    }
     let mut action = action(after_crash);
     action.sa_flags |= libc::SA_RESETHAND;
     for signal in CRASHES {
@@ -104,7 +118,7 @@ fn action(handler: extern "C" fn(c_int)) -> libc::sigaction {
 /// that runs on into the bridge's own code writes to nobody.
 extern "C" fn in_child() {
     let null = NULL.load(SeqCst);
-    for descriptor in [&STDIN, &STDOUT] {
+    for descriptor in [&STDIN, &STDOUT, &FRONT] {
         let descriptor = descriptor.load(SeqCst);
         if null >= 0 && descriptor >= 0 {
             // SAFETY: dup2 is async-signal-safe and both are open, or were.
@@ -129,6 +143,7 @@ extern "C" fn after_crash(signal: c_int) {
     unsafe {
         let line = b"cgi2wsgi: error: the interpreter crashed, in the code shown above\n";
         libc::write(2, line.as_ptr().cast(), line.len());
+        tell_front(&[Reply::CRASHED, signal.try_into().unwrap_or_default()]);
         libc::raise(signal);
     }
 }
@@ -271,6 +286,7 @@ extern "C" fn after_timeout(_signal: c_int) {
         send(&AFTER_TIMEOUT);
         drain();
     }
+    tell_front(&[Reply::ENDED, FAILED]);
     // SAFETY: as above.
     unsafe { libc::_exit(FAILED.into()) };
 }
@@ -281,6 +297,7 @@ fn send(answer: &AtomicPtr<Vec<u8>>) {
     if answer.is_null() || stdout < 0 {
         return;
     }
+    tell_front(&[Reply::HEAD]);
     // SAFETY: the pointer comes from Box::into_raw and is never freed; write
     // and close are async-signal-safe. It is shorter than PIPE_BUF.
     unsafe {
@@ -304,5 +321,85 @@ fn drain() {
             && libc::poll(&raw mut wait, 1, 5000) > 0
             && libc::read(stdin, piece.as_mut_ptr().cast(), piece.len()) > 0
         {}
+    }
+}
+
+/// For signal handlers: a front that is gone needs no word.
+fn tell_front(bytes: &[u8]) {
+    let front = FRONT.load(SeqCst);
+    if front >= 0 {
+        // SAFETY: send is async-signal-safe.
+        unsafe { libc::send(front, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+    }
+}
+
+/// The signal by which the system tells that the front is gone.
+#[cfg(target_os = "linux")]
+fn gone_signal() -> c_int {
+    libc::SIGRTMAX() - 4
+}
+
+/// How long after its front is gone a child may take to end.
+#[cfg(target_os = "linux")]
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A server that ends the front means this process: from here on it gets
+/// SIGTERM when the front is gone, and is ended if it does not heed that.
+#[cfg(target_os = "linux")]
+pub(crate) fn follow_front(front: RawFd) {
+    FRONT.store(front, SeqCst);
+    create_timer(&LAST, libc::SIGRTMAX() - 5);
+    let gone = action(front_is_gone);
+    let last = action(after_grace);
+    // SAFETY: the handlers are async-signal-safe; the descriptor is open.
+    unsafe {
+        libc::sigaction(gone_signal(), &raw const gone, std::ptr::null_mut());
+        libc::sigaction(libc::SIGRTMAX() - 5, &raw const last, std::ptr::null_mut());
+        libc::fcntl(front, libc::F_SETOWN, libc::getpid());
+        libc::fcntl(front, F_SETSIG, gone_signal());
+        let flags = libc::fcntl(front, libc::F_GETFL);
+        libc::fcntl(front, libc::F_SETFL, flags | libc::O_ASYNC);
+        let mut wait = libc::pollfd { fd: front, events: 0, revents: 0 };
+        if libc::poll(&raw mut wait, 1, 0) > 0 && wait.revents & libc::POLLHUP != 0 {
+            libc::raise(gone_signal());
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+const F_SETSIG: c_int = 10;
+
+/// The request is over.
+#[cfg(target_os = "linux")]
+pub(crate) fn unfollow_front() {
+    let front = FRONT.swap(-1, SeqCst);
+    // SAFETY: the descriptor is open.
+    unsafe {
+        let flags = libc::fcntl(front, libc::F_GETFL);
+        libc::fcntl(front, libc::F_SETFL, flags & !libc::O_ASYNC);
+    }
+}
+
+#[cfg(target_os = "linux")]
+extern "C" fn front_is_gone(_signal: c_int) {
+    if FRONT.load(SeqCst) < 0 {
+        return;
+    }
+    set_timer(&LAST, GRACE);
+    // SAFETY: signals this process itself.
+    unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+}
+
+#[cfg(target_os = "linux")]
+extern "C" fn after_grace(_signal: c_int) {
+    // SAFETY: _exit is async-signal-safe.
+    unsafe { libc::_exit(FAILED.into()) };
+}
+
+/// Timers are not inherited by a forked child.
+#[cfg(target_os = "linux")]
+pub(crate) fn renew_timers() {
+    if PYTHONS_HANDLER.load(SeqCst) != 0 {
+        create_timer(&REPEATER, libc::SIGTERM);
     }
 }

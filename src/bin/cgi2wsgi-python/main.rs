@@ -12,6 +12,7 @@ mod interpreter;
 mod serve;
 mod termination;
 mod wsgi;
+mod zygote;
 
 use std::sync::Mutex;
 
@@ -25,6 +26,7 @@ use cgi2wsgi::command::serve::{FAILED, MISCONFIGURED};
 use cgi2wsgi::descriptors::Descriptors;
 use cgi2wsgi::handoff::{self, Handoff};
 use cgi2wsgi::report;
+use cgi2wsgi::warm::start::{self, Start};
 
 fn main() {
     let mut variables = Variables::from_process();
@@ -32,9 +34,17 @@ fn main() {
     variables.remove(handoff::VARIABLE);
     interpreter::forget_variable(handoff::VARIABLE);
 
+    let zygote = variables.get(start::VARIABLE).map(Start::decode);
+    variables.remove(start::VARIABLE);
+    interpreter::forget_variable(start::VARIABLE);
+
     let status = match handed {
+        Some(Ok(handoff)) if zygote.is_some() => match zygote.flatten() {
+            Some(start) => zygote::run(&handoff, &start),
+            None => explain("CGI2WSGI_ZYGOTE is damaged", &variables),
+        },
         Some(Ok(handoff)) => {
-            std::panic::catch_unwind(|| serve::serve(&handoff, &variables)).unwrap_or(FAILED)
+            std::panic::catch_unwind(|| serve::serve(&handoff, &variables, None)).unwrap_or(FAILED)
         }
         Some(Err(reason)) => explain(&reason, &variables),
         None if std::env::args().nth(1).as_deref() == Some("--version") => version(),

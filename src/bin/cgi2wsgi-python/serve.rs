@@ -1,7 +1,7 @@
 //! One request, from its variables to the last byte of its response.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use cgi2wsgi::descriptors::Descriptors;
 use cgi2wsgi::handoff::Handoff;
 use cgi2wsgi::report;
 use cgi2wsgi::timings::{Phase, Timings};
+use cgi2wsgi::warm::message::Reply;
 use pyo3::exceptions::{PyConnectionError, PySystemExit};
 use pyo3::prelude::*;
 
@@ -25,9 +26,13 @@ use crate::wsgi::environ;
 use crate::wsgi::exchange::Exchange;
 use crate::{collector, emergency, ending, interpreter, termination};
 
+/// An application that was imported before the request, and the front that
+/// handed that over.
+pub(crate) type Warm<'w> = (&'w Py<PyAny>, BorrowedFd<'w>);
+
 /// Answers the request of `variables` as `handoff` says. Returns the exit
 /// status, after atexit handlers and threads.
-pub(crate) fn serve(handoff: &Handoff, variables: &Variables) -> u8 {
+pub(crate) fn serve(handoff: &Handoff, variables: &Variables, warm: Option<Warm<'_>>) -> u8 {
     let Descriptors { stdin, stdout } = match Descriptors::take() {
         Ok(descriptors) => descriptors,
         Err(error) => {
@@ -42,27 +47,33 @@ pub(crate) fn serve(handoff: &Handoff, variables: &Variables) -> u8 {
         match Request::from_variables(variables.clone(), &handoff.mount, handoff.max_body) {
             Ok(request) => request,
             Err(refusal) => {
-                let response = Response::to_malformed(variables, output, handoff.form);
+                let mut response = Response::to_malformed(variables, output, handoff.form);
+                announce(&mut response, warm);
                 let exchange = Exchange::new(response, Body::new(stdin, 0));
                 return conclude(&exchange, Err(Problem::Refused(refusal)), true);
             }
         };
     let is_asked = variables.are_from_a_server();
     let mut response = Response::to(&request, output, handoff.form);
+    announce(&mut response, warm);
     response.tell_timings(handoff.timed_since.map(Timings::since));
     let timed = handoff.timeout.map_or(Ok(()), emergency::give_up_after);
     if request.body == BodyLength::UntilEnd {
         response.begin(Phase::Body);
     }
     let (body, received) = receive(stdin, &mut request, handoff.max_body);
-    response.begin(Phase::Interpreter);
+    if warm.is_none() {
+        response.begin(Phase::Interpreter);
+    }
     let exchange = Arc::new(Exchange::new(response, body));
     let answered = received.map_err(Problem::Refused).and_then(|()| {
         timed.map_err(Problem::Setup)?;
-        interpreter::start(&handoff.application).map_err(Problem::Setup)?;
+        if warm.is_none() {
+            interpreter::start(&handoff.application).map_err(Problem::Setup)?;
+        }
         // A panic is a defect of ours; the visitor gets an answer all the same.
         let answered = catch_unwind(AssertUnwindSafe(|| {
-            Python::attach(|py| answer(py, handoff, &request, &exchange))
+            Python::attach(|py| answer(py, handoff, &request, &exchange, warm))
         }));
         answered.unwrap_or_else(|_| {
             Err(Problem::Failed(Refusal::fault("cgi2wsgi itself failed: please report it")))
@@ -79,7 +90,36 @@ fn answer(
     handoff: &Handoff,
     request: &Request,
     exchange: &Arc<Exchange>,
+    warm: Option<Warm<'_>>,
 ) -> Result<bool, Problem> {
+    let raised = |error| Problem::raised(py, &error, handoff.debug, exchange);
+    let application = match warm {
+        Some((application, _)) => application.bind(py).clone(),
+        None => import(py, handoff, exchange)?,
+    };
+    exchange.begin(Phase::Call);
+    let environ = environ::build(py, request, exchange).map_err(raised)?;
+    call::call(&application, &environ, exchange).map_err(|failure| match failure {
+        Failure::Raised(error) => raised(error),
+        Failure::Mistake(reason) => Problem::Failed(Refusal::fault(reason)),
+        Failure::Output(error) => Problem::Output(error),
+    })
+}
+
+/// A front may answer for a child that is gone as long as this has not been
+/// said.
+fn announce(response: &mut Response, warm: Option<Warm<'_>>) {
+    if let Some(front) = warm.and_then(|(_, front)| front.try_clone_to_owned().ok()) {
+        response.before_head(move || Reply::Head.send(&front));
+    }
+}
+
+/// The application, with Python in the state in which it wants to be imported.
+fn import<'py>(
+    py: Python<'py>,
+    handoff: &Handoff,
+    exchange: &Exchange,
+) -> Result<Bound<'py, PyAny>, Problem> {
     let raised = |error| Problem::raised(py, &error, handoff.debug, exchange);
     interpreter::prepare(py, handoff).map_err(raised)?;
     if handoff.timeout.is_some() {
@@ -95,13 +135,7 @@ fn answer(
         LoadError::Setup(reason) => Problem::Setup(reason),
     })?;
     waiting.end().map_err(raised)?;
-    exchange.begin(Phase::Call);
-    let environ = environ::build(py, request, exchange).map_err(raised)?;
-    call::call(&application, &environ, exchange).map_err(|failure| match failure {
-        Failure::Raised(error) => raised(error),
-        Failure::Mistake(reason) => Problem::Failed(Refusal::fault(reason)),
-        Failure::Output(error) => Problem::Output(error),
-    })
+    Ok(application)
 }
 
 /// The request body; a chunked one is read to its end first, so that it has a

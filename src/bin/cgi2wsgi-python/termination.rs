@@ -3,6 +3,7 @@
 //!
 //! Apache sends it when the visitor leaves, and again shortly after.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use pyo3::exceptions::PySystemExit;
@@ -12,6 +13,9 @@ use pyo3::types::PyCFunction;
 use crate::emergency;
 
 static CAME: AtomicBool = AtomicBool::new(false);
+
+/// What SIGTERM was given to call, if that is ours.
+static RAISE: OnceLock<Py<PyCFunction>> = OnceLock::new();
 
 /// Whether SIGTERM ended the application.
 pub(crate) fn came() -> bool {
@@ -30,7 +34,19 @@ pub(crate) fn expect(py: Python<'_>) -> PyResult<()> {
             ignore(arguments.py())?;
             Err(PySystemExit::new_err(128 + libc::SIGTERM))
         })?;
-        signal.call_method1("signal", (number, raise))?;
+        signal.call_method1("signal", (number, &raise))?;
+        // It is expected once in a process.
+        let _ = RAISE.set(raise.unbind());
+        emergency::insist_on_sigterm();
+    }
+    Ok(())
+}
+
+/// After [`hold_off`] SIGTERM means again what it meant before.
+pub(crate) fn renew(py: Python<'_>) -> PyResult<()> {
+    if let Some(raise) = RAISE.get() {
+        let signal = py.import("_signal")?;
+        signal.call_method1("signal", (signal.getattr("SIGTERM")?, raise))?;
         emergency::insist_on_sigterm();
     }
     Ok(())

@@ -1,0 +1,349 @@
+//! Whether the application is still what was imported.
+//!
+//! What counts is every file that was loaded as a module or opened for reading
+//! while the application was imported (a settings file, say), the application
+//! itself, `pyvenv.cfg` and what tells Python of installed packages. An edit,
+//! a replacement, a removal and a `touch` of any of them is a change.
+//!
+//! The kernel tells (inotify): each child looks, with one system call, when it
+//! has a request in its hands, so that the very next request after an edit
+//! sees it. Where the kernel cannot know, on network file systems, and where
+//! it gives no more watches, files are looked at by hand, once a second.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use cgi2wsgi::application::Source;
+use cgi2wsgi::handoff::Handoff;
+use cgi2wsgi::timings::Moment;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+/// How often files are looked at by hand.
+const BY_HAND: Duration = Duration::from_secs(1);
+
+/// What an edit, a replacement, a removal or a `touch` is to the kernel.
+const CHANGES: WatchFlags = WatchFlags::MODIFY
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::DELETE_SELF);
+
+/// A file's identity and the time of its last change, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: i64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(stat: &rustix::fs::Stat) -> Self {
+        #[allow(
+            clippy::cast_lossless,
+            clippy::useless_conversion,
+            reason = "types differ by system"
+        )]
+        Self {
+            device: stat.st_dev.into(),
+            inode: stat.st_ino.into(),
+            size: stat.st_size,
+            modified: (stat.st_mtime.into(), nanoseconds(stat.st_mtime_nsec)),
+        }
+    }
+}
+
+/// Of one type, whatever the system's is.
+fn nanoseconds(part: impl TryInto<i64>) -> i64 {
+    part.try_into().unwrap_or_default()
+}
+
+/// In memory that the zygote and its children share.
+#[repr(C)]
+struct Shared {
+    stale: AtomicU32,
+    /// When files were last looked at by hand, as [`Moment::to_nanos`].
+    looked: AtomicU64,
+}
+
+pub(super) struct Watch {
+    kernel: Option<OwnedFd>,
+    names: HashMap<i32, PathBuf>,
+    /// The files that the kernel does not watch.
+    by_hand: Vec<(PathBuf, Option<Stamp>)>,
+    /// What changed while the application was imported.
+    early: Option<PathBuf>,
+    shared: &'static Shared,
+}
+
+/// This moment, as file systems stamp it.
+pub(super) fn now() -> (i64, i64) {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    (now.tv_sec, now.tv_nsec)
+}
+
+impl Watch {
+    /// Watches all that the import, which began then, has looked at.
+    pub(super) fn new(py: Python<'_>, handoff: &Handoff, began: (i64, i64)) -> Self {
+        let mut files = take_opened_files();
+        files.extend(loaded_files(py));
+        files.extend(surroundings(handoff));
+        files.sort_unstable();
+        files.dedup();
+        let kernel = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
+        let mut watch = Self {
+            kernel,
+            names: HashMap::new(),
+            by_hand: Vec::new(),
+            early: None,
+            shared: shared_memory(),
+        };
+        for file in files {
+            watch.add(file, began);
+        }
+        watch
+    }
+
+    fn add(&mut self, file: PathBuf, began: (i64, i64)) {
+        let stat = rustix::fs::stat(&file).ok();
+        let watched = self
+            .kernel
+            .as_ref()
+            .filter(|_| is_local(&file))
+            .and_then(|kernel| inotify::add_watch(kernel, &file, CHANGES).ok());
+        // It may have been changed after it was read and before it is watched.
+        if let Some(stat) = rustix::fs::stat(&file).ok().or(stat)
+            && stat.st_mode & libc::S_IFMT == libc::S_IFREG
+        {
+            #[allow(clippy::useless_conversion, reason = "types differ by system")]
+            let changed = (i64::from(stat.st_ctime), nanoseconds(stat.st_ctime_nsec));
+            if changed > began && self.early.is_none() {
+                self.early = Some(file.clone());
+            }
+        }
+        match watched {
+            Some(number) => {
+                self.names.insert(number, file);
+            }
+            None => self.by_hand.push((file, stat.as_ref().map(Stamp::of))),
+        }
+    }
+
+    /// What the zygote waits for.
+    pub(super) fn polled(&self) -> Vec<PollFd<'_>> {
+        self.kernel.iter().map(|kernel| PollFd::new(kernel, PollFlags::IN)).collect()
+    }
+
+    /// How long the zygote may wait before it looks again.
+    pub(super) fn interval(&self) -> Duration {
+        if self.by_hand.is_empty() { Duration::from_secs(3600) } else { BY_HAND }
+    }
+
+    /// A file that has changed, for the zygote.
+    pub(super) fn changed(&self) -> Option<PathBuf> {
+        if let Some(early) = &self.early {
+            return Some(early.clone());
+        }
+        if let Some(kernel) = &self.kernel
+            && readable(kernel)
+        {
+            // Children may look after this has read what they would have seen.
+            self.spread();
+            let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+            let mut reader = inotify::Reader::new(kernel, &mut buffer);
+            let named = reader.next().ok().and_then(|event| self.names.get(&event.wd()).cloned());
+            return Some(named.unwrap_or_else(|| "a file".into()));
+        }
+        self.changed_by_hand()
+    }
+
+    /// Tells the children that wait.
+    pub(super) fn spread(&self) {
+        self.shared.stale.store(1, SeqCst);
+    }
+
+    /// Whether something has changed, for a child.
+    pub(super) fn is_stale(&self) -> bool {
+        self.early.is_some()
+            || self.shared.stale.load(SeqCst) != 0
+            || self.kernel.as_ref().is_some_and(readable)
+            || self.changed_by_hand().is_some()
+    }
+
+    fn changed_by_hand(&self) -> Option<PathBuf> {
+        if self.by_hand.is_empty() {
+            return None;
+        }
+        let now = Moment::now().to_nanos();
+        let looked = self.shared.looked.load(SeqCst);
+        let age = u128::from(now.saturating_sub(looked));
+        if looked != 0 && age < BY_HAND.as_nanos() {
+            return None;
+        }
+        let changed = self
+            .by_hand
+            .iter()
+            .find(|(file, stamp)| rustix::fs::stat(file).ok().as_ref().map(Stamp::of) != *stamp);
+        if changed.is_none() {
+            self.shared.looked.store(now, SeqCst);
+        }
+        changed.map(|(file, _)| file.clone())
+    }
+}
+
+fn readable(descriptor: &OwnedFd) -> bool {
+    let mut wait = [PollFd::new(descriptor, PollFlags::IN)];
+    poll(&mut wait, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+}
+
+/// Whether the kernel knows of every change of a file: not where another
+/// machine, or another program, may change it.
+fn is_local(file: &Path) -> bool {
+    const REMOTE: [i64; 8] = [
+        0x6969,      // NFS
+        0x517b,      // SMB
+        0xff53_4d42, // CIFS
+        0xfe53_4d42, // SMB2
+        0x6573_5546, // FUSE
+        0x0102_1997, // 9P
+        0x00c3_6400, // Ceph
+        0x5346_414f, // AFS
+    ];
+    #[allow(clippy::useless_conversion, reason = "the type differs by system")]
+    rustix::fs::statfs(file).is_ok_and(|system| !REMOTE.contains(&i64::from(system.f_type)))
+}
+
+fn shared_memory() -> &'static Shared {
+    // SAFETY: an anonymous mapping of whole pages, zeroed, never unmapped;
+    // zeroes are valid atomics.
+    unsafe {
+        let page = libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        if page == libc::MAP_FAILED {
+            // Of its own: children then learn of a change from the kernel alone.
+            return Box::leak(Box::new(Shared { stale: 0.into(), looked: 0.into() }));
+        }
+        &*page.cast::<Shared>()
+    }
+}
+
+/// The files of all modules.
+fn loaded_files(py: Python<'_>) -> Vec<PathBuf> {
+    let modules =
+        py.import("sys").and_then(|sys| Ok(sys.getattr("modules")?.cast_into::<PyDict>()?));
+    let Ok(modules) = modules else { return Vec::new() };
+    modules
+        .values()
+        .iter()
+        .filter_map(|module| module.getattr_opt("__file__").ok()??.extract::<PathBuf>().ok())
+        .filter(|file| file.is_absolute())
+        .collect()
+}
+
+/// The application, its virtual environment, and where packages are installed:
+/// a directory changes when something is added to it or removed.
+fn surroundings(handoff: &Handoff) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    if let Source::File(file) = &handoff.application.source {
+        files.push(file.clone());
+    }
+    if let Ok(this) = std::env::current_exe() {
+        files.push(this);
+    }
+    let Some(venv) = &handoff.application.venv else { return files };
+    files.push(venv.directory.join("pyvenv.cfg"));
+    let libraries = std::fs::read_dir(venv.directory.join("lib")).into_iter().flatten().flatten();
+    for library in libraries {
+        let packages = library.path().join("site-packages");
+        let entries = std::fs::read_dir(&packages).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        files.extend(paths.filter(|path| path.extension() == Some(OsStr::new("pth"))));
+    }
+    files
+}
+
+/// What was opened for reading, while that is recorded.
+static OPENED: Mutex<Option<Vec<PathBuf>>> = Mutex::new(None);
+
+unsafe extern "C" {
+    fn PySys_AddAuditHook(
+        hook: extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int,
+        data: *mut c_void,
+    ) -> c_int;
+}
+
+/// Records what Python opens from its start on, before it starts.
+pub(super) fn record_opened_files() {
+    if let Ok(mut opened) = OPENED.lock() {
+        *opened = Some(Vec::new());
+    }
+    // SAFETY: it may be called before Python starts; the hook lives for ever.
+    unsafe { PySys_AddAuditHook(on_event, std::ptr::null_mut()) };
+}
+
+fn take_opened_files() -> Vec<PathBuf> {
+    OPENED.lock().ok().and_then(|mut opened| opened.take()).unwrap_or_default()
+}
+
+/// `open(path, mode, flags)`; never refuses.
+extern "C" fn on_event(
+    event: *const c_char,
+    arguments: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
+    // SAFETY: Python gives a C string and a tuple that live until this returns.
+    unsafe {
+        if CStr::from_ptr(event) != c"open" || ffi::PyTuple_Size(arguments) != 3 {
+            return 0;
+        }
+        let path = ffi::PyTuple_GetItem(arguments, 0);
+        let flags = ffi::PyTuple_GetItem(arguments, 2);
+        if ffi::PyUnicode_Check(path) == 0 || ffi::PyLong_Check(flags) == 0 {
+            return 0;
+        }
+        let flags = ffi::PyLong_AsLong(flags);
+        let mut length = 0;
+        let text = ffi::PyUnicode_AsUTF8AndSize(path, &raw mut length);
+        if text.is_null() {
+            ffi::PyErr_Clear();
+            return 0;
+        }
+        if flags & i64::from(libc::O_ACCMODE) == i64::from(libc::O_RDONLY)
+            && let Ok(length) = usize::try_from(length)
+        {
+            let bytes = std::slice::from_raw_parts(text.cast::<u8>(), length);
+            note_opened(Path::new(OsStr::from_bytes(bytes)));
+        }
+    }
+    0
+}
+
+fn note_opened(path: &Path) {
+    let Ok(mut opened) = OPENED.lock() else { return };
+    let Some(files) = opened.as_mut() else { return };
+    let is_bytecode = path.extension() == Some(OsStr::new("pyc"));
+    let is_system = ["/proc", "/sys", "/dev"].iter().any(|system| path.starts_with(system));
+    if is_bytecode || is_system {
+        return;
+    }
+    if let Ok(path) = std::path::absolute(path)
+        && path.is_file()
+    {
+        files.push(path);
+    }
+}

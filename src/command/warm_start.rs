@@ -1,0 +1,140 @@
+//! `--warm`: the request is answered by a child of a zygote, which is started
+//! if there is none; this process waits for it and ends as it ended.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::Mode;
+
+use crate::cgi::head::Form;
+use crate::cgi::refusal::Refusal;
+use crate::cgi::variables::Variables;
+use crate::command::serve::{self, FAILED, Launch};
+use crate::warm::client::{self, Outcome, Zygote};
+use crate::warm::identity::{Identity, is_of_a_request};
+use crate::warm::message::Call;
+use crate::warm::place::Place;
+use crate::warm::start::{self, Limits, Start};
+use crate::{handoff, report};
+
+/// What a warm start needs besides the handoff.
+#[derive(Debug)]
+pub(super) struct WarmStart {
+    /// Which zygote.
+    pub(super) identity: Identity,
+    /// How a new one is to be.
+    pub(super) limits: Limits,
+    /// How long a request may take, the import included.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Has a zygote's child answer, if that is wanted. Nothing: the request is to
+/// be run cold.
+pub(super) fn answer(launch: &Launch, variables: &Variables, form: Form) -> Option<ExitCode> {
+    let warm = launch.warm.as_ref()?;
+    match hand_over(launch, warm, variables) {
+        Outcome::Cold(reason) => {
+            if let Some(reason) = reason {
+                report::warning(&format!("--warm: {reason}"));
+            }
+            None
+        }
+        Outcome::Ended(status) => Some(ExitCode::from(status)),
+        Outcome::Crashed(signal) => {
+            die_of(signal.into());
+            Some(ExitCode::from(FAILED))
+        }
+        Outcome::TimedOut => {
+            let reason = "the application was not imported within --timeout";
+            serve::answer(&Refusal::new(504, reason), variables, form);
+            Some(ExitCode::from(FAILED))
+        }
+        Outcome::Lost { answered: false } => {
+            let reason = "--warm: the process of this request was killed before it answered";
+            serve::answer(&Refusal::fault(reason), variables, form);
+            Some(ExitCode::from(FAILED))
+        }
+        Outcome::Lost { answered: true } => {
+            report::error(
+                "--warm: the process of this request was killed: the response ends there",
+            );
+            Some(ExitCode::from(FAILED))
+        }
+    }
+}
+
+fn hand_over(launch: &Launch, warm: &WarmStart, variables: &Variables) -> Outcome {
+    let place = match Place::open(variables) {
+        Ok(place) => place,
+        Err(reason) => return Outcome::Cold(Some(reason)),
+    };
+    // The system tells the mask only to who sets another.
+    let umask = rustix::process::umask(Mode::empty());
+    rustix::process::umask(umask);
+    let call = Call {
+        identity: warm.identity.clone(),
+        handoff: launch.handoff.as_bytes().to_vec(),
+        umask: umask.bits(),
+        variables: variables.clone(),
+    };
+    let start = |listener: OwnedFd, why: &str| {
+        let start = Start {
+            place: place.path().to_owned(),
+            identity: warm.identity.clone(),
+            limits: warm.limits.clone(),
+            why: why.to_owned(),
+        };
+        start_zygote(launch, &start, &place, listener, variables)
+    };
+    let name = warm.identity.name();
+    let zygote = Zygote { place: &place, name: &name, start: &start };
+    client::run(&call, &zygote, warm.timeout.map(|timeout| Instant::now() + timeout))
+}
+
+/// Starts a zygote, whose first process is gone when this returns: it is
+/// nobody's child.
+fn start_zygote(
+    launch: &Launch,
+    start: &Start,
+    place: &Place,
+    listener: OwnedFd,
+    variables: &Variables,
+) -> io::Result<()> {
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(place.log())?;
+    let surroundings = variables.iter_os().filter(|(name, _)| !is_of_a_request(name.as_bytes()));
+    let ended = Command::new(&launch.executable)
+        .env_clear()
+        .envs(surroundings)
+        .env(handoff::VARIABLE, &launch.handoff)
+        .env(start::VARIABLE, start.encode())
+        .stdin(listener)
+        .stdout(Stdio::null())
+        .stderr(log)
+        .status()?;
+    if ended.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} ended with {ended}", launch.executable.display())))
+}
+
+/// Ends this process as the child ended.
+fn die_of(signal: i32) {
+    // SAFETY: both are valid calls for any signal number; no core of this
+    // process is of use to anybody.
+    unsafe {
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}

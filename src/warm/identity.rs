@@ -1,0 +1,173 @@
+//! Which zygote may answer which request: the one that has imported this
+//! application, for this user, in these surroundings. Whatever an application
+//! may have looked at while it was imported is a part of the identity; what
+//! belongs to one request is not, and is taken away before the import.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::cgi::variables::Variables;
+use crate::handoff::Handoff;
+
+/// Everything that must be the same, as bytes that are compared whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity(Vec<u8>);
+
+impl Identity {
+    /// The identity for what `handoff` names, run by `executable` for a request
+    /// with `variables` in this process' surroundings.
+    pub fn new(handoff: &Handoff, executable: &Path, variables: &Variables) -> Self {
+        let mut text = Vec::new();
+        let mut put = |part: &[u8]| {
+            text.extend_from_slice(part.len().to_string().as_bytes());
+            text.push(b':');
+            text.extend_from_slice(part);
+        };
+        let mut settings = handoff.clone();
+        settings.timed_since = None;
+        put(settings.encode().as_bytes());
+        put(build_of(executable).as_bytes());
+        put(process_state().as_bytes());
+        let mut surroundings: Vec<_> =
+            variables.iter().filter(|(name, _)| !is_of_a_request(name)).collect();
+        surroundings.sort_unstable();
+        for (name, value) in surroundings {
+            put(name);
+            put(value);
+        }
+        Self(text)
+    }
+
+    /// What was sent.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// All of it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A name for files. Two identities may share one: a zygote compares the
+    /// whole.
+    pub fn name(&self) -> String {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            salt.hash(&mut hasher);
+            self.0.hash(&mut hasher);
+            hasher.finish()
+        };
+        format!("{:016x}{:016x}", half(1), half(2))
+    }
+}
+
+/// A file, so that another build, at the same path even, is another one.
+fn build_of(executable: &Path) -> String {
+    let facts = std::fs::metadata(executable).map_or_else(
+        |error| error.to_string(),
+        |file| {
+            let (seconds, nanoseconds) = (file.mtime(), file.mtime_nsec());
+            format!("{} {} {} {seconds}.{nanoseconds}", file.dev(), file.ino(), file.size())
+        },
+    );
+    format!("{} {facts}", executable.display())
+}
+
+/// What a child cannot change back, or only upwards: users, limits, signals
+/// that are ignored, the scheduler's settings.
+fn process_state() -> String {
+    use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+    let limits = [
+        Resource::As,
+        Resource::Core,
+        Resource::Cpu,
+        Resource::Data,
+        Resource::Fsize,
+        Resource::Memlock,
+        Resource::Nofile,
+        Resource::Nproc,
+        Resource::Stack,
+    ];
+    let limits: Vec<String> = limits
+        .into_iter()
+        .map(|resource| {
+            let limit = getrlimit(resource);
+            format!("{:?}/{:?}", limit.current, limit.maximum)
+        })
+        .collect();
+    format!(
+        "{}/{} {}/{} {:?} {} {:?} {:?}",
+        getuid().as_raw(),
+        geteuid().as_raw(),
+        getgid().as_raw(),
+        getegid().as_raw(),
+        getgroups().unwrap_or_default(),
+        limits.join(" "),
+        ignored_signals(),
+        rustix::process::getpriority_process(None).ok(),
+    )
+}
+
+/// The signals that this process was started with as ignored. Rust ignores
+/// SIGPIPE itself.
+fn ignored_signals() -> Vec<i32> {
+    (1..32)
+        .filter(|signal| *signal != libc::SIGPIPE)
+        .filter(|signal| {
+            // SAFETY: a zeroed sigaction is a valid one to be written to.
+            unsafe {
+                let mut action = std::mem::zeroed::<libc::sigaction>();
+                libc::sigaction(*signal, std::ptr::null(), &raw mut action) == 0
+                    && action.sa_sigaction == libc::SIG_IGN
+            }
+        })
+        .collect()
+}
+
+/// Whether a variable belongs to one request: RFC 3875 4.1's meta-variables,
+/// and what servers add for each request. Everything else, such as what
+/// `SetEnv` sets, is the same for all of an application's requests.
+pub fn is_of_a_request(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 21] = [
+        b"AUTH_TYPE",
+        b"CONTEXT_DOCUMENT_ROOT",
+        b"CONTEXT_PREFIX",
+        b"DOCUMENT_ROOT",
+        b"DOCUMENT_URI",
+        b"FCGI_ROLE",
+        b"GATEWAY_INTERFACE",
+        b"HTTPS",
+        b"PATH_INFO",
+        b"PATH_TRANSLATED",
+        b"QUERY_STRING",
+        b"UNIQUE_ID",
+        b"UNIQUE_STAMP",
+        b"USER_NAME",
+        b"DATE_GMT",
+        b"DATE_LOCAL",
+        b"LAST_MODIFIED",
+        b"CGI2WSGI_TIMINGS",
+        b"HTTP2",
+        b"H2PUSH",
+        b"_",
+    ];
+    const BEGINNINGS: [&[u8]; 12] = [
+        b"CONTENT_",
+        b"GEOIP_",
+        b"H2_",
+        b"HTTP_",
+        b"MMDB_",
+        b"REDIRECT_",
+        b"REMOTE_",
+        b"REQUEST_",
+        b"SCRIPT_",
+        b"SERVER_",
+        b"SSL_",
+        b"AUTHENTICATE_",
+    ];
+    NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}

@@ -1,0 +1,16 @@
+//! Warm start: a process that has imported the application, the zygote, forks
+//! a child for each request (`--warm`).
+//!
+//! - [`identity`]: which zygote may answer which request;
+//! - [`place`]: the private directory where zygotes are found;
+//! - [`message`]: what the front and a child say to each other;
+//! - [`start`]: what a new zygote is told;
+//! - [`client`]: the front's side.
+//!
+//! The other side needs Python: `src/bin/cgi2wsgi-python/zygote`.
+
+pub mod client;
+pub mod identity;
+pub mod message;
+pub mod place;
+pub mod start;

@@ -1,0 +1,161 @@
+//! The private directory where zygotes are found: `$XDG_RUNTIME_DIR/cgi2wsgi`,
+//! or `cgi2wsgi-UID` in the temporary directory. Anybody can write in the latter:
+//! what is there already is used only if it is a directory of this user's that
+//! nobody else can enter, and never through a symbolic link.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::cgi::variables::Variables;
+
+/// A socket's address has 108 bytes, with the zero that ends it.
+const LONGEST: usize = 107;
+
+/// The directory, which nobody else can enter.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+}
+
+impl Place {
+    /// Finds the directory of this user, and makes it if it is not there. The
+    /// error says why there is none, and what to do.
+    pub fn open(variables: &Variables) -> Result<Self, String> {
+        let path = Self::path_for(variables);
+        match rustix::fs::mkdir(&path, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => {
+                return Err(format!("{} cannot be made: {error}", path.display()));
+            }
+        }
+        verify(&path)?;
+        Ok(Self { path })
+    }
+
+    /// Where it would be.
+    pub fn path_for(variables: &Variables) -> PathBuf {
+        if let Some(runtime) = variables.get_os("XDG_RUNTIME_DIR")
+            && Path::new(runtime).is_absolute()
+            && Path::new(runtime).is_dir()
+        {
+            return Path::new(runtime).join("cgi2wsgi");
+        }
+        let temporary = variables.get_os("TMPDIR").map_or(Path::new("/tmp"), Path::new);
+        temporary.join(format!("cgi2wsgi-{}", rustix::process::geteuid().as_raw()))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a zygote listens. An error if that is too long for an address.
+    pub fn socket(&self, name: &str) -> Result<PathBuf, String> {
+        let path = self.path.join(format!("{name}.socket"));
+        let length = path.as_os_str().as_bytes().len();
+        if length > LONGEST {
+            return Err(format!(
+                "{} has {length} bytes, and a socket's address at most {LONGEST}: set TMPDIR or \
+                 XDG_RUNTIME_DIR to a shorter one",
+                path.display()
+            ));
+        }
+        Ok(path)
+    }
+
+    /// What whoever starts a zygote holds meanwhile.
+    pub fn lock(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.lock"))
+    }
+
+    /// What a zygote says of itself.
+    pub fn status(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.status"))
+    }
+
+    /// Where all zygotes write what there is to say.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("warm.log")
+    }
+}
+
+/// Whether the directory is one, this user's, and closed to all others.
+fn verify(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    let directory: OwnedFd = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|error| format!("{shown} is no directory that this user can enter: {error}"))?;
+    let stat = rustix::fs::fstat(&directory).map_err(|error| format!("{shown}: {error}"))?;
+    let me = rustix::process::geteuid().as_raw();
+    if stat.st_uid != me {
+        return Err(format!(
+            "{shown} belongs to user {}, not to {me}: remove it, or set XDG_RUNTIME_DIR",
+            stat.st_uid
+        ));
+    }
+    if stat.st_mode & 0o077 != 0 {
+        return Err(format!(
+            "{shown} is open to others (mode {:o}): chmod 700, if all in it is yours",
+            stat.st_mode & 0o777
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn variables(temporary: &Path) -> Variables {
+        [("TMPDIR", temporary.to_str().expect("UTF-8"))].into_iter().collect()
+    }
+
+    #[test]
+    fn it_is_made_closed_to_all_others_and_found_again() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        for _ in 0..2 {
+            let place = Place::open(&variables(temporary.path())).expect("a place");
+            let mode = fs::metadata(place.path()).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
+    }
+
+    #[test]
+    fn what_others_may_enter_and_what_is_no_directory_is_refused() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let variables = variables(temporary.path());
+        let path = Place::path_for(&variables);
+        fs::create_dir(&path).expect("made");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("opened");
+        let error = Place::open(&variables).expect_err("others may enter");
+        assert!(error.contains("mode 755"), "{error}");
+        fs::remove_dir(&path).expect("removed");
+
+        let elsewhere = temporary.path().join("elsewhere");
+        fs::create_dir(&elsewhere).expect("made");
+        fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o700)).expect("closed");
+        symlink(&elsewhere, &path).expect("linked");
+        assert!(Place::open(&variables).is_err(), "a symbolic link");
+        fs::remove_file(&path).expect("removed");
+
+        fs::write(&path, "").expect("written");
+        assert!(Place::open(&variables).is_err(), "a file");
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_an_address_says_so() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let deep = temporary.path().join("x".repeat(90));
+        fs::create_dir(&deep).expect("made");
+        let place = Place::open(&variables(&deep)).expect("a place");
+        let error = place.socket(&"f".repeat(32)).expect_err("too long");
+        assert!(error.contains("at most 107"), "{error}");
+    }
+}
