@@ -179,7 +179,7 @@ pub fn launch(
         timed_since: settings.timings.then_some(began),
     };
     let warm = settings.warm.map(|limits| WarmStart {
-        identity: Identity::new(&handoff, &executable, variables),
+        identity: Identity::new(&handoff, &limits, &executable, variables),
         limits,
         timeout: handoff.timeout,
     });

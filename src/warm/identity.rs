@@ -12,15 +12,21 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::cgi::variables::Variables;
 use crate::handoff::Handoff;
+use crate::warm::start::Limits;
 
 /// Everything that must be the same, as bytes that are compared whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity(Vec<u8>);
 
 impl Identity {
-    /// The identity for what `handoff` names, run by `executable` for a request
-    /// with `variables` in this process' surroundings.
-    pub fn new(handoff: &Handoff, executable: &Path, variables: &Variables) -> Self {
+    /// The identity for what `handoff` names, run by `executable` within
+    /// `limits` for a request with `variables` in this process' surroundings.
+    pub fn new(
+        handoff: &Handoff,
+        limits: &Limits,
+        executable: &Path,
+        variables: &Variables,
+    ) -> Self {
         let mut text = Vec::new();
         let mut put = |part: &[u8]| {
             text.extend_from_slice(part.len().to_string().as_bytes());
@@ -30,7 +36,11 @@ impl Identity {
         let mut settings = handoff.clone();
         settings.timed_since = None;
         put(settings.encode().as_bytes());
+        put(format!("{limits:?}").as_bytes());
         put(build_of(executable).as_bytes());
+        put(std::env::current_exe()
+            .map_or_else(|e| e.to_string(), |this| build_of(&this))
+            .as_bytes());
         put(process_state().as_bytes());
         let mut surroundings: Vec<_> =
             variables.iter().filter(|(name, _)| !is_of_a_request(name)).collect();
