@@ -14,6 +14,7 @@ use pyo3::types::{PyBytes, PyDict};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 
+use super::faults::Faults;
 use super::fresh::Watch;
 use crate::{emergency, ending, serve};
 
@@ -24,6 +25,7 @@ pub(super) struct Birth<'z> {
     pub(super) listener: &'z OwnedFd,
     pub(super) application: &'z Py<PyAny>,
     pub(super) watch: &'z Watch,
+    pub(super) faults: Option<&'z Faults>,
     pub(super) taken: &'z OwnedFd,
 }
 
@@ -37,6 +39,9 @@ pub(super) fn live(birth: &Birth<'_>) -> ! {
     };
     if orphaned || unblock_signals().is_err() {
         ending::leave(1);
+    }
+    if let Some(faults) = birth.faults {
+        faults.touch();
     }
     let status = loop {
         let front = match accept_with(birth.listener, SocketFlags::CLOEXEC) {
@@ -106,6 +111,9 @@ fn meet(birth: &Birth<'_>, front: &OwnedFd) -> Option<u8> {
     let status = serve::serve(&handoff, &call.variables, Some((birth.application, front.as_fd())));
     emergency::unfollow_front();
     Reply::Ended(status).send(front);
+    if let Some(faults) = birth.faults {
+        faults.learn();
+    }
     Some(status)
 }
 

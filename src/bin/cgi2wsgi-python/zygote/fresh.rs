@@ -28,6 +28,8 @@ use pyo3::types::PyDict;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
+use super::shared::Shared;
+
 /// How often files are looked at by hand.
 const BY_HAND: Duration = Duration::from_secs(1);
 
@@ -69,7 +71,7 @@ fn nanoseconds(part: impl TryInto<i64>) -> i64 {
 
 /// In memory that the zygote and its children share.
 #[repr(C)]
-struct Shared {
+struct Told {
     stale: AtomicU32,
     /// When files were last looked at by hand, as [`Moment::to_nanos`].
     looked: AtomicU64,
@@ -82,7 +84,8 @@ pub(super) struct Watch {
     by_hand: Vec<(PathBuf, Option<Stamp>)>,
     /// What changed while the application was imported.
     early: Option<PathBuf>,
-    shared: &'static Shared,
+    /// None: children then learn of a change from the kernel alone.
+    shared: Option<Shared<Told>>,
 }
 
 /// This moment, as file systems stamp it.
@@ -105,7 +108,8 @@ impl Watch {
             names: HashMap::new(),
             by_hand: Vec::new(),
             early: None,
-            shared: shared_memory(),
+            // SAFETY: zeroes are valid atomics.
+            shared: unsafe { Shared::zeroed() },
         };
         for file in files {
             watch.add(file, began);
@@ -168,13 +172,15 @@ impl Watch {
 
     /// Tells the children that wait.
     pub(super) fn spread(&self) {
-        self.shared.stale.store(1, SeqCst);
+        if let Some(told) = &self.shared {
+            told.stale.store(1, SeqCst);
+        }
     }
 
     /// Whether something has changed, for a child.
     pub(super) fn is_stale(&self) -> bool {
         self.early.is_some()
-            || self.shared.stale.load(SeqCst) != 0
+            || self.shared.as_ref().is_some_and(|told| told.stale.load(SeqCst) != 0)
             || self.kernel.as_ref().is_some_and(readable)
             || self.changed_by_hand().is_some()
     }
@@ -184,7 +190,7 @@ impl Watch {
             return None;
         }
         let now = Moment::now().to_nanos();
-        let looked = self.shared.looked.load(SeqCst);
+        let looked = self.shared.as_ref().map_or(0, |told| told.looked.load(SeqCst));
         let age = u128::from(now.saturating_sub(looked));
         if looked != 0 && age < BY_HAND.as_nanos() {
             return None;
@@ -193,8 +199,8 @@ impl Watch {
             .by_hand
             .iter()
             .find(|(file, stamp)| rustix::fs::stat(file).ok().as_ref().map(Stamp::of) != *stamp);
-        if changed.is_none() {
-            self.shared.looked.store(now, SeqCst);
+        if let (None, Some(told)) = (changed, &self.shared) {
+            told.looked.store(now, SeqCst);
         }
         changed.map(|(file, _)| file.clone())
     }
@@ -220,26 +226,6 @@ fn is_local(file: &Path) -> bool {
     ];
     #[allow(clippy::useless_conversion, reason = "the type differs by system")]
     rustix::fs::statfs(file).is_ok_and(|system| !REMOTE.contains(&i64::from(system.f_type)))
-}
-
-fn shared_memory() -> &'static Shared {
-    // SAFETY: an anonymous mapping of whole pages, zeroed, never unmapped;
-    // zeroes are valid atomics.
-    unsafe {
-        let page = libc::mmap(
-            std::ptr::null_mut(),
-            4096,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        );
-        if page == libc::MAP_FAILED {
-            // Of its own: children then learn of a change from the kernel alone.
-            return Box::leak(Box::new(Shared { stale: 0.into(), looked: 0.into() }));
-        }
-        &*page.cast::<Shared>()
-    }
 }
 
 /// The files of all modules.

@@ -8,8 +8,10 @@
 //! child that waits dies with it; one that has a request finishes that alone.
 
 mod child;
+mod faults;
 mod fresh;
 mod rehearsal;
+mod shared;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -27,6 +29,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use self::faults::Faults;
 use self::fresh::Watch;
 use crate::application::{self, LoadError};
 use crate::wsgi::call::log_exception;
@@ -41,6 +44,7 @@ struct Zygote<'py> {
     listener: OwnedFd,
     application: Py<PyAny>,
     watch: Watch,
+    faults: Option<Faults>,
     /// A child writes its number here when it takes a request.
     taken: (OwnedFd, OwnedFd),
     children: HashMap<i32, State>,
@@ -97,6 +101,7 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
             listener,
             application,
             watch,
+            faults: Faults::new(),
             taken,
             children: HashMap::new(),
             requests: 0,
@@ -275,6 +280,7 @@ impl Zygote<'_> {
                     listener: &self.listener,
                     application: &self.application,
                     watch: &self.watch,
+                    faults: self.faults.as_ref(),
                     taken: &self.taken.1,
                 }),
                 -1 => {
