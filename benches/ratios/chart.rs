@@ -29,6 +29,7 @@ const LEFT: [Panel; 2] = [
             ("C program", "C program", Kind::Floor),
             ("python -c pass", "python -c pass", Kind::Floor),
             ("cgi2wsgi", "cold hello", Kind::Ours),
+            ("… --warm", "warm hello", Kind::Ours),
             ("CGIHandler", "CGIHandler hello", Kind::CgiHandler),
             ("gunicorn", "gunicorn hello", Kind::Resident),
             ("mod_wsgi", "mod_wsgi hello", Kind::Resident),

@@ -6,7 +6,7 @@
 //! - `stage.rs`: the built executables, the Python environment, the C programs, the fixtures; `servers.rs`, `http.rs`:
 //!   the servers, and a client;
 //! - `subject.rs`, `sampling.rs`, `statistics.rs`: what is run, how it is timed, what is made of the numbers;
-//! - one file for each group: `cold.rs`, processes that answer one request; `resident.rs`, servers that stay; `bodies.rs`,
+//! - one file for each group: `cold.rs`, processes that answer one request; `warm.rs`, a zygote's children; `resident.rs`, servers that stay; `bodies.rs`,
 //!   1 GiB each way, with `memory.rs`; `calls.rs`, with `allocations.rs`, what is asked of kernel and allocator;
 //!   `growth.rs`, how cost grows;
 //! - `report.rs`, `page.rs`, `chart.rs`: what a group found, the page that is written, and its picture;
@@ -34,6 +34,7 @@ mod servers;
 mod stage;
 mod statistics;
 mod subject;
+mod warm;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,8 +49,9 @@ use crate::stage::Stage;
 type Measure = fn(&Bench) -> Result<Section>;
 
 /// In the order in which they are measured and written.
-const GROUPS: [(&str, Measure); 5] = [
+const GROUPS: [(&str, Measure); 6] = [
     ("cold", cold::measure),
+    ("warm", warm::measure),
     ("resident", resident::measure),
     ("bodies", bodies::measure),
     ("calls", calls::measure),

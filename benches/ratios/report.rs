@@ -172,13 +172,13 @@ pub(crate) fn verdicts(verdicts: &[Verdict]) -> Table {
     let rows = verdicts.iter().map(|verdict| {
         let (measured, interval) = match verdict.value {
             Value::Ratio(ratio) => {
-                (format!("{:.2}", ratio.value), format!("{:.2} to {:.2}", ratio.low, ratio.high))
+                (fine(ratio.value), format!("{} to {}", fine(ratio.low), fine(ratio.high)))
             }
             Value::MoreBytes(bytes) => (signed_mebibytes(bytes), String::new()),
             Value::Count { ours, peers, .. } => (format!("{ours}, of {peers}"), String::new()),
         };
         let target = match (verdict.target, verdict.value) {
-            (Target::AtMost(limit), Value::Ratio(_)) => format!("≤ {limit:.2}"),
+            (Target::AtMost(limit), Value::Ratio(_)) => format!("≤ {}", fine(limit)),
             (Target::AtMost(limit), Value::MoreBytes(_)) => {
                 format!("≤ {}", signed_mebibytes(limit))
             }
@@ -219,6 +219,11 @@ impl Table {
             cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || "+-≤≥".contains(c))
         })
     }
+}
+
+/// A ratio, with as many digits as tell it from its target.
+fn fine(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
 }
 
 /// Seconds in the unit that suits them.

@@ -108,7 +108,7 @@ impl Program {
         self
     }
 
-    fn command(&self) -> Result<Command> {
+    pub(crate) fn command(&self) -> Result<Command> {
         let errors = std::fs::File::options().create(true).append(true).open(&self.errors);
         let mut command = Command::new(&self.executable);
         command

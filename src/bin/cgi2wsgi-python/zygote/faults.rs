@@ -69,7 +69,8 @@ impl Faults {
         for page in &noted.pages[..noted.count.load(SeqCst).min(MOST)] {
             let page = page.load(SeqCst);
             if ranges.iter().any(|(start, end)| (*start..*end).contains(&page)) {
-                let byte = std::ptr::with_exposed_provenance_mut::<u8>(page as usize);
+                let Ok(address) = usize::try_from(page) else { continue };
+                let byte = std::ptr::with_exposed_provenance_mut::<u8>(address);
                 // SAFETY: the page is mapped, readable and writable, and this
                 // is the only thread: it writes what it has read.
                 unsafe { byte.write_volatile(byte.read_volatile()) };
