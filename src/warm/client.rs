@@ -24,6 +24,11 @@ use super::place::Place;
 /// How many fronts may wait for a child, where the system allows it.
 const BACKLOG: i32 = 4096;
 
+/// How many zygotes one application may have. Each has another environment, and
+/// a variable that differs from request to request would have a new one started
+/// for each.
+const MOST: usize = 32;
+
 /// How often another zygote is looked for before the request is run cold.
 const ATTEMPTS: usize = 3;
 
@@ -105,6 +110,14 @@ impl Zygote<'_> {
             return Ok((socket, inode, false));
         }
         remove(path)?;
+        let siblings = self.place.siblings(self.name);
+        if siblings >= MOST {
+            return Err(io::Error::other(format!(
+                "{siblings} run for this application already, each for another environment: does \
+                 the server set a variable for each request under a name of its own? One whose \
+                 name begins with REQUEST_ makes no difference"
+            )));
+        }
         let listener =
             socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         // Nobody else could enter the directory; the socket says so itself too.

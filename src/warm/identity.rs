@@ -18,6 +18,9 @@ use crate::warm::start::Limits;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity(Vec<u8>);
 
+/// How many letters of [`Identity::name`] the zygotes of one application share.
+pub const SHARED_LETTERS: usize = 16;
+
 impl Identity {
     /// The identity for what `handoff` names, run by `executable` within
     /// `limits` for a request with `variables` in this process' surroundings.
@@ -33,6 +36,8 @@ impl Identity {
             text.push(b':');
             text.extend_from_slice(part);
         };
+        // First what is run: the beginning of the name is made of it.
+        put(format!("{:?}", handoff.application).as_bytes());
         let mut settings = handoff.clone();
         settings.timed_since = None;
         put(settings.encode().as_bytes());
@@ -62,16 +67,23 @@ impl Identity {
         &self.0
     }
 
-    /// A name for files. Two identities may share one: a zygote compares the
-    /// whole.
+    /// A name for files, which begins alike for all of one application. Two
+    /// identities may share one: a zygote compares the whole.
     pub fn name(&self) -> String {
-        let half = |salt: u8| {
+        let hash = |bytes: &[u8]| {
             let mut hasher = DefaultHasher::new();
-            salt.hash(&mut hasher);
-            self.0.hash(&mut hasher);
+            bytes.hash(&mut hasher);
             hasher.finish()
         };
-        format!("{:016x}{:016x}", half(1), half(2))
+        format!("{:016x}{:016x}", hash(self.application()), hash(&self.0))
+    }
+
+    /// The first part.
+    fn application(&self) -> &[u8] {
+        let colon = self.0.iter().position(|byte| *byte == b':').unwrap_or_default();
+        let length = std::str::from_utf8(&self.0[..colon]).ok().and_then(|text| text.parse().ok());
+        let end = length.map_or(0, |length: usize| colon + 1 + length);
+        self.0.get(..end).unwrap_or(&self.0)
     }
 }
 
@@ -180,4 +192,73 @@ pub fn is_of_a_request(name: &[u8]) -> bool {
         b"AUTHENTICATE_",
     ];
     NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::application::{Application, Callable, Source};
+    use crate::cgi::head::Form;
+    use crate::cgi::mount::Mount;
+
+    fn handoff(file: &str) -> Handoff {
+        Handoff {
+            application: Application {
+                source: Source::File(file.into()),
+                callable: Callable::default(),
+                directory: "/".into(),
+                import_directories: Vec::new(),
+                venv: None,
+            },
+            mount: Mount::Server,
+            form: Form::Cgi,
+            timeout: None,
+            max_body: None,
+            debug: false,
+            timed_since: None,
+        }
+    }
+
+    fn identity(file: &str, variables: &[(&str, &str)]) -> Identity {
+        let variables = variables.iter().copied().collect();
+        Identity::new(&handoff(file), &Limits::default(), Path::new("/bin/true"), &variables)
+    }
+
+    #[test]
+    fn what_belongs_to_a_request_makes_no_difference() {
+        let one = identity("/a.py", &[("LANG", "C"), ("HTTP_HOST", "a"), ("PATH_INFO", "/x")]);
+        let other =
+            identity("/a.py", &[("HTTP_COOKIE", "b"), ("LANG", "C"), ("REMOTE_ADDR", "::1")]);
+        assert_eq!(one, other);
+        let mut timed = handoff("/a.py");
+        timed.timed_since = Some(crate::timings::Moment::now());
+        let variables = [("LANG", "C")].into_iter().collect();
+        let timed = Identity::new(&timed, &Limits::default(), Path::new("/bin/true"), &variables);
+        assert_eq!(one, timed);
+    }
+
+    #[test]
+    fn whatever_an_import_may_look_at_makes_another_one() {
+        let one = identity("/a.py", &[("LANG", "C")]);
+        for other in [
+            identity("/a.py", &[("LANG", "de")]),
+            identity("/a.py", &[("LANG", "C"), ("SETTINGS", "x")]),
+            identity("/b.py", &[("LANG", "C")]),
+        ] {
+            assert_ne!(one, other);
+            assert_ne!(one.name(), other.name());
+        }
+    }
+
+    #[test]
+    fn names_of_one_application_begin_alike() {
+        let [one, other, foreign] = [
+            identity("/a.py", &[("LANG", "C")]),
+            identity("/a.py", &[("LANG", "de")]),
+            identity("/b.py", &[("LANG", "C")]),
+        ]
+        .map(|identity| identity.name());
+        assert_eq!(one[..SHARED_LETTERS], other[..SHARED_LETTERS]);
+        assert_ne!(one[..SHARED_LETTERS], foreign[..SHARED_LETTERS]);
+    }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::identity::SHARED_LETTERS;
 use crate::cgi::variables::Variables;
 
 /// A socket's address has 108 bytes, with the zero that ends it.
@@ -65,6 +66,15 @@ impl Place {
             ));
         }
         Ok(path)
+    }
+
+    /// How many zygotes there are, or seem to be, of the application of this
+    /// one.
+    pub fn siblings(&self, name: &str) -> usize {
+        let application = &name[..name.len().min(SHARED_LETTERS)];
+        let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.starts_with(application) && name.ends_with(".socket")).count()
     }
 
     /// What whoever starts a zygote holds meanwhile.

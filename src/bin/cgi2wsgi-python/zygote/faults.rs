@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use super::shared::Shared;
 
 const PAGE: u64 = 4096;
+const STEP: usize = 4096;
 
 /// As many pages as are noted: 8 MiB. What an application writes to beyond
 /// that, it writes to as it goes.
@@ -66,15 +67,41 @@ impl Faults {
         }
         // What was mapped in that child need not be mapped in this one.
         let Some(ranges) = private_ranges() else { return };
-        for page in &noted.pages[..noted.count.load(SeqCst).min(MOST)] {
-            let page = page.load(SeqCst);
-            if ranges.iter().any(|(start, end)| (*start..*end).contains(&page)) {
-                let Ok(address) = usize::try_from(page) else { continue };
-                let byte = std::ptr::with_exposed_provenance_mut::<u8>(address);
-                // SAFETY: the page is mapped, readable and writable, and this
-                // is the only thread: it writes what it has read.
-                unsafe { byte.write_volatile(byte.read_volatile()) };
-            }
+        let pages = &noted.pages[..noted.count.load(SeqCst).min(MOST)];
+        let pages = pages.iter().map(|page| page.load(SeqCst));
+        let mapped =
+            pages.filter(|page| ranges.iter().any(|(start, end)| (*start..*end).contains(page)));
+        let mut run = None;
+        for page in mapped {
+            run = match run {
+                Some((start, end)) if end == page => Some((start, page + PAGE)),
+                before => {
+                    touch_run(before);
+                    Some((page, page + PAGE))
+                }
+            };
+        }
+        touch_run(run);
+    }
+}
+
+/// Makes pages that follow one another this process' own, if they are
+/// readable and writable: with one system call where the kernel has it.
+fn touch_run(run: Option<(u64, u64)>) {
+    let Some((start, end)) = run else { return };
+    let Ok(length) = usize::try_from(end - start) else { return };
+    let Ok(address) = usize::try_from(start) else { return };
+    let first = std::ptr::with_exposed_provenance_mut::<u8>(address);
+    // SAFETY: nothing in these pages changes.
+    if unsafe { libc::madvise(first.cast(), length, libc::MADV_POPULATE_WRITE) } == 0 {
+        return;
+    }
+    for page in (0..length).step_by(STEP) {
+        // SAFETY: the pages are mapped, readable and writable, and this is the
+        // only thread: it writes what it has read.
+        unsafe {
+            let byte = first.add(page);
+            byte.write_volatile(byte.read_volatile());
         }
     }
 }
