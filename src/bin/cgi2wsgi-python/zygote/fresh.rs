@@ -100,6 +100,7 @@ impl Watch {
         let mut files = take_opened_files();
         files.extend(loaded_files(py));
         files.extend(surroundings(handoff));
+        files.extend(mapped_files());
         files.sort_unstable();
         files.dedup();
         let kernel = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
@@ -241,15 +242,22 @@ fn loaded_files(py: Python<'_>) -> Vec<PathBuf> {
         .collect()
 }
 
+/// This executable, libpython and all other libraries: an upgrade of Python is
+/// a change too.
+fn mapped_files() -> Vec<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let executable = maps.lines().filter(|line| {
+        line.split_ascii_whitespace().nth(1).is_some_and(|permissions| permissions.contains('x'))
+    });
+    executable.filter_map(|line| Some(PathBuf::from(&line[line.find('/')?..]))).collect()
+}
+
 /// The application, its virtual environment, and where packages are installed:
 /// a directory changes when something is added to it or removed.
 fn surroundings(handoff: &Handoff) -> Vec<PathBuf> {
     let mut files = Vec::new();
     if let Source::File(file) = &handoff.application.source {
         files.push(file.clone());
-    }
-    if let Ok(this) = std::env::current_exe() {
-        files.push(this);
     }
     let Some(venv) = &handoff.application.venv else { return files };
     files.push(venv.directory.join("pyvenv.cfg"));
