@@ -5,12 +5,17 @@
 //! - [`place`]: the private directory where zygotes are found;
 //! - [`message`]: what the front and a child say to each other;
 //! - [`start`]: what a new zygote is told;
-//! - [`client`]: the front's side.
+//! - [`client`]: the front's side;
+//! - [`status`], [`log`]: what zygotes tell a person;
+//! - [`process`]: what the system tells of them.
 //!
 //! The other side needs Python: `src/bin/cgi2wsgi-python/zygote`.
 
 pub mod client;
 pub mod identity;
+pub mod log;
 pub mod message;
 pub mod place;
+pub mod process;
 pub mod start;
+pub mod status;

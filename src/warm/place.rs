@@ -33,8 +33,7 @@ impl Place {
                 return Err(format!("{} cannot be made: {error}", path.display()));
             }
         }
-        verify(&path)?;
-        Ok(Self { path })
+        Self::at(path)
     }
 
     /// Where it would be.
@@ -45,8 +44,38 @@ impl Place {
         {
             return Path::new(runtime).join("cgi2wsgi");
         }
+        Self::temporary(variables)
+    }
+
+    fn temporary(variables: &Variables) -> PathBuf {
         let temporary = variables.get_os("TMPDIR").map_or(Path::new("/tmp"), Path::new);
         temporary.join(format!("cgi2wsgi-{}", rustix::process::geteuid().as_raw()))
+    }
+
+    /// The directories of this user where zygotes may be, and which are there:
+    /// a server may have started some where this process would not.
+    pub fn existing(variables: &Variables) -> Result<Vec<Self>, String> {
+        let mut found = Vec::new();
+        for path in Self::candidates(variables) {
+            if path.symlink_metadata().is_ok() {
+                found.push(Self::at(path)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where zygotes may be: in the place of [`Self::open`], and in that of a
+    /// process without `XDG_RUNTIME_DIR`, such as a server's.
+    pub fn candidates(variables: &Variables) -> Vec<PathBuf> {
+        let mut paths = vec![Self::path_for(variables), Self::temporary(variables)];
+        paths.dedup();
+        paths
+    }
+
+    /// The directory at `path`, if it is one that nobody else can enter.
+    pub fn at(path: PathBuf) -> Result<Self, String> {
+        verify(&path)?;
+        Ok(Self { path })
     }
 
     /// Its path.
@@ -85,6 +114,11 @@ impl Place {
     /// What a zygote says of itself.
     pub fn status(&self, name: &str) -> PathBuf {
         self.path.join(format!("{name}.status"))
+    }
+
+    /// What is written to standard error while a zygote imports.
+    pub fn import(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.import"))
     }
 
     /// Where all zygotes write what there is to say.
@@ -157,6 +191,20 @@ mod tests {
 
         fs::write(&path, "").expect("written");
         assert!(Place::open(&variables).is_err(), "a file");
+    }
+
+    #[test]
+    fn zygotes_are_looked_for_where_a_server_would_start_them_too() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let runtime = tempfile::tempdir().expect("a directory");
+        let mut both = variables(temporary.path());
+        both.set("XDG_RUNTIME_DIR", runtime.path().to_str().expect("UTF-8").as_bytes().to_vec());
+        assert!(Place::existing(&both).expect("nothing is wrong").is_empty());
+        let of_server = Place::open(&variables(temporary.path())).expect("a place");
+        let of_shell = Place::open(&both).expect("a place");
+        let found = Place::existing(&both).expect("both are right");
+        let found: Vec<&Path> = found.iter().map(Place::path).collect();
+        assert_eq!(found, [of_shell.path(), of_server.path()]);
     }
 
     #[test]

@@ -1,0 +1,118 @@
+//! What `/proc` tells of processes: whether one is still the same, its
+//! children, and how much memory they have together.
+
+use std::fs;
+
+/// How much memory, and how it was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// In bytes.
+    pub bytes: u64,
+    /// Whether pages that processes share are counted once (PSS). If not, the
+    /// system does not tell, and this is the sum of all that each has (RSS).
+    pub is_proportional: bool,
+}
+
+/// When a process was started, in ticks since the system was. Together with
+/// its number it names one process for ever. Nothing: it is gone.
+pub fn started(pid: u32) -> Option<u64> {
+    started_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The 22nd field of `/proc/PID/stat`, unless the process has ended and waits
+/// to be buried.
+fn started_in(stat: &str) -> Option<u64> {
+    // The second field is a name, in which anything can stand.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// The children of a process.
+pub fn children(pid: u32) -> Vec<u32> {
+    if let Ok(listed) = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
+        return listed.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    }
+    // Not every kernel is built with the list.
+    let parent = format!(" {pid} ");
+    let is_child = |candidate: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{candidate}/stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        rest.get(1..).is_some_and(|rest| rest.starts_with(&parent))
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(is_child)
+        .collect()
+}
+
+/// What these processes have together; those that are gone have none.
+pub fn memory(pids: impl IntoIterator<Item = u32>) -> Memory {
+    let mut memory = Memory { bytes: 0, is_proportional: true };
+    for pid in pids {
+        let kibibytes = match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
+            Ok(text) => field(&text, "Pss:"),
+            Err(_) => None,
+        };
+        let kibibytes = kibibytes.or_else(|| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let resident = field(&status, "VmRSS:")?;
+            memory.is_proportional = false;
+            Some(resident)
+        });
+        memory.bytes += kibibytes.unwrap_or_default() << 10;
+    }
+    memory
+}
+
+/// The number behind `name` in text of lines such as `Pss:   1234 kB`.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_start_whatever_its_name_is() {
+        let stat = "42 (a) b) R (c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 5";
+        assert_eq!(started_in(stat), Some(98765));
+        assert_eq!(started_in(&stat.replace(") S ", ") Z ")), None, "it has ended");
+        assert_eq!(started_in("42 (cut"), None);
+    }
+
+    #[test]
+    fn this_process_has_a_start_and_memory_and_its_child_is_found() {
+        let me = std::process::id();
+        assert!(started(me).is_some());
+        assert!(memory([me]).bytes > 100 << 10);
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("cat is everywhere");
+        // Threads of this process have children of their own.
+        let of_all_threads = || {
+            fs::read_dir("/proc/self/task").expect("threads").flatten().any(|thread| {
+                let listed = fs::read_to_string(thread.path().join("children"));
+                listed.is_ok_and(|text| text.split(' ').any(|pid| pid == child.id().to_string()))
+            })
+        };
+        let known = of_all_threads() || children(me).contains(&child.id());
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
+        assert!(known);
+        assert_eq!(started(child.id()), None, "it is gone");
+    }
+
+    #[test]
+    fn numbers_are_read_from_lines_of_the_kernel() {
+        let text = "Rss:                2000 kB\nPss:                1234 kB\nPss_Dirty: 1 kB\n";
+        assert_eq!(field(text, "Pss:"), Some(1234));
+        assert_eq!(field(text, "Swap:"), None);
+    }
+}
