@@ -28,7 +28,8 @@ use clap::{Args, Parser, Subcommand};
                   2 the command line or the set-up is wrong.",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    override_usage = "cgi2wsgi [OPTIONS] APP\n       cgi2wsgi request [OPTIONS] APP [URL]"
+    override_usage = "cgi2wsgi [OPTIONS] APP\n       cgi2wsgi request [OPTIONS] APP [URL]\n       \
+                      cgi2wsgi warm status|stop|log"
 )]
 pub struct Cli {
     /// A verb; without one, a CGI request is answered.
@@ -66,6 +67,61 @@ pub struct UnderAServer {
 pub enum Verb {
     /// Build a request from flags like curl's, run it and show the response
     Request(Box<RequestArgs>),
+
+    /// Show the zygotes of --warm, stop them, or read their log
+    #[command(subcommand, disable_help_subcommand = true)]
+    Warm(WarmVerb),
+}
+
+/// `cgi2wsgi warm`: what this user's zygotes do.
+#[derive(Debug, Subcommand)]
+pub enum WarmVerb {
+    /// Show the zygotes of this user: how large, how busy, how often restarted and why
+    #[command(
+        after_help = "Exit status: 0 if there are any, 1 if there are none, 2 if the set-up \
+                            is wrong."
+    )]
+    Status,
+
+    /// Stop zygotes; requests that have begun are finished
+    Stop(Box<WarmStopArgs>),
+
+    /// Show what zygotes had to say
+    Log(WarmLogArgs),
+}
+
+/// `cgi2wsgi warm stop`.
+#[derive(Debug, Default, Args)]
+#[command(
+    after_help = "The next request of an application whose --warm is still on starts another.\n\
+                  Exit status: 0 if all are gone that were meant, 1 if there were none or one is \
+                  still there, 2 if the command line or the set-up is wrong."
+)]
+pub struct WarmStopArgs {
+    /// The application, as for cgi2wsgi itself or as `cgi2wsgi warm status` shows it
+    pub app: Option<OsString>,
+
+    /// All zygotes of this user
+    #[arg(long, conflicts_with = "app")]
+    pub all: bool,
+
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// `cgi2wsgi warm log`.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "Exit status: 0 if there is a log, 1 if there is none, 2 if the set-up is \
+                        wrong.")]
+pub struct WarmLogArgs {
+    /// The last N lines alone
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+
+    /// Tell where it is, and nothing else
+    #[arg(long, conflicts_with = "lines")]
+    pub path: bool,
 }
 
 /// Where the application is and how it is run. Each is `CGI2WSGI_...` too.
@@ -138,6 +194,11 @@ pub struct Options {
     /// With --warm, request PATH once after the import, and throw the response away
     #[arg(long, value_name = "PATH")]
     pub warm_request: Option<OsString>,
+
+    /// With --warm, let requests wait in line while all its processes together have more than BYTES
+    /// of memory (K, M and G are understood)
+    #[arg(long, value_name = "BYTES")]
+    pub warm_memory: Option<OsString>,
 }
 
 /// `cgi2wsgi request`: the curl of WSGI.
@@ -240,12 +301,17 @@ mod tests {
     fn the_committed_man_pages_are_made_from_the_definitions() {
         let mut command = Cli::command();
         command.build();
-        let verb = command.find_subcommand("request").expect("the verb").clone();
-        for (name, command) in [("cgi2wsgi", command), ("cgi2wsgi-request", verb)] {
-            let mut page = Vec::new();
-            let man = clap_mangen::Man::new(command.name(name)).date("2026-11-21");
-            man.render(&mut page).expect("memory");
-            assert_committed(&format!("docs/man/{name}.1"), &page);
+        assert_pages_committed("cgi2wsgi", &command);
+    }
+
+    /// One page for a command and each of its verbs.
+    fn assert_pages_committed(name: &str, command: &clap::Command) {
+        let mut page = Vec::new();
+        let named = command.clone().name(name.to_owned().leak() as &'static str);
+        clap_mangen::Man::new(named).date("2026-11-21").render(&mut page).expect("memory");
+        assert_committed(&format!("docs/man/{name}.1"), &page);
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            assert_pages_committed(&format!("{name}-{}", verb.get_name()), verb);
         }
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use cgi2wsgi::cgi::variables::Variables;
 use cgi2wsgi::cli::{Cli, Verb};
-use cgi2wsgi::command::{request, serve};
+use cgi2wsgi::command::{request, serve, warm};
 use cgi2wsgi::timings::Moment;
 use clap::{CommandFactory, Parser};
 
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.verb {
         Some(Verb::Request(arguments)) => request::run(*arguments, variables, began),
+        Some(Verb::Warm(verb)) => warm::run(verb, &variables),
         None if cli.app.is_none() && variables.get_os("CGI2WSGI_APP").is_none() => {
             // As clap does where an argument is missing: short, and not on stdout.
             let help = Cli::command().render_help();

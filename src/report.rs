@@ -20,6 +20,11 @@ pub fn timings(message: &str) {
     line("timings", message);
 }
 
+/// An answer to a person that is no error.
+pub fn plain(message: &str) {
+    let _ = std::io::stderr().write_all(format!("cgi2wsgi: {}\n", printable(message)).as_bytes());
+}
+
 /// What a zygote has to say, for the log of all of them.
 pub fn zygote(pid: u32, message: &str) {
     let now = httpdate::fmt_http_date(std::time::SystemTime::now());

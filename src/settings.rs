@@ -44,7 +44,7 @@ pub struct Settings {
 }
 
 /// The variables there are, for the one who misspells one.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 17] = [
     "CGI2WSGI_APP",
     "CGI2WSGI_CHDIR",
     "CGI2WSGI_DEBUG",
@@ -59,6 +59,7 @@ const VARIABLES: [&str; 16] = [
     "CGI2WSGI_WARM",
     "CGI2WSGI_WARM_IDLE",
     "CGI2WSGI_WARM_MAX",
+    "CGI2WSGI_WARM_MEMORY",
     "CGI2WSGI_WARM_REQUEST",
     "CGI2WSGI_WARM_SPARE",
 ];
@@ -135,11 +136,13 @@ impl Settings {
                 let max = given(options.warm_max, "--warm-max", "CGI2WSGI_WARM_MAX");
                 let request =
                     given(options.warm_request, "--warm-request", "CGI2WSGI_WARM_REQUEST");
+                let memory = given(options.warm_memory, "--warm-memory", "CGI2WSGI_WARM_MEMORY");
                 let limits = Limits {
                     idle: idle.as_ref().map_or(Ok(usual.idle), seconds)?,
                     spare: spare.as_ref().map_or(Ok(usual.spare), count)?,
                     max: max.as_ref().map_or(Ok(usual.max), count)?,
                     request: request.map(|given| given.value),
+                    memory: memory.as_ref().map(bytes).transpose()?,
                 };
                 switched_on(options.warm, "CGI2WSGI_WARM")?.then_some(limits)
             },
@@ -262,6 +265,7 @@ mod tests {
             ("CGI2WSGI_TIMEOUT", "inf", "from 0.001 on"),
             ("CGI2WSGI_MAX_BODY", "20 MB", "such as 1048576"),
             ("CGI2WSGI_MAX_BODY", "99999999999999G", "such as 1048576"),
+            ("CGI2WSGI_WARM_MEMORY", "much", "such as 1048576"),
             ("CGI2WSGI_DEBUG", "maybe", "write 1 or 0"),
             ("CGI2WSGI_MOUNT", "app", "begins with a slash"),
             ("CGI2WSGI_HANDLER", "wsgi", ".wsgi,.py"),

@@ -19,6 +19,18 @@ _cgi2wsgi() {
             cgi2wsgi,request)
                 cmd="cgi2wsgi__subcmd__request"
                 ;;
+            cgi2wsgi,warm)
+                cmd="cgi2wsgi__subcmd__warm"
+                ;;
+            cgi2wsgi__subcmd__warm,log)
+                cmd="cgi2wsgi__subcmd__warm__subcmd__log"
+                ;;
+            cgi2wsgi__subcmd__warm,status)
+                cmd="cgi2wsgi__subcmd__warm__subcmd__status"
+                ;;
+            cgi2wsgi__subcmd__warm,stop)
+                cmd="cgi2wsgi__subcmd__warm__subcmd__stop"
+                ;;
             *)
                 ;;
         esac
@@ -26,7 +38,7 @@ _cgi2wsgi() {
 
     case "${cmd}" in
         cgi2wsgi)
-            opts="-h -V --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --help --version request"
+            opts="-h -V --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help --version request warm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -76,6 +88,10 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --warm-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -84,7 +100,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__request)
-            opts="-X -d -F -H -b -u -i -I -o -f -v -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --help"
+            opts="-X -d -F -H -b -u -i -I -o -f -v -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -191,6 +207,122 @@ _cgi2wsgi() {
                     return 0
                     ;;
                 --warm-request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warm-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cgi2wsgi__subcmd__warm)
+            opts="-h --help status stop log"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cgi2wsgi__subcmd__warm__subcmd__log)
+            opts="-n -h --lines --path --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lines)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cgi2wsgi__subcmd__warm__subcmd__status)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cgi2wsgi__subcmd__warm__subcmd__stop)
+            opts="-h --all --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --chdir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pythonpath)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --venv)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mount)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --handler)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-body)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warm-idle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warm-spare)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warm-max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warm-request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warm-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cgi2wsgi_global_optspecs
-    string join \n chdir= pythonpath= venv= mount= handler= nph timeout= max-body= debug timings warm warm-idle= warm-spare= warm-max= warm-request= h/help V/version
+    string join \n chdir= pythonpath= venv= mount= handler= nph timeout= max-body= debug timings warm warm-idle= warm-spare= warm-max= warm-request= warm-memory= h/help V/version
 end
 
 function __fish_cgi2wsgi_needs_command
@@ -35,6 +35,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-idle -d 'With --
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
@@ -42,6 +43,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm -d 'Keep the imp
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s V -l version -d 'Print version'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "request" -d 'Build a request from flags like curl\'s, run it and show the response'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "warm" -d 'Show the zygotes of --warm, stop them, or read their log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s X -l request -d 'The request method [default: GET, or POST with a body]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s d -l data -d 'Send DATA in the body; several are joined by &' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s F -l form -d 'Send a multipart form: NAME=VALUE, NAME=@FILE, NAME=@FILE;type=TYPE;filename=NAME' -r
@@ -61,6 +63,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-idle 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s i -l include -d 'Show the head of the response too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s I -l head -d 'Ask for the head alone (HEAD), and show it'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s f -l fail -d 'Fail when the status is 400 or more: no body, exit status 22'
@@ -70,3 +73,29 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l debug -d '
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -s h -l help -d 'Print help'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "status" -d 'Show the zygotes of this user: how large, how busy, how often restarted and why'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "stop" -d 'Stop zygotes; requests that have begun are finished'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "log" -d 'Show what zygotes had to say'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l pythonpath -d 'Import from DIR too; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l mount -d 'The public path of the application, or "auto" to recover it' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l timeout -d 'Give up after SECONDS: answer 504, and log where the application hung' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-idle -d 'With --warm, leave after SECONDS without a request [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l all -d 'All zygotes of this user'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm -d 'Keep the imported application ready in a process that forks for each request'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -s n -l lines -d 'The last N lines alone' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -l path -d 'Tell where it is, and nothing else'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -s h -l help -d 'Print help'

@@ -2,4 +2,5 @@
 
 pub mod request;
 pub mod serve;
+pub mod warm;
 mod warm_start;

@@ -22,11 +22,14 @@ pub struct Limits {
     pub max: u32,
     /// A path that is requested once after the import.
     pub request: Option<OsString>,
+    /// The memory of a zygote and its children together, in bytes, beyond
+    /// which requests wait in line.
+    pub memory: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(600), spare: 2, max: 64, request: None }
+        Self { idle: Duration::from_secs(600), spare: 2, max: 64, request: None, memory: None }
     }
 }
 
@@ -58,6 +61,7 @@ impl Start {
         put(self.limits.spare.to_string().as_bytes());
         put(self.limits.max.to_string().as_bytes());
         put(self.limits.request.as_deref().unwrap_or_default().as_bytes());
+        put(self.limits.memory.map_or_else(String::new, |bytes| bytes.to_string()).as_bytes());
         put(self.why.as_bytes());
         OsString::from_vec(text)
     }
@@ -78,8 +82,13 @@ impl Start {
         let spare = u32::try_from(number()?).ok()?;
         let max = u32::try_from(number()?).ok()?;
         let request = Some(OsString::from_vec(take()?)).filter(|path| !path.is_empty());
+        let memory = match take()?.as_slice() {
+            b"" => None,
+            digits => Some(std::str::from_utf8(digits).ok()?.parse().ok()?),
+        };
         let why = String::from_utf8(take()?).ok()?;
-        Some(Self { place, identity, limits: Limits { idle, spare, max, request }, why })
+        let limits = Limits { idle, spare, max, request, memory };
+        Some(Self { place, identity, limits, why })
     }
 }
 
@@ -94,6 +103,7 @@ mod tests {
             spare: 3,
             max: 7,
             request: Some("/warm:up".into()),
+            memory: Some(1 << 30),
         };
         let start = Start {
             place: "/tmp/ü".into(),

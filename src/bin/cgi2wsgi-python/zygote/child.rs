@@ -16,6 +16,7 @@ use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 
 use super::faults::Faults;
 use super::fresh::Watch;
+use super::journal::Journal;
 use crate::{emergency, ending, serve};
 
 /// What the zygote gives a child.
@@ -27,6 +28,7 @@ pub(super) struct Birth<'z> {
     pub(super) watch: &'z Watch,
     pub(super) faults: Option<&'z Faults>,
     pub(super) taken: &'z OwnedFd,
+    pub(super) journal: &'z Journal,
 }
 
 /// Waits for a request, serves it, and ends.
@@ -47,6 +49,9 @@ pub(super) fn live(birth: &Birth<'_>) -> ! {
         let front = match accept_with(birth.listener, SocketFlags::CLOEXEC) {
             Ok(front) => front,
             Err(Errno::INTR | Errno::CONNABORTED) => continue,
+            // --warm-memory: only a child itself knows that it has no request.
+            Err(Errno::AGAIN) if !birth.journal.is_dismissed() => continue,
+            Err(Errno::AGAIN) => break 0,
             Err(_) => break 1,
         };
         if let Some(status) = meet(birth, &front) {
@@ -106,6 +111,7 @@ fn meet(birth: &Birth<'_>, front: &OwnedFd) -> Option<u8> {
         return Some(1);
     }
     drop(descriptors);
+    birth.journal.pass_on();
     emergency::follow_front(front.as_raw_fd());
     Reply::Begun.send(front);
     let status = serve::serve(&handoff, &call.variables, Some((birth.application, front.as_fd())));

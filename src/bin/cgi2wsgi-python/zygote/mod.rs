@@ -7,9 +7,11 @@
 //! nobody has asked for long or when the application's code has changed. A
 //! child that waits dies with it; one that has a request finishes that alone.
 
+mod ceiling;
 mod child;
 mod faults;
 mod fresh;
+mod journal;
 mod rehearsal;
 mod shared;
 
@@ -23,17 +25,20 @@ use cgi2wsgi::handoff::Handoff;
 use cgi2wsgi::report;
 use cgi2wsgi::warm::message::{Call, HELLO, Reply};
 use cgi2wsgi::warm::start::Start;
+use cgi2wsgi::warm::status::Phase;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use self::ceiling::Ceiling;
 use self::faults::Faults;
 use self::fresh::Watch;
+use self::journal::{Journal, note};
 use crate::application::{self, LoadError};
 use crate::wsgi::call::log_exception;
-use crate::{collector, emergency, interpreter};
+use crate::{collector, emergency, interpreter, termination};
 
 /// How long a zygote that cannot serve stays to say so.
 const REFUSAL: Duration = Duration::from_secs(60);
@@ -45,6 +50,8 @@ struct Zygote<'py> {
     application: Py<PyAny>,
     watch: Watch,
     faults: Option<Faults>,
+    journal: Journal,
+    ceiling: Option<Ceiling>,
     /// A child writes its number here when it takes a request.
     taken: (OwnedFd, OwnedFd),
     children: HashMap<i32, State>,
@@ -68,33 +75,51 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
             return 1;
         }
     };
-    note(&format!("starts ({}): {}", start.why, shown(handoff)));
+    let mut journal = match Journal::begin(handoff, start) {
+        Ok(journal) => journal,
+        Err(error) => {
+            report::error(&format!("zygote: {error}"));
+            return 1;
+        }
+    };
     let began = fresh::now();
     fresh::record_opened_files();
     emergency::install();
     if let Err(reason) = interpreter::start(&handoff.application) {
         // A cold request will say the same where it is read.
-        note(&format!("ends: {reason}"));
+        journal.enter(Phase::Ended(reason));
         return 1;
     }
     Python::attach(|py| {
         let imported = import(py, handoff, start.limits.request.as_deref());
+        journal.imported(py);
+        if termination::came() {
+            journal.enter(Phase::Ended("stopped by SIGTERM".into()));
+            return 0;
+        }
         let watch = Watch::new(py, handoff, began);
+        let refuse = |reason: &str, mut journal: Journal| {
+            journal.enter(Phase::Cold(reason.to_owned()));
+            let why = refuse(&listener, &watch, start, reason);
+            journal.enter(Phase::Ended(why));
+            0
+        };
         let application = match imported {
             Ok(application) => application,
-            Err(reason) => return refuse(&listener, &watch, start, &reason),
+            Err(reason) => return refuse(&reason, journal),
         };
         if let Some(threads) = other_threads() {
             let reason = format!(
                 "the application has started {threads} thread(s) while it was imported, and a \
                  process with threads cannot be forked safely: it is served cold"
             );
-            return refuse(&listener, &watch, start, &reason);
+            return refuse(&reason, journal);
         }
         let taken = match pipe_with(PipeFlags::CLOEXEC) {
             Ok(taken) => taken,
-            Err(error) => return refuse(&listener, &watch, start, &error.to_string()),
+            Err(error) => return refuse(&error.to_string(), journal),
         };
+        let ceiling = start.limits.memory.map(|bytes| Ceiling::new(bytes, &listener));
         let mut zygote = Zygote {
             py,
             start,
@@ -102,27 +127,17 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
             application,
             watch,
             faults: Faults::new(),
+            journal,
+            ceiling,
             taken,
             children: HashMap::new(),
             requests: 0,
             last: Instant::now(),
         };
         let why = zygote.work();
-        note(&format!("ends after {} request(s): {why}", zygote.requests));
+        zygote.journal.enter(Phase::Ended(why));
         0
     })
-}
-
-fn note(text: &str) {
-    report::zygote(std::process::id(), text);
-}
-
-fn shown(handoff: &Handoff) -> String {
-    use cgi2wsgi::application::Source;
-    match &handoff.application.source {
-        Source::File(file) => file.display().to_string(),
-        Source::Module(name) => format!("{name} in {}", handoff.application.directory.display()),
-    }
 }
 
 /// Away from the front that started it, and from all that it had open.
@@ -172,23 +187,30 @@ fn other_threads() -> Option<usize> {
 
 /// Tells whoever comes why it must go cold, until the code changes or a minute
 /// is over.
-fn refuse(listener: &OwnedFd, watch: &Watch, start: &Start, reason: &str) -> u8 {
-    note(&format!("serves nobody: {reason}"));
+/// Returns why it ended.
+fn refuse(listener: &OwnedFd, watch: &Watch, start: &Start, reason: &str) -> String {
+    let signals = match ending_children() {
+        Ok(signals) => signals,
+        Err(error) => return error.to_string(),
+    };
     let end = Instant::now() + REFUSAL.min(start.limits.idle);
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let mut wait = watch.polled();
+        wait.push(PollFd::new(&signals, PollFlags::IN));
         wait.push(PollFd::new(listener, PollFlags::IN));
         let timeout = Timespec::try_from(left.min(Duration::from_secs(1))).ok();
         let polled = poll(&mut wait, timeout.as_ref());
         let asked = wait.last().is_some_and(|last| !last.revents().is_empty());
         drop(wait);
         if let Some(file) = watch.changed() {
-            note(&format!("ends: {} changed", file.display()));
-            return 0;
+            return format!("{} changed", file.display());
+        }
+        if drained(&signals) {
+            return "stopped by SIGTERM".into();
         }
         match polled {
-            Ok(0) if left == Duration::ZERO => return 0,
+            Ok(0) if left == Duration::ZERO => return "another may have more luck".into(),
             Ok(_) if asked => {
                 if let Ok(front) =
                     rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC)
@@ -201,7 +223,7 @@ fn refuse(listener: &OwnedFd, watch: &Watch, start: &Start, reason: &str) -> u8 
                 }
             }
             Ok(_) | Err(Errno::INTR) => {}
-            Err(_) => return 1,
+            Err(error) => return error.to_string(),
         }
     }
 }
@@ -213,11 +235,15 @@ impl Zygote<'_> {
             Ok(signals) => signals,
             Err(error) => return error.to_string(),
         };
-        note("is ready");
+        self.journal.enter(Phase::Ready);
         loop {
             self.replenish();
+            let (waiting, busy) = (self.count(State::Waiting), self.count(State::Busy));
+            self.journal.update(self.requests, waiting, busy);
             let idle = self.start.limits.idle.saturating_sub(self.last.elapsed());
             let step = idle.max(Duration::from_millis(1)).min(self.watch.interval());
+            let step = self.journal.due().map_or(step, |due| due.min(step));
+            let step = self.ceiling.as_ref().map_or(step, |_| ceiling::LOOK.min(step));
             let timeout = Timespec::try_from(step).ok();
             let mut wait = self.watch.polled();
             wait.push(PollFd::new(&signals, PollFlags::IN));
@@ -240,7 +266,7 @@ impl Zygote<'_> {
                     self.note_taken();
                 }
                 if ready[1] && drained(&signals) {
-                    return "SIGTERM".into();
+                    return "stopped by SIGTERM".into();
                 }
             }
             self.reap();
@@ -248,18 +274,38 @@ impl Zygote<'_> {
             if busy {
                 self.last = Instant::now();
             } else if self.last.elapsed() >= self.start.limits.idle {
-                return "nobody asked for long".into();
+                return format!("no request for {} s", self.start.limits.idle.as_secs_f64());
             }
         }
     }
 
+    fn count(&self, state: State) -> usize {
+        self.children.values().filter(|s| **s == state).count()
+    }
+
+    /// How many children should wait.
+    fn wanted(&mut self) -> usize {
+        let spare = self.start.limits.spare.max(1) as usize;
+        let (waiting, busy) = (self.count(State::Waiting), self.count(State::Busy));
+        let Some(ceiling) = &mut self.ceiling else { return spare };
+        let children: Vec<i32> = self.children.keys().copied().collect();
+        let exceeded = ceiling.exceeded(&children, busy);
+        // One at a time is answered however large the application is.
+        let wanted = match exceeded {
+            Some(_) => usize::from(busy == 0),
+            None => spare,
+        };
+        self.journal.dismiss(waiting.saturating_sub(wanted));
+        self.journal.remark(exceeded.as_deref());
+        wanted
+    }
+
     /// Forks as many children as should wait.
     fn replenish(&mut self) {
-        let limits = &self.start.limits;
         loop {
-            let waiting = self.children.values().filter(|s| **s == State::Waiting).count();
-            let all = self.children.len();
-            if waiting >= limits.spare.max(1) as usize || all >= limits.max.max(1) as usize {
+            let wanted = self.wanted();
+            let max = self.start.limits.max.max(1) as usize;
+            if self.count(State::Waiting) >= wanted || self.children.len() >= max {
                 return;
             }
             // SAFETY: this thread holds Python's lock and is the only one.
@@ -282,6 +328,7 @@ impl Zygote<'_> {
                     watch: &self.watch,
                     faults: self.faults.as_ref(),
                     taken: &self.taken.1,
+                    journal: &self.journal,
                 }),
                 -1 => {
                     note(&format!("cannot fork: {}", io::Error::last_os_error()));
@@ -312,6 +359,9 @@ impl Zygote<'_> {
                 return;
             }
             self.children.remove(&pid);
+            if let Some(ceiling) = &mut self.ceiling {
+                ceiling.forget();
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use cgi2wsgi::cgi::variables::Variables;
 use cgi2wsgi::handoff::Handoff;
 use pyo3::prelude::*;
 
-use super::note;
+use super::journal::note;
 use crate::termination;
 use crate::wsgi::call::{self, Failure, log_exception};
 use crate::wsgi::environ;
