@@ -95,7 +95,8 @@ impl Log {
 
 fn lines(time: SystemTime, pid: u32, application: &str, text: &str) -> String {
     let head = format!("{} {pid} {}", shown_time(time), printable(application).replace('\n', " "));
-    text.trim_end().lines().map(|line| format!("{head}: {}\n", printable(line))).collect()
+    let lines = text.trim_end().lines();
+    lines.map(|line| [&head, ": ", &printable(line), "\n"].concat()).collect()
 }
 
 /// A moment as RFC 3339 writes it, in UTC: nothing is asked for the time zone.

@@ -118,7 +118,8 @@ impl Status {
     pub fn encode(&self) -> String {
         let mut text = format!("{FORMAT}\n");
         let mut put = |name: &str, value: &str| {
-            text += &format!("{name}: {}\n", printable(&value.replace(['\n', '\t'], " ")));
+            let value = printable(&value.replace(['\n', '\t'], " "));
+            text += &[name, ": ", &value, "\n"].concat();
         };
         put("application", &self.application);
         put("pid", &self.pid.to_string());

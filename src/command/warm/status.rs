@@ -81,7 +81,7 @@ fn table(rows: &[Row], coloured: bool) -> String {
         text += &line(cells.each_ref().map(String::as_str));
         text.push('\n');
         for remark in remarks(&row.status) {
-            text += &format!("  {warn}{remark}{end}\n");
+            text += &["  ", warn, remark.as_str(), end, "\n"].concat();
         }
     }
     if rows.iter().any(|row| !row.memory.is_proportional) {

@@ -2,7 +2,7 @@
 //! A zygote finishes nothing: children that have a request do that alone.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -76,7 +76,7 @@ fn is_meant(shown: &str, names: &[String]) -> bool {
     })
 }
 
-fn latest(file: &PathBuf, status: Status) -> Status {
+fn latest(file: &Path, status: Status) -> Status {
     match Status::read(file) {
         Some(last) if (last.pid, last.started) == (status.pid, status.started) => last,
         _ => status,
