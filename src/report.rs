@@ -22,19 +22,13 @@ pub fn timings(message: &str) {
 
 /// An answer to a person that is no error.
 pub fn plain(message: &str) {
-    let _ = std::io::stderr().write_all(format!("cgi2wsgi: {}\n", printable(message)).as_bytes());
-}
-
-/// What a zygote has to say, for the log of all of them.
-pub fn zygote(pid: u32, message: &str) {
-    let now = httpdate::fmt_http_date(std::time::SystemTime::now());
-    line(&format!("{now}: zygote {pid}"), message);
+    let line = format!("cgi2wsgi: {}\n", printable(message));
+    // One write, so that lines of several processes do not mix.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 fn line(kind: &str, message: &str) {
-    let text = format!("cgi2wsgi: {kind}: {}\n", printable(message));
-    // One write, so that lines of several processes do not mix.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    plain(&format!("{kind}: {message}"));
 }
 
 /// `text` with its control characters escaped, but for line breaks and tabs.

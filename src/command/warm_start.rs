@@ -1,11 +1,9 @@
 //! `--warm`: the request is answered by a child of a zygote, which is started
 //! if there is none; this process waits for it and ends as it ended.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +16,7 @@ use crate::command::serve::{self, FAILED, Launch};
 use crate::warm::client::{self, Outcome, Zygote};
 use crate::warm::identity::{Identity, is_of_a_request};
 use crate::warm::message::Call;
+use crate::warm::output::ImportOutput;
 use crate::warm::place::Place;
 use crate::warm::start::{self, Limits, Start};
 use crate::{handoff, report};
@@ -89,7 +88,7 @@ fn hand_over(launch: &Launch, warm: &WarmStart, variables: &Variables) -> Outcom
             limits: warm.limits.clone(),
             why: why.to_owned(),
         };
-        start_zygote(launch, &start, &place, listener, variables)
+        start_zygote(launch, &start, listener, variables)
     };
     let name = warm.identity.name();
     let zygote = Zygote { place: &place, name: &name, start: &start };
@@ -101,16 +100,10 @@ fn hand_over(launch: &Launch, warm: &WarmStart, variables: &Variables) -> Outcom
 fn start_zygote(
     launch: &Launch,
     start: &Start,
-    place: &Place,
     listener: OwnedFd,
     variables: &Variables,
-) -> io::Result<()> {
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(place.log())?;
+) -> io::Result<ImportOutput> {
+    let output = ImportOutput::new()?;
     let surroundings = variables.iter_os().filter(|(name, _)| !is_of_a_request(name.as_bytes()));
     let ended = Command::new(&launch.executable)
         .env_clear()
@@ -119,10 +112,10 @@ fn start_zygote(
         .env(start::VARIABLE, start.encode())
         .stdin(listener)
         .stdout(Stdio::null())
-        .stderr(log)
+        .stderr(output.descriptor()?)
         .status()?;
     if ended.success() {
-        return Ok(());
+        return Ok(output);
     }
     Err(io::Error::other(format!("{} ended with {ended}", launch.executable.display())))
 }

@@ -19,6 +19,7 @@ use rustix::net::{
 };
 
 use super::message::{Call, HELLO, Reply, Stream, peer_user};
+use super::output::ImportOutput;
 use super::place::Place;
 
 /// How many fronts may wait for a child, where the system allows it.
@@ -28,6 +29,9 @@ const BACKLOG: i32 = 4096;
 /// a variable that differs from request to request would have a new one started
 /// for each.
 const MOST: usize = 32;
+
+/// How much longer than `--timeout` a new zygote may take to end by that.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// How often another zygote is looked for before the request is run cold.
 const ATTEMPTS: usize = 3;
@@ -57,8 +61,8 @@ pub struct Zygote<'z> {
     /// [`super::identity::Identity::name`].
     pub name: &'z str,
     /// Starts one that listens on the socket it is given, for the reason it is
-    /// told.
-    pub start: &'z dyn Fn(OwnedFd, &str) -> io::Result<()>,
+    /// told, and returns what it writes while it imports.
+    pub start: &'z dyn Fn(OwnedFd, &str) -> io::Result<ImportOutput>,
 }
 
 /// Has `call` answered by a child of `zygote`, which gets descriptors 0, 1 and
@@ -70,16 +74,18 @@ pub fn run(call: &Call, zygote: &Zygote<'_>, deadline: Option<Instant>) -> Outco
     };
     let mut why = String::from("the first request");
     for _ in 0..ATTEMPTS {
-        let (connected, inode, is_new) = match zygote.connect_or_start(&path, &why) {
+        let (connected, inode, import) = match zygote.connect_or_start(&path, &why) {
             Ok(connected) => connected,
             Err(error) => {
                 return Outcome::Cold(Some(format!("no zygote can be started: {error}")));
             }
         };
-        match hand_over(call, &connected, deadline) {
+        match hand_over(call, &connected, deadline, import.as_ref()) {
             Said::Outcome(outcome) => return outcome,
-            // It ended before it was ready; why, a cold request will show.
-            Said::Nothing if is_new => return Outcome::Cold(None),
+            Said::Nothing if import.is_some() => {
+                let reason = "the zygote ended before it was ready, for the reason that follows";
+                return Outcome::Cold(Some(reason.into()));
+            }
             Said::Nothing => "the last one was gone".clone_into(&mut why),
             Said::Stale => {
                 "a file of the application changed".clone_into(&mut why);
@@ -97,17 +103,20 @@ enum Said {
     Stale,
 }
 
+type Connected = (OwnedFd, u64, Option<ImportOutput>);
+
 impl Zygote<'_> {
-    /// A connection, the socket's inode, and whether this process started it.
-    fn connect_or_start(&self, path: &Path, why: &str) -> io::Result<(OwnedFd, u64, bool)> {
+    /// A connection, the socket's inode, and if this process started it, what
+    /// it writes.
+    fn connect_or_start(&self, path: &Path, why: &str) -> io::Result<Connected> {
         if let Some((socket, inode)) = connected(path)? {
-            return Ok((socket, inode, false));
+            return Ok((socket, inode, None));
         }
         // One of all that come at once starts it; the others wait here for the
         // moment that takes, and find it.
         let _lock = self.locked()?;
         if let Some((socket, inode)) = connected(path)? {
-            return Ok((socket, inode, false));
+            return Ok((socket, inode, None));
         }
         remove(path)?;
         let siblings = self.place.siblings(self.name);
@@ -126,12 +135,15 @@ impl Zygote<'_> {
         rustix::process::umask(umask);
         bound?;
         listen(&listener, BACKLOG)?;
-        if let Err(error) = (self.start)(listener, why) {
-            remove(path)?;
-            return Err(error);
-        }
+        let import = match (self.start)(listener, why) {
+            Ok(import) => import,
+            Err(error) => {
+                remove(path)?;
+                return Err(error);
+            }
+        };
         let (socket, inode) = connected(path)?.ok_or(io::ErrorKind::ConnectionRefused)?;
-        Ok((socket, inode, true))
+        Ok((socket, inode, Some(import)))
     }
 
     /// Takes a stale zygote's socket away, unless somebody has done it.
@@ -185,7 +197,20 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn hand_over(call: &Call, socket: &OwnedFd, deadline: Option<Instant>) -> Said {
+fn hand_over(
+    call: &Call,
+    socket: &OwnedFd,
+    deadline: Option<Instant>,
+    import: Option<&ImportOutput>,
+) -> Said {
+    // The request that has the application imported gets what that has to say,
+    // unless it is imported again.
+    let show_import = || {
+        if let Some(import) = import {
+            // A standard error that is gone is no reason to fail.
+            let _ = import.copy_to(&mut io::stderr());
+        }
+    };
     let me = rustix::process::geteuid().as_raw();
     match peer_user(socket.as_fd()) {
         Ok(user) if user == me => {}
@@ -195,11 +220,18 @@ fn hand_over(call: &Call, socket: &OwnedFd, deadline: Option<Instant>) -> Said {
         }
         Err(_) => return Said::Nothing,
     }
-    if !wait_readable(socket, deadline) {
+    // A new zygote has begun to count a little later, and says where it hangs.
+    let patience = if import.is_some() { ENDING } else { Duration::ZERO };
+    if !wait_readable(socket, deadline.map(|deadline| deadline + patience)) {
+        show_import();
         return Said::Outcome(Outcome::TimedOut);
     }
     let mut hello = [0; HELLO.len()];
     if Stream(socket.as_fd()).read_exact(&mut hello).is_err() {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            show_import();
+            return Said::Outcome(Outcome::TimedOut);
+        }
         return Said::Nothing;
     }
     if hello != HELLO {
@@ -211,7 +243,10 @@ fn hand_over(call: &Call, socket: &OwnedFd, deadline: Option<Instant>) -> Said {
         return Said::Nothing;
     }
     match Reply::receive(socket.as_fd()) {
-        Some(Reply::Begun) => Said::Outcome(follow(socket)),
+        Some(Reply::Begun) => {
+            show_import();
+            Said::Outcome(follow(socket))
+        }
         Some(Reply::Stale) => Said::Stale,
         Some(Reply::Cold(reason)) => Said::Outcome(Outcome::Cold(Some(reason))),
         _ => Said::Nothing,

@@ -5,6 +5,7 @@
 //! - [`place`]: the private directory where zygotes are found;
 //! - [`message`]: what the front and a child say to each other;
 //! - [`start`]: what a new zygote is told;
+//! - [`output`]: what is written while it imports;
 //! - [`client`]: the front's side;
 //! - [`status`], [`log`]: what zygotes tell a person;
 //! - [`process`]: what the system tells of them.
@@ -15,6 +16,7 @@ pub mod client;
 pub mod identity;
 pub mod log;
 pub mod message;
+pub mod output;
 pub mod place;
 pub mod process;
 pub mod start;

@@ -116,11 +116,6 @@ impl Place {
         self.path.join(format!("{name}.status"))
     }
 
-    /// What is written to standard error while a zygote imports.
-    pub fn import(&self, name: &str) -> PathBuf {
-        self.path.join(format!("{name}.import"))
-    }
-
     /// Where all zygotes write what there is to say.
     pub fn log(&self) -> PathBuf {
         self.path.join("warm.log")

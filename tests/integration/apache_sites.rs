@@ -355,7 +355,7 @@ fn quoted(path: &Path) -> Result<String> {
 
 fn ask(server: &WebServer, request: &Request) -> Result<Answer> {
     let program = Program::Bridge { application: String::new() };
-    let anywhere = Mount { prefix: String::new(), program, variables: Vec::new() };
+    let anywhere = Mount { prefix: String::new(), program, variables: Vec::new(), warm: false };
     let answer = server.begin(&anywhere, request)?.finish().with_context(|| {
         format!("{} {}", request.method, String::from_utf8_lossy(&request.target))
     })?;

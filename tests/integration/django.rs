@@ -32,6 +32,7 @@ pub(crate) fn mount() -> Mount {
         prefix: String::new(),
         program: Program::Bridge { application: "mysite.wsgi:application".to_owned() },
         variables: owned.to_vec(),
+        warm: false,
     }
 }
 

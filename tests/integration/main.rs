@@ -58,7 +58,11 @@ fn main() -> ExitCode {
     trials.extend(django::trials(&world));
     trials.push(specification::trial(&trials));
     let conclusion = libtest_mimic::run(&arguments, trials);
-    world.stop();
+    let stopped = world.stop();
     drop(world);
+    if let Err(error) = stopped {
+        eprintln!("{error:#}");
+        return ExitCode::FAILURE;
+    }
     conclusion.exit_code()
 }

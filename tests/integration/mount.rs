@@ -7,6 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::server::Kind;
 use crate::stage::Stage;
 
+/// How many seconds a zygote stays without a request: long enough for all rows that share it to come close after each
+/// other, and short enough that few are there at a time.
+const IDLE: &str = "15";
+
+/// The file that is made of a module's callable.
+const APPLICATION: &str = "application.wsgi";
+
 #[derive(Clone, Debug)]
 pub(crate) struct Mount {
     /// Such as `/case/e12-odd-names`; empty for the root of the site.
@@ -14,6 +21,8 @@ pub(crate) struct Mount {
     pub(crate) program: Program,
     /// `CGI2WSGI_*` and the application's own. `{fixtures}`, `{work}` and the like stand for the stage's directories.
     pub(crate) variables: Vec<(String, String)>,
+    /// With `--warm`.
+    pub(crate) warm: bool,
 }
 
 /// What the server runs.
@@ -36,8 +45,7 @@ pub(crate) struct Placed {
 impl Mount {
     /// `{own}` in a variable stands for a directory of this mount on this server.
     pub(crate) fn place(&self, stage: &Stage, kind: Kind) -> Result<Placed> {
-        let slug = self.prefix.replace('/', "-");
-        let own = stage.workplace(&format!("{}{slug}", kind.name()))?;
+        let own = self.own(stage, kind)?;
         let resolve = |text: &str| stage.resolve(&text.replace("{own}", &own.to_string_lossy()));
         let named = self.variables.iter();
         let mut variables: Vec<_> =
@@ -45,6 +53,16 @@ impl Mount {
         if !variables.iter().any(|(name, _)| name == "CGI2WSGI_VENV") {
             let directory = stage.python_env().to_string_lossy().into_owned();
             variables.push(("CGI2WSGI_VENV".to_owned(), directory));
+        }
+        if self.warm {
+            let runtime = stage.runtime(kind)?.to_string_lossy().into_owned();
+            let settings = [
+                ("CGI2WSGI_WARM", "1"),
+                ("CGI2WSGI_WARM_SPARE", "1"),
+                ("CGI2WSGI_WARM_IDLE", IDLE),
+                ("XDG_RUNTIME_DIR", &runtime),
+            ];
+            variables.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
         let (executable, application) = match &self.program {
             Program::Bridge { application } if kind == Kind::ApacheAction => {
@@ -57,6 +75,26 @@ impl Mount {
             Program::Script { fixture } => (self.write_script(stage, fixture)?, None),
         };
         Ok(Placed { executable, application, variables })
+    }
+
+    /// Takes away what the applications of earlier requests have left.
+    pub(crate) fn clear(&self, stage: &Stage, kind: Kind) -> Result<()> {
+        let own = self.own(stage, kind)?;
+        for entry in fs::read_dir(&own).with_context(|| format!("no {}", own.display()))? {
+            let path = entry.context("cannot read a directory")?.path();
+            if path.file_name() == Some(APPLICATION.as_ref()) {
+                continue;
+            }
+            let removed =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn own(&self, stage: &Stage, kind: Kind) -> Result<PathBuf> {
+        let slug = self.prefix.replace('/', "-");
+        stage.workplace(&format!("{}{slug}", kind.name()))
     }
 
     /// Copies a WSGI file so that its `#!` line names the stage's `cgi2wsgi`.
@@ -99,7 +137,7 @@ fn wsgi_file(named: &str, own: &Path) -> Result<Option<PathBuf>> {
     if !module.split('.').all(is_name) || !is_name(callable) {
         return Ok(None);
     }
-    let file = own.join("application.wsgi");
+    let file = own.join(APPLICATION);
     if !file.is_file() {
         fs::write(&file, format!("from {module} import {callable} as application\n"))
             .with_context(|| format!("cannot write {}", file.display()))?;

@@ -8,6 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
@@ -275,6 +276,28 @@ fn send(pid: c_int, signal: c_int) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// The processes that run this executable.
+pub(crate) fn running(executable: &Path) -> Result<Vec<c_int>> {
+    let entries = fs::read_dir("/proc").context("cannot read /proc")?.flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // Nobody can tell what a process runs that is gone, or that is another user's.
+    let runs = |pid: &c_int| {
+        fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|link| link == executable)
+    };
+    Ok(numbers.filter(runs).collect())
+}
+
+/// Whether a process has left the session of whoever started it.
+pub(crate) fn leads_session(pid: c_int) -> bool {
+    // SAFETY: getsid takes a number.
+    unsafe { libc::getsid(pid) == pid }
+}
+
+/// Asks a process to end. One that is gone needs no asking.
+pub(crate) fn terminate(pid: c_int) {
+    let _ = send(pid, libc::SIGTERM);
 }
 
 type Order = (Command, mpsc::Sender<io::Result<Child>>);

@@ -2,6 +2,7 @@
 //! executables and of the fixtures, places for logs and for files that applications write, a Python virtual
 //! environment and Caddy. It is removed when the run ends, however it ends.
 
+use std::collections::HashSet;
 use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -12,7 +13,10 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::process::{AtParentDeath, End, PATIENCE, Running, User};
+use crate::process::{
+    AtParentDeath, End, PATIENCE, Running, User, leads_session, running, terminate, until,
+};
+use crate::server::Kind;
 
 /// Names the Python virtual environment whose packages the fixtures import; `tests/run` sets it.
 const PYTHON_ENV: &str = "CGI2WSGI_TEST_PYTHON_ENV";
@@ -20,6 +24,11 @@ const PYTHON_ENV: &str = "CGI2WSGI_TEST_PYTHON_ENV";
 const OTHER_BRIDGE: &str = "CGI2WSGI_TEST_BRIDGE";
 /// Names a Caddy that has the cgi plugin, instead of the one that `tests/caddy-build` makes.
 const OTHER_CADDY: &str = "CGI2WSGI_TEST_CADDY";
+
+/// Whether the table is run against another program than this one.
+pub(crate) fn is_other_bridge() -> bool {
+    env::var_os(OTHER_BRIDGE).is_some()
+}
 
 /// `work/download.bin` is this over and over: big enough that no pipe holds it, and every offset looks different
 /// from its neighbours.
@@ -109,6 +118,36 @@ impl Stage {
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         give(&path, &self.user)?;
         Ok(path)
+    }
+
+    /// A directory of the unprivileged user's for what lasts from one request to the next on one server. Sockets lie in
+    /// it, whose addresses must be short.
+    pub(crate) fn runtime(&self, kind: Kind) -> Result<PathBuf> {
+        let number = Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default();
+        let path = self.path("warm").join(number.to_string());
+        if !path.is_dir() {
+            fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+            give(&path, &self.user)?;
+        }
+        Ok(path)
+    }
+
+    /// Ends the zygotes of this run, and waits until no process is left that runs one of its executables.
+    pub(crate) fn end_zygotes(&self) -> Result<()> {
+        let executable = self.path("bin/cgi2wsgi-python");
+        let mut asked = HashSet::new();
+        let mut left = Vec::new();
+        until(PATIENCE, "the end of all zygotes and their children", || {
+            left = running(&executable)?;
+            // A zygote leads a session; its children end with it, or with their requests.
+            for pid in left.iter().filter(|pid| leads_session(**pid)) {
+                if asked.insert(*pid) {
+                    terminate(*pid);
+                }
+            }
+            Ok(left.is_empty().then_some(()))
+        })
+        .with_context(|| format!("these processes are left: {left:?}"))
     }
 
     /// A new log file. The unprivileged user may open it again, as Apache does, so that all append.

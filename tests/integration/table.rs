@@ -1,11 +1,11 @@
 //! The table: one row is a sentence about behaviour, the trap in `pitfalls.md` or the rule that it proves, an
-//! application, a request and what the client must see. Every row becomes one trial on every server that it
-//! applies to. The rows are in `cases/`, by theme.
+//! application, a request and what the client must see. Every row becomes two trials on every server that it
+//! applies to: as it is, and under `--warm`. The rows are in `cases/`, by theme.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, ensure};
 use libtest_mimic::{Failed, Trial};
 
 use crate::cases;
@@ -13,6 +13,7 @@ use crate::exchange::{Answer, Exchange, LogWindow};
 use crate::http::Request;
 use crate::mount::{Mount, Program};
 use crate::server::Kind;
+use crate::stage::is_other_bridge;
 use crate::world::World;
 
 /// Every server.
@@ -51,6 +52,9 @@ pub(crate) struct Case {
     excepted: Vec<Kind>,
     changes: Vec<(&'static str, Option<Vec<u8>>)>,
     logged: Vec<&'static str>,
+    logged_at_import: Vec<&'static str>,
+    goes_cold: Option<&'static str>,
+    excepted_warm: bool,
     check: Check,
 }
 
@@ -93,6 +97,9 @@ impl Case {
             excepted: Vec::new(),
             changes: Vec::new(),
             logged: Vec::new(),
+            logged_at_import: Vec::new(),
+            goes_cold: None,
+            excepted_warm: false,
             check: Check::Answer(Box::new(|answer| answer.status(200)?.exit_code(0).map(drop))),
         }
     }
@@ -164,6 +171,24 @@ impl Case {
         self
     }
 
+    /// The request that has the application imported has this text in the log.
+    pub(crate) fn logs_at_import(mut self, text: &'static str) -> Self {
+        self.logged_at_import.push(text);
+        self
+    }
+
+    /// Under `--warm` the request is answered by a process of its own after all, and the log says why.
+    pub(crate) fn goes_cold(mut self, why: &'static str) -> Self {
+        self.goes_cold = Some(why);
+        self
+    }
+
+    /// Not under `--warm`, for a reason that lies in it.
+    pub(crate) fn except_warm(mut self, _reason: &'static str) -> Self {
+        self.excepted_warm = true;
+        self
+    }
+
     pub(crate) fn expect(
         mut self,
         check: impl Fn(&Answer) -> Result<()> + Send + Sync + 'static,
@@ -183,10 +208,41 @@ impl Case {
 
     fn run(&self, world: &World, kind: Kind, mount: &Mount) -> Result<()> {
         world.server(kind)?;
-        world.with_log(kind, !self.logged.is_empty(), || self.run_undisturbed(world, kind, mount))
+        let mut logged = self.logged.clone();
+        if mount.warm {
+            logged.extend(self.goes_cold);
+        }
+        let first = [logged.as_slice(), &self.logged_at_import].concat();
+        let once = |logged: &[&str]| {
+            let alone = !logged.is_empty();
+            world.with_log(kind, alone, || self.run_undisturbed(world, kind, mount, logged))
+        };
+        let mut log = once(&first)?;
+        if mount.warm {
+            // The first request may have started the zygote; this one finds it.
+            mount.clear(world.stage()?, kind)?;
+            log = once(&logged).context("the second time")?;
+        }
+        if mount.warm && self.goes_cold.is_none() && log.text()?.contains(COLD) {
+            // It may have been another row that went cold at the same time.
+            mount.clear(world.stage()?, kind)?;
+            world.with_log(kind, true, || {
+                let log = self.run_undisturbed(world, kind, mount, &logged)?;
+                ensure!(!log.text()?.contains(COLD), "it went cold: {}", said(&log));
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
-    fn run_undisturbed(&self, world: &World, kind: Kind, mount: &Mount) -> Result<()> {
+    /// Answers one request. Returns what the log has said meanwhile.
+    fn run_undisturbed(
+        &self,
+        world: &World,
+        kind: Kind,
+        mount: &Mount,
+        logged: &[&str],
+    ) -> Result<LogWindow> {
         let server = world.server(kind)?;
         let exchange = match server.as_shell() {
             Some(shell) => {
@@ -210,8 +266,9 @@ impl Case {
             }),
         };
         outcome
-            .and_then(|()| self.logged.iter().try_for_each(|text| log.wait_for(text)))
-            .map_err(|error| error.context(said(&log)))
+            .and_then(|()| logged.iter().try_for_each(|text| log.wait_for(text)))
+            .map_err(|error| error.context(said(&log)))?;
+        Ok(log)
     }
 }
 
@@ -232,40 +289,52 @@ fn slug(trap: &str) -> String {
     letters.collect::<String>().trim_matches('-').to_owned()
 }
 
-/// The rows, and where each is mounted.
+/// How a line begins that says why a request is not answered by a zygote's child.
+const COLD: &str = "warning: --warm: ";
+
+/// The rows, and where each is mounted, as it is and under `--warm`.
 pub(crate) struct Table {
-    rows: Vec<(Arc<Case>, Arc<Mount>)>,
+    rows: Vec<(Arc<Case>, [Arc<Mount>; 2])>,
 }
 
 impl Table {
     pub(crate) fn new() -> Self {
         let rows = cases::all().into_iter().enumerate().map(|(number, case)| {
-            let mount = Mount {
-                prefix: format!("/case/{}-{number}", slug(case.trap)),
-                program: case.program.clone(),
-                variables: case.variables.clone(),
-            };
-            (Arc::new(case), Arc::new(mount))
+            let mounts = [("", false), ("-warm", true)].map(|(suffix, warm)| {
+                Arc::new(Mount {
+                    prefix: format!("/case/{}-{number}{suffix}", slug(case.trap)),
+                    program: case.program.clone(),
+                    variables: case.variables.clone(),
+                    warm,
+                })
+            });
+            (Arc::new(case), mounts)
         });
         Self { rows: rows.collect() }
     }
 
     pub(crate) fn mounts(&self) -> Vec<Mount> {
-        self.rows.iter().map(|(_, mount)| Mount::clone(mount)).collect()
+        let mounts = self.rows.iter().flat_map(|(_, mounts)| mounts);
+        mounts.map(|mount| Mount::clone(mount)).collect()
     }
 
-    /// One trial for each row and server.
+    /// One trial for each row, server and kind of start.
     pub(crate) fn trials(&self, world: &Arc<World>) -> Vec<Trial> {
-        let pairs = Kind::ALL.iter().flat_map(|kind| self.rows.iter().map(move |row| (*kind, row)));
-        let applicable = pairs.filter(|(kind, (case, _))| {
+        let columns = Kind::ALL.iter().flat_map(|kind| [(*kind, 0), (*kind, 1)]);
+        let cells = columns.flat_map(|(kind, start)| {
+            self.rows.iter().map(move |(case, mounts)| (kind, case, &mounts[start]))
+        });
+        let applicable = cells.filter(|(kind, case, mount)| {
             case.servers.contains(kind)
                 && !case.excepted.contains(kind)
                 && kind.can_run(&case.program)
+                && !(mount.warm && (case.excepted_warm || is_other_bridge()))
         });
         applicable
-            .map(|(kind, (case, mount))| {
+            .map(|(kind, case, mount)| {
                 let (world, case, mount) = (Arc::clone(world), Arc::clone(case), Arc::clone(mount));
-                let name = format!("{}::{}: {}", kind.name(), case.trap, case.sentence);
+                let column = if mount.warm { "-warm" } else { "" };
+                let name = format!("{}{column}::{}: {}", kind.name(), case.trap, case.sentence);
                 Trial::test(name, move || {
                     case.run(&world, kind, &mount).map_err(|error| failed(&error))
                 })

@@ -53,12 +53,16 @@ impl World {
         }
     }
 
-    /// Stops the servers; the stage goes with the last owner of the world.
-    pub(crate) fn stop(&self) {
+    /// Stops the servers and the zygotes; the stage goes with the last owner of the world. An error if a process is left.
+    pub(crate) fn stop(&self) -> Result<()> {
         for place in &self.servers {
             if let Some(Ok(server)) = place.server.get() {
                 server.stop();
             }
+        }
+        match self.stage.get() {
+            Some(Ok(stage)) => stage.end_zygotes(),
+            _ => Ok(()),
         }
     }
 

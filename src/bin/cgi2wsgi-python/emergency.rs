@@ -33,6 +33,7 @@ static REPEATER: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static PYTHONS_HANDLER: AtomicUsize = AtomicUsize::new(0);
 /// The socket of the front that waits for this process, if it is a zygote's child.
 static FRONT: AtomicI32 = AtomicI32::new(-1);
+static TIMEOUT_EXPECTED: AtomicBool = AtomicBool::new(false);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 #[cfg(target_os = "linux")]
 static LAST: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
@@ -151,10 +152,12 @@ extern "C" fn after_crash(signal: c_int) {
 /// Gives up after `timeout`: Python's tracebacks to the log, 504 to the
 /// visitor if nothing was sent, and the end.
 pub(crate) fn give_up_after(timeout: Duration) -> Result<(), String> {
-    let action = action(after_timeout);
-    let signal = timeout_signal();
-    // SAFETY: the handler is async-signal-safe.
-    unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    // In a zygote's child faulthandler's handler is there already, and calls ours.
+    if !TIMEOUT_EXPECTED.swap(true, SeqCst) {
+        let action = action(after_timeout);
+        // SAFETY: the handler is async-signal-safe.
+        unsafe { libc::sigaction(timeout_signal(), &raw const action, std::ptr::null_mut()) };
+    }
     arm(timeout).map_err(|error| format!("--timeout: no timer: {error}"))
 }
 
@@ -164,6 +167,13 @@ fn arm(timeout: Duration) -> std::io::Result<()> {
         return Ok(());
     }
     Err(std::io::Error::last_os_error())
+}
+
+/// An import that counted is over.
+pub(crate) fn hold_off_timeout() {
+    if TIMEOUT_EXPECTED.load(SeqCst) {
+        set_timer(&TIMER, Duration::ZERO);
+    }
 }
 
 /// A timer that sends `signal` to this process, and lives as long as it.
@@ -275,7 +285,9 @@ extern "C" fn after_timeout(_signal: c_int) {
     if GIVEN_UP.swap(true, SeqCst) {
         return;
     }
-    let line: &[u8] = if progress == Progress::Nothing as u8 {
+    let line: &[u8] = if STDOUT.load(SeqCst) < 0 {
+        b"cgi2wsgi: error: the import took longer than --timeout allows\n"
+    } else if progress == Progress::Nothing as u8 {
         b"cgi2wsgi: error: the application took longer than --timeout allows (answered 504)\n"
     } else {
         b"cgi2wsgi: error: the response took longer than --timeout allows: it ends in the middle\n"

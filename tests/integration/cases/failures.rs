@@ -13,6 +13,10 @@ use crate::table::{Case, SHELL, WEB_SERVERS};
 pub(crate) const FAILED: &str =
     "The application failed. The reason is in the server's error log.\n";
 
+/// Why a request whose application cannot be imported is answered by a process of its own under `--warm`: the import
+/// may work with what this request brings, and if not it is that process' failure.
+pub(crate) const IMPORT_FAILS: &str = "--warm: without a request the import fails";
+
 fn plain_500(answer: &Answer) -> Result<()> {
     answer.status(500)?.exit_code(1)?;
     answer.header("Content-Type", "text/plain; charset=utf-8")?.body(FAILED).map(drop)
@@ -75,16 +79,20 @@ fn imports() -> Vec<Case> {
             "an error on import is told to the log",
             "raises_on_import",
             "RuntimeError: failed on import",
-        ),
+        )
+        .goes_cold(IMPORT_FAILS),
         fails(
             "R17",
             "a missing package is told to the log",
             "missing_import",
             "nosuchpackage_for_sure",
-        ),
-        fails("R17", "a syntax error is told with its line", "syntax_error", "syntax_error.py"),
+        )
+        .goes_cold(IMPORT_FAILS),
+        fails("R17", "a syntax error is told with its line", "syntax_error", "syntax_error.py")
+            .goes_cold(IMPORT_FAILS),
         Case::import("R17", "a misspelt module is told with its name", "nosuchmodule.anywhere")
             .logs("nosuchmodule")
+            .goes_cold("--warm: there is no module")
             .expect(|answer| answer.status(500)?.body(FAILED).map(drop)),
         Case::new("R17", "a file that is not there is told with its path", "no_such_file.py")
             .except(
@@ -100,6 +108,7 @@ fn imports() -> Vec<Case> {
         )
         .except(Kind::ApacheAction, FILE_ALONE)
         .logs("application")
+        .goes_cold("has no \"aplication\"; did you mean")
         .expect(|answer| answer.status(500)?.body(FAILED).map(drop)),
     ]
 }

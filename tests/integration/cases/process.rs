@@ -73,7 +73,7 @@ fn query_as_arguments() -> Vec<Case> {
 fn descriptors() -> Vec<Case> {
     vec![
         Case::new("P2", "nothing that is printed gets into the response", "print_everywhere.py")
-            .logs("print at import")
+            .logs_at_import("print at import")
             .logs("os.write before start_response")
             .logs("subprocess in the body")
             .logs("printf in close()")
@@ -115,6 +115,7 @@ fn descriptors() -> Vec<Case> {
         )
         .variable("MARKER", "{own}/marker")
         .variable("GATE", "{own}/gate")
+        .goes_cold(super::failures::IMPORT_FAILS)
         .on(SHELL)
         .drive(|scene, mut exchange| {
             let (marker, gate) = (scene.variable("MARKER")?, scene.variable("GATE")?);
@@ -173,6 +174,7 @@ fn surroundings() -> Vec<Case> {
         Case::new("P6", "a PYTHONHOME that breaks the start is named", "hello.py")
             .variable("PYTHONHOME", "/nonexistent")
             .logs("PYTHONHOME")
+            .goes_cold("--warm: the zygote ended before it was ready")
             .expect(|answer| answer.status(500)?.body(super::failures::FAILED).map(drop)),
         Case::new("--venv", "a virtual environment that is not there is named", "hello.py")
             .variable("CGI2WSGI_VENV", "/nonexistent")

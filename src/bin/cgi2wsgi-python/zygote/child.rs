@@ -111,7 +111,6 @@ fn meet(birth: &Birth<'_>, front: &OwnedFd) -> Option<u8> {
         return Some(1);
     }
     drop(descriptors);
-    birth.journal.pass_on();
     emergency::follow_front(front.as_raw_fd());
     Reply::Begun.send(front);
     let status = serve::serve(&handoff, &call.variables, Some((birth.application, front.as_fd())));

@@ -1,20 +1,19 @@
-//! What the zygote tells: its status file, the log of all zygotes, and what
-//! the import wrote to standard error, which is for the request that caused it.
+//! What the zygote tells: its status file, and the log of all zygotes.
 //!
 //! None of it is needed to answer a request: where it cannot be written, it is
 //! not.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use cgi2wsgi::handoff::Handoff;
-use cgi2wsgi::report;
 use cgi2wsgi::warm::log::Log;
+use cgi2wsgi::warm::output::ImportOutput;
 use cgi2wsgi::warm::place::Place;
 use cgi2wsgi::warm::start::Start;
 use cgi2wsgi::warm::status::{self, Phase, Status};
@@ -25,8 +24,8 @@ use super::shared::Shared;
 /// How often the status is written at most.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How much of what an import wrote is passed on, in bytes.
-const LARGEST_IMPORT: u64 = 64 << 10;
+/// How much of what an import wrote is kept, in bytes.
+const LARGEST_IMPORT: usize = 64 << 10;
 
 /// Where [`note`] writes, and whose name it does it in.
 static LOG: OnceLock<(Log, String)> = OnceLock::new();
@@ -34,16 +33,14 @@ static LOG: OnceLock<(Log, String)> = OnceLock::new();
 /// A line in the log of all zygotes.
 pub(super) fn note(text: &str) {
     let pid = std::process::id();
-    let written = LOG.get().map(|(log, application)| log.write(pid, application, text));
-    if !matches!(written, Some(Ok(()))) {
-        report::zygote(pid, text);
+    if let Some((log, application)) = LOG.get() {
+        // A full disk is no reason to end.
+        let _ = log.write(pid, application, text);
     }
 }
 
 /// What the zygote and its children see at once.
 struct Common {
-    /// Whether a request has got what the import wrote.
-    passed_on: AtomicU32,
     /// How many children that wait should leave.
     surplus: AtomicU32,
 }
@@ -56,17 +53,12 @@ pub(super) struct Journal {
     written: Instant,
     is_due: bool,
     common: Option<Shared<Common>>,
-    import: PathBuf,
-    /// What standard error is while the application is imported.
-    captured: Option<File>,
-    /// What the import wrote.
-    said: Vec<u8>,
-    /// What standard error is otherwise.
+    /// What standard error is when the import is over.
     stderr: Option<File>,
 }
 
 impl Journal {
-    /// Begins both, and takes standard error for what the import writes.
+    /// Begins both.
     pub(super) fn begin(handoff: &Handoff, start: &Start) -> io::Result<Self> {
         let place = Place::at(start.place.clone()).map_err(io::Error::other)?;
         let name = start.identity.name();
@@ -76,7 +68,7 @@ impl Journal {
         let status = Status::begin(&handoff.application, last.as_ref(), &start.why);
         let why = status.last_restarts.last().map_or(start.why.as_str(), |last| last.why.as_str());
         note(&format!("starts: {why}"));
-        let mut journal = Self {
+        Ok(Self {
             inode: status.write(&file).unwrap_or_default(),
             status,
             file,
@@ -84,66 +76,29 @@ impl Journal {
             is_due: false,
             // SAFETY: zeroes are valid atomics.
             common: unsafe { Shared::zeroed() },
-            import: place.import(&name),
-            captured: None,
-            said: Vec::new(),
             stderr: None,
-        };
-        journal.capture();
-        Ok(journal)
+        })
     }
 
-    /// Until [`Self::imported`] standard error is a file of this zygote's own:
-    /// one with a name, so that it is found if the import takes the zygote along.
-    fn capture(&mut self) {
-        if let Ok(left) = std::fs::read(&self.import)
-            && !left.is_empty()
-        {
-            note("the one before was gone while it imported, after it had written:");
-            note(&String::from_utf8_lossy(&left));
-        }
-        let opened = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_TRUNC)
-            .open(&self.import);
-        if let Ok(file) = opened
-            && become_stderr(&file).is_ok()
-        {
-            self.captured = Some(file);
-        }
-    }
-
-    /// The import is over: what it wrote goes to the log, and to the first
-    /// request.
+    /// The import is over: what it wrote is copied to the log, which is standard
+    /// error from here on. Nothing stays in a buffer, or each child would write
+    /// it again.
     pub(super) fn imported(&mut self, py: Python<'_>) {
         flush(py);
-        let log = LOG.get().and_then(|(log, _)| log.open().ok());
-        if let Some(log) = log
-            && become_stderr(&log).is_ok()
+        let mut said = Vec::new();
+        let copied = ImportOutput::of_stderr().and_then(|output| output.copy_to(&mut said));
+        if copied.is_ok() && !said.is_empty() {
+            said.truncate(LARGEST_IMPORT);
+            note(&String::from_utf8_lossy(&said));
+        }
+        self.stderr = LOG.get().and_then(|(log, _)| log.open().ok());
+        if let Some(log) = &self.stderr
+            && become_stderr(log).is_ok()
         {
-            self.stderr = Some(log);
+            return;
         }
-        if let Some(mut file) = self.captured.take() {
-            let read = file
-                .rewind()
-                .and_then(|()| (&mut file).take(LARGEST_IMPORT).read_to_end(&mut self.said));
-            if read.is_ok_and(|length| length > 0) {
-                note(&String::from_utf8_lossy(&self.said));
-            }
-            let _ = std::fs::remove_file(&self.import);
-        }
-    }
-
-    /// What the import wrote, for the request whose standard error this
-    /// process has by now, unless another has got it.
-    pub(super) fn pass_on(&self) {
-        let common = self.common.as_deref().filter(|_| !self.said.is_empty());
-        if common.is_some_and(|common| common.passed_on.swap(1, SeqCst) == 0) {
-            let _ = io::stderr().write_all(&self.said);
-        }
+        // Nobody reads what it was, and it is in memory.
+        let _ = File::options().write(true).open("/dev/null").and_then(|null| become_stderr(&null));
     }
 
     /// From here on children answer, or everything is served cold.
@@ -237,4 +192,6 @@ fn flush(py: Python<'_>) {
         // It may be closed, or something else.
         let _ = sys.getattr(name).and_then(|stream| stream.call_method0("flush"));
     }
+    // SAFETY: fflush(NULL) flushes every stream of C's.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
 }

@@ -92,6 +92,7 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
     }
     Python::attach(|py| {
         let imported = import(py, handoff, start.limits.request.as_deref());
+        emergency::hold_off_timeout();
         journal.imported(py);
         if termination::came() {
             journal.enter(Phase::Ended("stopped by SIGTERM".into()));
@@ -161,7 +162,8 @@ fn detach() -> io::Result<OwnedFd> {
 fn import(py: Python<'_>, handoff: &Handoff, request: Option<&OsStr>) -> Result<Py<PyAny>, String> {
     let raised = |error: PyErr| log_exception(py, &error, false).summary;
     interpreter::prepare(py, handoff).map_err(raised)?;
-    if handoff.timeout.is_some() {
+    if let Some(timeout) = handoff.timeout {
+        emergency::give_up_after(timeout)?;
         emergency::show_where_it_hangs(py).map_err(raised)?;
     }
     let waiting = collector::wait(py).map_err(raised)?;

@@ -1,0 +1,69 @@
+//! What an application writes to standard error while a zygote imports it. It is
+//! kept in memory: for the request that waits for the import, as if that were
+//! its own process, and for the log. A pipe would not do: whoever reads it may
+//! go away in the middle of an import that others wait for too.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
+
+/// The memory that is a zygote's standard error while it imports.
+#[derive(Debug)]
+pub struct ImportOutput(File);
+
+impl ImportOutput {
+    /// Nothing yet.
+    pub fn new() -> io::Result<Self> {
+        let memory = memfd_create("cgi2wsgi-import", MemfdFlags::CLOEXEC)?;
+        // Several may write, each through a descriptor of its own.
+        fcntl_setfl(&memory, OFlags::RDWR | OFlags::APPEND)?;
+        Ok(Self(memory.into()))
+    }
+
+    /// For the zygote, whose standard error it is.
+    pub fn of_stderr() -> io::Result<Self> {
+        Ok(Self(rustix::stdio::stderr().try_clone_to_owned()?.into()))
+    }
+
+    /// For the process that is to write into it.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
+    }
+
+    /// Copies all of it.
+    pub fn copy_to(&self, writer: &mut impl Write) -> io::Result<()> {
+        let mut position = 0;
+        let mut piece = [0; 8192];
+        loop {
+            let count = self.0.read_at(&mut piece, position)?;
+            if count == 0 {
+                return Ok(());
+            }
+            writer.write_all(&piece[..count])?;
+            position += count as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_write_is_copied_whole_and_as_often_as_asked_for() {
+        let output = ImportOutput::new().expect("memory");
+        let mut first = File::from(output.descriptor().expect("a descriptor"));
+        let mut second = File::from(output.descriptor().expect("a descriptor"));
+        let long = vec![b'x'; 20_000];
+        first.write_all(&long).expect("written");
+        second.write_all(b"the end").expect("written");
+        for _ in 0..2 {
+            let mut copy = Vec::new();
+            output.copy_to(&mut copy).expect("copied");
+            assert_eq!(copy, [long.as_slice(), b"the end"].concat());
+        }
+    }
+}
