@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{escaped, time};
+use crate::report::{escaped, fine, time};
 use crate::sampling::Series;
 
 /// Who a bar is of, which gives it its colour.
@@ -22,7 +22,7 @@ struct Panel {
     ratios: &'static [(&'static str, &'static str)],
 }
 
-const LEFT: [Panel; 2] = [
+const LEFT: [Panel; 3] = [
     Panel {
         title: "Hello, world!",
         bars: &[
@@ -34,7 +34,7 @@ const LEFT: [Panel; 2] = [
             ("gunicorn", "gunicorn hello", Kind::Resident),
             ("mod_wsgi", "mod_wsgi hello", Kind::Resident),
         ],
-        ratios: &[("cold hello", "CGIHandler hello")],
+        ratios: &[("cold hello", "CGIHandler hello"), ("warm hello", "CGIHandler hello")],
     },
     Panel {
         title: "Flask",
@@ -45,6 +45,18 @@ const LEFT: [Panel; 2] = [
             ("mod_wsgi", "mod_wsgi Flask", Kind::Resident),
         ],
         ratios: &[("cold Flask", "CGIHandler Flask")],
+    },
+    Panel {
+        title: "Django, a small view",
+        bars: &[
+            ("cgi2wsgi", "cold Django, a small view", Kind::Ours),
+            ("… --warm", "warm Django", Kind::Ours),
+            ("CGIHandler", "CGIHandler Django, a small view", Kind::CgiHandler),
+        ],
+        ratios: &[
+            ("cold Django, a small view", "CGIHandler Django, a small view"),
+            ("warm Django", "CGIHandler Django, a small view"),
+        ],
     },
 ];
 
@@ -119,7 +131,8 @@ const STYLE: &str = "
 /// The picture of all series, as SVG.
 pub(crate) fn svg(series: &[&Series], caption: &str) -> String {
     let mut body = String::new();
-    let bottom = [(MARGIN, &LEFT), (2.0 * MARGIN + COLUMN, &RIGHT)]
+    let columns: [(f64, &[Panel]); 2] = [(MARGIN, &LEFT), (2.0 * MARGIN + COLUMN, &RIGHT)];
+    let bottom = columns
         .map(|(x, panels)| panels.iter().fold(TOP, |y, panel| panel.draw(&mut body, series, x, y)));
     let height = bottom[0].max(bottom[1]) + 22.0;
     let mut svg = format!(
@@ -181,7 +194,7 @@ impl Panel {
             );
             let peer = self.ratios.iter().find(|(ours, _)| *ours == name);
             let ratio = peer.and_then(|(_, peer)| Some(seconds / find(peer)?.median()));
-            let ratio = ratio.map(|ratio| format!(" (×{ratio:.2})")).unwrap_or_default();
+            let ratio = ratio.map(|ratio| format!(" (×{})", fine(ratio))).unwrap_or_default();
             let number = format!("{}{ratio}", time(seconds));
             *svg += &text(start + width + 7.0, middle + 4.5, "number", "start", &number);
             row += ROW;

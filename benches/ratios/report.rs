@@ -222,7 +222,7 @@ impl Table {
 }
 
 /// A ratio, with as many digits as tell it from its target.
-fn fine(ratio: f64) -> String {
+pub(crate) fn fine(ratio: f64) -> String {
     if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
 }
 
