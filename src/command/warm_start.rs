@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -105,7 +106,18 @@ fn start_zygote(
 ) -> io::Result<ImportOutput> {
     let output = ImportOutput::new()?;
     let surroundings = variables.iter_os().filter(|(name, _)| !is_of_a_request(name.as_bytes()));
-    let ended = Command::new(&launch.executable)
+    // Where a server has SIGCHLD ignored, nobody could be waited for.
+    // SAFETY: the disposition is a valid one.
+    let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    let mut command = Command::new(&launch.executable);
+    // SAFETY: the process that is started calls nothing else before its exec.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(libc::SIGCHLD, before);
+            Ok(())
+        });
+    }
+    let ended = command
         .env_clear()
         .envs(surroundings)
         .env(handoff::VARIABLE, &launch.handoff)
@@ -113,7 +125,10 @@ fn start_zygote(
         .stdin(listener)
         .stdout(Stdio::null())
         .stderr(output.descriptor()?)
-        .status()?;
+        .status();
+    // SAFETY: this is what it was.
+    unsafe { libc::signal(libc::SIGCHLD, before) };
+    let ended = ended?;
     if ended.success() {
         return Ok(output);
     }

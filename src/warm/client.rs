@@ -4,31 +4,28 @@
 //! The rule that all of this keeps: a request is run a second time, cold, if and
 //! only if no child has begun it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen,
+    shutdown, socket_with,
 };
 
+use super::lock::{Lock, crowd};
 use super::message::{Call, HELLO, Reply, Stream, peer_user};
 use super::output::ImportOutput;
 use super::place::Place;
 
 /// How many fronts may wait for a child, where the system allows it.
 const BACKLOG: i32 = 4096;
-
-/// How many zygotes one application may have. Each has another environment, and
-/// a variable that differs from request to request would have a new one started
-/// for each.
-const MOST: usize = 32;
 
 /// How much longer than `--timeout` a new zygote may take to end by that.
 const ENDING: Duration = Duration::from_secs(1);
@@ -87,6 +84,11 @@ pub fn run(call: &Call, zygote: &Zygote<'_>, deadline: Option<Instant>) -> Outco
                 return Outcome::Cold(Some(reason.into()));
             }
             Said::Nothing => "the last one was gone".clone_into(&mut why),
+            Said::Stale if import.is_some() => {
+                zygote.forget(&path, inode);
+                let reason = "a file of the application changed while it was imported";
+                return Outcome::Cold(Some(reason.into()));
+            }
             Said::Stale => {
                 "a file of the application changed".clone_into(&mut why);
                 zygote.forget(&path, inode);
@@ -114,13 +116,12 @@ impl Zygote<'_> {
         }
         // One of all that come at once starts it; the others wait here for the
         // moment that takes, and find it.
-        let _lock = self.locked()?;
+        let _lock = Lock::take(self.place, self.name)?;
         if let Some((socket, inode)) = connected(path)? {
             return Ok((socket, inode, None));
         }
         remove(path)?;
-        let siblings = self.place.siblings(self.name);
-        if siblings >= MOST {
+        if let Some(siblings) = crowd(self.place, self.name) {
             return Err(io::Error::other(format!(
                 "{siblings} run for this application already, each for another environment: does \
                  the server set a variable for each request under a name of its own? One whose \
@@ -148,29 +149,8 @@ impl Zygote<'_> {
 
     /// Takes a stale zygote's socket away, unless somebody has done it.
     fn forget(&self, path: &Path, inode: u64) {
-        if let Ok(_lock) = self.locked()
-            && std::fs::symlink_metadata(path).is_ok_and(|file| file.ino() == inode)
-        {
-            // Whoever comes next makes another, and complains if it cannot.
-            let _ = remove(path);
-        }
-    }
-
-    fn locked(&self) -> io::Result<File> {
-        let path: PathBuf = self.place.lock(self.name);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)?;
-        loop {
-            match flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(file),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        if let Ok(lock) = Lock::take(self.place, self.name) {
+            lock.remove_socket(path, inode);
         }
     }
 }
@@ -242,13 +222,29 @@ fn hand_over(
     if call.send(socket.as_fd(), descriptors).is_err() {
         return Said::Nothing;
     }
+    let is_late = !wait_readable(socket, deadline);
+    if is_late {
+        // From here on no child can say that it has begun, and so none does;
+        // one may have said so just now.
+        let _ = shutdown(socket, Shutdown::Read);
+    }
     match Reply::receive(socket.as_fd()) {
+        Some(Reply::Begun) if is_late => {
+            // It said so in the last moment, and nothing more can be heard.
+            let _ = release_request();
+            wait_closed(socket);
+            Said::Outcome(Outcome::Ended(0))
+        }
         Some(Reply::Begun) => {
             show_import();
             Said::Outcome(follow(socket))
         }
+        _ if is_late => Said::Outcome(Outcome::TimedOut),
         Some(Reply::Stale) => Said::Stale,
-        Some(Reply::Cold(reason)) => Said::Outcome(Outcome::Cold(Some(reason))),
+        // Without a reason it has been said before.
+        Some(Reply::Cold(reason)) => {
+            Said::Outcome(Outcome::Cold(Some(reason).filter(|reason| !reason.is_empty())))
+        }
         _ => Said::Nothing,
     }
 }
@@ -270,6 +266,12 @@ fn follow(socket: &OwnedFd) -> Outcome {
             _ => return Outcome::Lost { answered },
         }
     }
+}
+
+/// Waits until the other end is closed.
+fn wait_closed(socket: &OwnedFd) {
+    let mut wait = [PollFd::new(socket, PollFlags::empty())];
+    while matches!(poll(&mut wait, None), Ok(0) | Err(Errno::INTR)) {}
 }
 
 fn release_request() -> io::Result<()> {

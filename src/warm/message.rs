@@ -183,9 +183,15 @@ impl Reply {
         }
     }
 
-    /// Sends it; a front that is gone needs no reply.
-    pub fn send(&self, socket: impl AsFd) {
-        let _ = send(socket, &self.encode(), SendFlags::NOSIGNAL);
+    /// Sends it. Whether that was done: a front may be gone.
+    pub fn send(&self, socket: impl AsFd) -> bool {
+        let bytes = self.encode();
+        loop {
+            match send(&socket, &bytes, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                sent => return sent == Ok(bytes.len()),
+            }
+        }
     }
 
     /// Waits for the next one. Nothing: the child is gone.

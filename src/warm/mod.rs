@@ -4,6 +4,7 @@
 //! - [`identity`]: which zygote may answer which request;
 //! - [`place`]: the private directory where zygotes are found;
 //! - [`message`]: what the front and a child say to each other;
+//! - [`lock`]: who may make and remove a socket;
 //! - [`start`]: what a new zygote is told;
 //! - [`output`]: what is written while it imports;
 //! - [`client`]: the front's side;
@@ -14,6 +15,7 @@
 
 pub mod client;
 pub mod identity;
+pub mod lock;
 pub mod log;
 pub mod message;
 pub mod output;

@@ -48,7 +48,9 @@ impl Place {
     }
 
     fn temporary(variables: &Variables) -> PathBuf {
-        let temporary = variables.get_os("TMPDIR").map_or(Path::new("/tmp"), Path::new);
+        // The zygote and its children are in other directories than this process.
+        let temporary = variables.get_os("TMPDIR").map(Path::new).filter(|path| path.is_absolute());
+        let temporary = temporary.unwrap_or(Path::new("/tmp"));
         temporary.join(format!("cgi2wsgi-{}", rustix::process::geteuid().as_raw()))
     }
 
@@ -97,13 +99,16 @@ impl Place {
         Ok(path)
     }
 
-    /// How many zygotes there are, or seem to be, of the application of this
-    /// one.
-    pub fn siblings(&self, name: &str) -> usize {
+    /// The names and sockets of all zygotes, dead ones too, of the application
+    /// of this one.
+    pub fn siblings(&self, name: &str) -> Vec<(String, PathBuf)> {
         let application = &name[..name.len().min(SHARED_LETTERS)];
         let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        names.filter(|name| name.starts_with(application) && name.ends_with(".socket")).count()
+        let named = entries.filter_map(|entry| {
+            let name = entry.file_name().to_str()?.strip_suffix(".socket")?.to_owned();
+            Some((name, entry.path()))
+        });
+        named.filter(|(name, _)| name.starts_with(application)).collect()
     }
 
     /// What whoever starts a zygote holds meanwhile.

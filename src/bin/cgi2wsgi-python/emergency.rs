@@ -34,6 +34,8 @@ static PYTHONS_HANDLER: AtomicUsize = AtomicUsize::new(0);
 /// The socket of the front that waits for this process, if it is a zygote's child.
 static FRONT: AtomicI32 = AtomicI32::new(-1);
 static TIMEOUT_EXPECTED: AtomicBool = AtomicBool::new(false);
+/// The zygote's listening socket, while the application is imported.
+static LISTENER: AtomicI32 = AtomicI32::new(-1);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 #[cfg(target_os = "linux")]
 static LAST: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
@@ -119,12 +121,32 @@ fn action(handler: extern "C" fn(c_int)) -> libc::sigaction {
 /// that runs on into the bridge's own code writes to nobody.
 extern "C" fn in_child() {
     let null = NULL.load(SeqCst);
-    for descriptor in [&STDIN, &STDOUT, &FRONT] {
+    for descriptor in [&STDIN, &STDOUT, &FRONT, &LISTENER] {
         let descriptor = descriptor.load(SeqCst);
         if null >= 0 && descriptor >= 0 {
             // SAFETY: dup2 is async-signal-safe and both are open, or were.
             unsafe { libc::dup2(null, descriptor) };
         }
+    }
+}
+
+/// A process that the application forks while it is imported must not go on
+/// listening when the zygote is gone. Nothing: it forks children who must.
+pub(crate) fn keep_listener(listener: Option<RawFd>) {
+    LISTENER.store(listener.unwrap_or(-1), SeqCst);
+}
+
+/// Closes the listening socket in this process, whoever may still close its
+/// number.
+pub(crate) fn let_go_of_listener(listener: RawFd) {
+    let null = NULL.load(SeqCst);
+    // SAFETY: system calls on descriptors that this process owns; nobody uses
+    // this number in it any more.
+    unsafe {
+        if null < 0 || libc::dup2(null, listener) < 0 {
+            libc::close(listener);
+        }
+        libc::fcntl(listener, libc::F_SETFD, libc::FD_CLOEXEC);
     }
 }
 
@@ -371,10 +393,8 @@ pub(crate) fn follow_front(front: RawFd) {
         libc::fcntl(front, F_SETSIG, gone_signal());
         let flags = libc::fcntl(front, libc::F_GETFL);
         libc::fcntl(front, libc::F_SETFL, flags | libc::O_ASYNC);
-        let mut wait = libc::pollfd { fd: front, events: 0, revents: 0 };
-        if libc::poll(&raw mut wait, 1, 0) > 0 && wait.revents & libc::POLLHUP != 0 {
-            libc::raise(gone_signal());
-        }
+        // It may be gone already.
+        libc::raise(gone_signal());
     }
 }
 
@@ -394,7 +414,18 @@ pub(crate) fn unfollow_front() {
 
 #[cfg(target_os = "linux")]
 extern "C" fn front_is_gone(_signal: c_int) {
-    if FRONT.load(SeqCst) < 0 {
+    let front = FRONT.load(SeqCst);
+    let mut wait = libc::pollfd { fd: front, events: libc::POLLRDHUP, revents: 0 };
+    // It is told of whatever happens to the socket.
+    // SAFETY: poll is async-signal-safe, and what it makes of errno is undone.
+    let ready = unsafe {
+        let errno = *libc::__errno_location();
+        let ready = libc::poll(&raw mut wait, 1, 0);
+        *libc::__errno_location() = errno;
+        ready
+    };
+    let is_gone = wait.revents & (libc::POLLHUP | libc::POLLRDHUP | libc::POLLERR) != 0;
+    if front < 0 || ready < 1 || !is_gone {
         return;
     }
     set_timer(&LAST, GRACE);

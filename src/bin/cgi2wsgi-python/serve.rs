@@ -110,7 +110,9 @@ fn answer(
 /// said.
 fn announce(response: &mut Response, warm: Option<Warm<'_>>) {
     if let Some(front) = warm.and_then(|(_, front)| front.try_clone_to_owned().ok()) {
-        response.before_head(move || Reply::Head.send(&front));
+        response.before_head(move || {
+            Reply::Head.send(&front);
+        });
     }
 }
 

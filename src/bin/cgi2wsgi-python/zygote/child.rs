@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use cgi2wsgi::cgi::variables::Variables;
 use cgi2wsgi::handoff::Handoff;
@@ -12,12 +13,17 @@ use cgi2wsgi::warm::start::Start;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 
 use super::faults::Faults;
 use super::fresh::Watch;
 use super::journal::Journal;
+use super::signals::Signals;
 use crate::{emergency, ending, serve};
+
+/// How long a front may take to say what it wants.
+pub(super) const CALL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the zygote gives a child.
 pub(super) struct Birth<'z> {
@@ -29,17 +35,21 @@ pub(super) struct Birth<'z> {
     pub(super) faults: Option<&'z Faults>,
     pub(super) taken: &'z OwnedFd,
     pub(super) journal: &'z Journal,
+    pub(super) signals: &'z Signals,
+    /// Its number.
+    pub(super) zygote: i32,
 }
 
 /// Waits for a request, serves it, and ends.
 pub(super) fn live(birth: &Birth<'_>) -> ! {
     // A child that waits is of no use without its zygote.
     // SAFETY: prctl and getppid have no preconditions.
-    let orphaned = unsafe {
+    let parent = unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        libc::getppid() == 1
+        libc::getppid()
     };
-    if orphaned || unblock_signals().is_err() {
+    // An orphan's parent is not always 1: a service manager's may be another.
+    if parent != birth.zygote || birth.signals.give_back().is_err() {
         ending::leave(1);
     }
     if let Some(faults) = birth.faults {
@@ -48,6 +58,8 @@ pub(super) fn live(birth: &Birth<'_>) -> ! {
     let status = loop {
         let front = match accept_with(birth.listener, SocketFlags::CLOEXEC) {
             Ok(front) => front,
+            // A child that is told to end before it has a request does.
+            Err(Errno::INTR) if birth.py.check_signals().is_err() => break 0,
             Err(Errno::INTR | Errno::CONNABORTED) => continue,
             // --warm-memory: only a child itself knows that it has no request.
             Err(Errno::AGAIN) if !birth.journal.is_dismissed() => continue,
@@ -61,22 +73,6 @@ pub(super) fn live(birth: &Birth<'_>) -> ! {
     ending::leave(status)
 }
 
-/// The zygote waits for signals in its own way; a child has them as every
-/// process.
-fn unblock_signals() -> io::Result<()> {
-    // SAFETY: the set is initialized before it is used.
-    unsafe {
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGCHLD);
-        libc::sigaddset(&raw mut set, libc::SIGTERM);
-        if libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
-}
-
 /// One connection. Nothing: it was no request for this child, which is as it
 /// was before.
 fn meet(birth: &Birth<'_>, front: &OwnedFd) -> Option<u8> {
@@ -84,6 +80,8 @@ fn meet(birth: &Birth<'_>, front: &OwnedFd) -> Option<u8> {
     if !peer_user(front.as_fd()).is_ok_and(|user| user == me) {
         return None;
     }
+    // A front that stands still holds up no child.
+    set_socket_timeout(front, Timeout::Recv, Some(CALL_PATIENCE)).ok()?;
     send(front, HELLO, SendFlags::NOSIGNAL).ok()?;
     let (call, descriptors) = Call::receive(front.as_fd()).ok()??;
     if birth.watch.is_stale() {
@@ -106,13 +104,23 @@ fn meet(birth: &Birth<'_>, front: &OwnedFd) -> Option<u8> {
     // From here on it lives for the request, whatever becomes of the zygote.
     // SAFETY: prctl has no preconditions.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) };
+    // Held on, it would go on taking connections, for nobody, when the zygote
+    // is gone.
+    emergency::let_go_of_listener(birth.listener.as_raw_fd());
     if let Err(error) = take_over(birth, &call, &descriptors, &handoff) {
         Reply::Cold(format!("a child cannot take the request over: {error}")).send(front);
         return Some(1);
     }
     drop(descriptors);
+    if birth.py.check_signals().is_err() {
+        return Some(0);
+    }
     emergency::follow_front(front.as_raw_fd());
-    Reply::Begun.send(front);
+    // Not begun before it is said: a front that has not heard of it may have
+    // the request run elsewhere.
+    if !Reply::Begun.send(front) {
+        return Some(0);
+    }
     let status = serve::serve(&handoff, &call.variables, Some((birth.application, front.as_fd())));
     emergency::unfollow_front();
     Reply::Ended(status).send(front);

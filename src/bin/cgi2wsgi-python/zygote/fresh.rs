@@ -2,32 +2,32 @@
 //!
 //! What counts is every file that was loaded as a module or opened for reading
 //! while the application was imported (a settings file, say), the application
-//! itself, `pyvenv.cfg` and what tells Python of installed packages. An edit,
-//! a replacement, a removal and a `touch` of any of them is a change.
+//! itself, `pyvenv.cfg` and the directories of installed packages. An edit, a
+//! replacement, a removal and a `touch` of any of them is a change, and so is
+//! a directory on the way to it that is moved, or a link that leads elsewhere.
 //!
 //! The kernel tells (inotify): each child looks, with one system call, when it
 //! has a request in its hands, so that the very next request after an edit
 //! sees it. Where the kernel cannot know, on network file systems, and where
 //! it gives no more watches, files are looked at by hand, once a second.
 
-use std::collections::HashMap;
-use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use cgi2wsgi::application::Source;
 use cgi2wsgi::handoff::Handoff;
 use cgi2wsgi::timings::Moment;
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
 
+use super::opened::{self, Opened};
 use super::shared::Shared;
 
 /// How often files are looked at by hand.
@@ -38,6 +38,16 @@ const CHANGES: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::ATTRIB)
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::DELETE_SELF);
+
+/// What becomes of a link.
+const SELF: WatchFlags =
+    WatchFlags::ATTRIB.union(WatchFlags::MOVE_SELF).union(WatchFlags::DELETE_SELF);
+
+/// What an installation does to a directory of packages.
+const ENTRIES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::MOVED_TO);
 
 /// A file's identity and the time of its last change, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +94,8 @@ pub(super) struct Watch {
     by_hand: Vec<(PathBuf, Option<Stamp>)>,
     /// What changed while the application was imported.
     early: Option<PathBuf>,
+    /// The directories and links on the way to the files.
+    passed: HashSet<PathBuf>,
     /// None: children then learn of a change from the kernel alone.
     shared: Option<Shared<Told>>,
 }
@@ -97,7 +109,8 @@ pub(super) fn now() -> (i64, i64) {
 impl Watch {
     /// Watches all that the import, which began then, has looked at.
     pub(super) fn new(py: Python<'_>, handoff: &Handoff, began: (i64, i64)) -> Self {
-        let mut files = take_opened_files();
+        let Opened { read, written } = opened::take();
+        let mut files = read;
         files.extend(loaded_files(py));
         files.extend(surroundings(handoff));
         files.extend(mapped_files());
@@ -109,17 +122,29 @@ impl Watch {
             names: HashMap::new(),
             by_hand: Vec::new(),
             early: None,
+            passed: HashSet::new(),
             // SAFETY: zeroes are valid atomics.
             shared: unsafe { Shared::zeroed() },
         };
         for file in files {
-            watch.add(file, began);
+            let is_own = written.contains(&file);
+            watch.add(file, began, is_own);
+        }
+        for directory in packages(py) {
+            watch.ask_kernel(&directory, ENTRIES.union(SELF));
         }
         watch
     }
 
-    fn add(&mut self, file: PathBuf, began: (i64, i64)) {
-        let stat = rustix::fs::stat(&file).ok();
+    /// `is_own`: the import itself may have written it.
+    fn add(&mut self, mut file: PathBuf, began: (i64, i64), is_own: bool) {
+        let mut stat = rustix::fs::stat(&file);
+        // What is in an archive changes with it.
+        while stat.is_err_and(|error| error == Errno::NOTDIR) && file.pop() {
+            stat = rustix::fs::stat(&file);
+        }
+        let stat = stat.ok();
+        self.add_way_to(&file);
         let watched = self
             .kernel
             .as_ref()
@@ -128,10 +153,12 @@ impl Watch {
         // It may have been changed after it was read and before it is watched.
         if let Some(stat) = rustix::fs::stat(&file).ok().or(stat)
             && stat.st_mode & libc::S_IFMT == libc::S_IFREG
+            && !is_own
         {
             #[allow(clippy::useless_conversion, reason = "types differ by system")]
             let changed = (i64::from(stat.st_ctime), nanoseconds(stat.st_ctime_nsec));
-            if changed > began && self.early.is_none() {
+            // One in the future tells of a clock that was wrong.
+            if changed > began && changed <= now() && self.early.is_none() {
                 self.early = Some(file.clone());
             }
         }
@@ -140,6 +167,47 @@ impl Watch {
                 self.names.insert(number, file);
             }
             None => self.by_hand.push((file, stat.as_ref().map(Stamp::of))),
+        }
+    }
+
+    /// A directory on the way to a file may be moved, and a symbolic link come
+    /// to lead elsewhere, which the file itself knows nothing of.
+    fn add_way_to(&mut self, file: &Path) {
+        let mut ahead: Vec<OsString> = names_of(file).rev().collect();
+        let mut here = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(name) = ahead.pop() {
+            if name == ".." {
+                here.pop();
+                continue;
+            }
+            here.push(name);
+            let target = std::fs::read_link(&here).ok().filter(|_| links < 40);
+            let is_new = self.passed.insert(here.clone());
+            if let Some(target) = target {
+                links += 1;
+                if is_new {
+                    self.ask_kernel(&here, SELF.union(WatchFlags::DONT_FOLLOW));
+                }
+                here.pop();
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                ahead.extend(names_of(&target).rev());
+            } else if is_new && !ahead.is_empty() {
+                let moved = WatchFlags::MOVE_SELF.union(WatchFlags::DELETE_SELF);
+                self.ask_kernel(&here, moved.union(WatchFlags::ONLYDIR));
+            }
+        }
+    }
+
+    /// What the kernel does not watch besides the files is not watched.
+    fn ask_kernel(&mut self, path: &Path, changes: WatchFlags) {
+        let changes = changes.union(WatchFlags::MASK_ADD);
+        let watched =
+            self.kernel.as_ref().and_then(|kernel| inotify::add_watch(kernel, path, changes).ok());
+        if let Some(number) = watched {
+            self.names.entry(number).or_insert_with(|| path.to_owned());
         }
     }
 
@@ -229,6 +297,23 @@ fn is_local(file: &Path) -> bool {
     rustix::fs::statfs(file).is_ok_and(|system| !REMOTE.contains(&i64::from(system.f_type)))
 }
 
+/// The names on the way along a path, but for those that lead nowhere.
+fn names_of(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    })
+}
+
+/// Where packages are installed.
+fn packages(py: Python<'_>) -> Vec<PathBuf> {
+    let path = py.import("sys").and_then(|sys| sys.getattr("path")?.extract::<Vec<PathBuf>>());
+    let is_installed =
+        |path: &PathBuf| ["site-packages", "dist-packages"].iter().any(|name| path.ends_with(name));
+    path.unwrap_or_default().into_iter().filter(is_installed).collect()
+}
+
 /// The files of all modules.
 fn loaded_files(py: Python<'_>) -> Vec<PathBuf> {
     let modules =
@@ -269,75 +354,4 @@ fn surroundings(handoff: &Handoff) -> Vec<PathBuf> {
         files.extend(paths.filter(|path| path.extension() == Some(OsStr::new("pth"))));
     }
     files
-}
-
-/// What was opened for reading, while that is recorded.
-static OPENED: Mutex<Option<Vec<PathBuf>>> = Mutex::new(None);
-
-unsafe extern "C" {
-    fn PySys_AddAuditHook(
-        hook: extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int,
-        data: *mut c_void,
-    ) -> c_int;
-}
-
-/// Records what Python opens from its start on, before it starts.
-pub(super) fn record_opened_files() {
-    if let Ok(mut opened) = OPENED.lock() {
-        *opened = Some(Vec::new());
-    }
-    // SAFETY: it may be called before Python starts; the hook lives for ever.
-    unsafe { PySys_AddAuditHook(on_event, std::ptr::null_mut()) };
-}
-
-fn take_opened_files() -> Vec<PathBuf> {
-    OPENED.lock().ok().and_then(|mut opened| opened.take()).unwrap_or_default()
-}
-
-/// `open(path, mode, flags)`; never refuses.
-extern "C" fn on_event(
-    event: *const c_char,
-    arguments: *mut ffi::PyObject,
-    _: *mut c_void,
-) -> c_int {
-    // SAFETY: Python gives a C string and a tuple that live until this returns.
-    unsafe {
-        if CStr::from_ptr(event) != c"open" || ffi::PyTuple_Size(arguments) != 3 {
-            return 0;
-        }
-        let path = ffi::PyTuple_GetItem(arguments, 0);
-        let flags = ffi::PyTuple_GetItem(arguments, 2);
-        if ffi::PyUnicode_Check(path) == 0 || ffi::PyLong_Check(flags) == 0 {
-            return 0;
-        }
-        let flags = ffi::PyLong_AsLong(flags);
-        let mut length = 0;
-        let text = ffi::PyUnicode_AsUTF8AndSize(path, &raw mut length);
-        if text.is_null() {
-            ffi::PyErr_Clear();
-            return 0;
-        }
-        if flags & i64::from(libc::O_ACCMODE) == i64::from(libc::O_RDONLY)
-            && let Ok(length) = usize::try_from(length)
-        {
-            let bytes = std::slice::from_raw_parts(text.cast::<u8>(), length);
-            note_opened(Path::new(OsStr::from_bytes(bytes)));
-        }
-    }
-    0
-}
-
-fn note_opened(path: &Path) {
-    let Ok(mut opened) = OPENED.lock() else { return };
-    let Some(files) = opened.as_mut() else { return };
-    let is_bytecode = path.extension() == Some(OsStr::new("pyc"));
-    let is_system = ["/proc", "/sys", "/dev"].iter().any(|system| path.starts_with(system));
-    if is_bytecode || is_system {
-        return;
-    }
-    if let Ok(path) = std::path::absolute(path)
-        && path.is_file()
-    {
-        files.push(path);
-    }
 }

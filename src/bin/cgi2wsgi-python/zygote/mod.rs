@@ -12,30 +12,38 @@ mod child;
 mod faults;
 mod fresh;
 mod journal;
+mod opened;
 mod rehearsal;
 mod shared;
+mod signals;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use cgi2wsgi::handoff::Handoff;
 use cgi2wsgi::report;
+use cgi2wsgi::warm::lock;
 use cgi2wsgi::warm::message::{Call, HELLO, Reply};
+use cgi2wsgi::warm::place::Place;
 use cgi2wsgi::warm::start::Start;
 use cgi2wsgi::warm::status::Phase;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use self::ceiling::Ceiling;
 use self::faults::Faults;
 use self::fresh::Watch;
-use self::journal::{Journal, note};
+use self::journal::Journal;
+use self::signals::Signals;
 use crate::application::{self, LoadError};
 use crate::wsgi::call::log_exception;
 use crate::{collector, emergency, interpreter, termination};
@@ -43,18 +51,30 @@ use crate::{collector, emergency, interpreter, termination};
 /// How long a zygote that cannot serve stays to say so.
 const REFUSAL: Duration = Duration::from_secs(60);
 
+/// How soon it tries again where it cannot fork.
+const FORK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How many children may end, in a row and this soon, before they have a
+/// request: an application's at-fork hook may raise or crash.
+const STILLBORN: u32 = 10;
+const SOON: Duration = Duration::from_millis(200);
+
 struct Zygote<'py> {
     py: Python<'py>,
     start: &'py Start,
-    listener: OwnedFd,
+    listener: &'py OwnedFd,
     application: Py<PyAny>,
-    watch: Watch,
+    watch: &'py Watch,
+    signals: &'py Signals,
     faults: Option<Faults>,
     journal: Journal,
     ceiling: Option<Ceiling>,
     /// A child writes its number here when it takes a request.
     taken: (OwnedFd, OwnedFd),
     children: HashMap<i32, State>,
+    born: HashMap<i32, Instant>,
+    /// How many children in a row have ended soon and without a request.
+    stillborn: u32,
     requests: u64,
     last: Instant,
 }
@@ -65,9 +85,21 @@ enum State {
     Busy,
 }
 
+/// Why a zygote forks no more.
+enum Ending {
+    /// It is not needed, or not as it is.
+    Over(String),
+    /// Its children cannot serve.
+    Useless(String),
+}
+
 /// Becomes the zygote of `handoff`, with the listening socket as standard
 /// input. Returns when it is no longer needed.
 pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
+    // Before the front goes on, which holds the lock: it is this one's for certain.
+    let (place, name) = (Place::at(start.place.clone()), start.identity.name());
+    let socket = place.as_ref().ok().and_then(|place| place.socket(&name).ok());
+    let socket = socket.and_then(|path| std::fs::symlink_metadata(path).ok());
     let listener = match detach() {
         Ok(listener) => listener,
         Err(error) => {
@@ -75,16 +107,25 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
             return 1;
         }
     };
-    let mut journal = match Journal::begin(handoff, start) {
+    let journal = match Journal::begin(handoff, start) {
         Ok(journal) => journal,
         Err(error) => {
             report::error(&format!("zygote: {error}"));
             return 1;
         }
     };
+    let status = live(handoff, start, &listener, journal);
+    if let (Ok(place), Some(socket)) = (place, socket) {
+        lock::leave(&place, &name, socket.ino());
+    }
+    status
+}
+
+fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journal) -> u8 {
     let began = fresh::now();
-    fresh::record_opened_files();
+    opened::record();
     emergency::install();
+    emergency::keep_listener(Some(listener.as_raw_fd()));
     if let Err(reason) = interpreter::start(&handoff.application) {
         // A cold request will say the same where it is read.
         journal.enter(Phase::Ended(reason));
@@ -99,9 +140,16 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
             return 0;
         }
         let watch = Watch::new(py, handoff, began);
+        let signals = match Signals::take() {
+            Ok(signals) => signals,
+            Err(error) => {
+                journal.enter(Phase::Ended(error.to_string()));
+                return 1;
+            }
+        };
         let refuse = |reason: &str, mut journal: Journal| {
             journal.enter(Phase::Cold(reason.to_owned()));
-            let why = refuse(&listener, &watch, start, reason);
+            let why = refuse(listener, &watch, &signals, start, reason);
             journal.enter(Phase::Ended(why));
             0
         };
@@ -116,28 +164,37 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
             );
             return refuse(&reason, journal);
         }
-        let taken = match pipe_with(PipeFlags::CLOEXEC) {
+        let taken = pipe_with(PipeFlags::CLOEXEC)
+            .and_then(|ends| rustix::io::ioctl_fionbio(&ends.0, true).map(|()| ends));
+        let taken = match taken {
             Ok(taken) => taken,
             Err(error) => return refuse(&error.to_string(), journal),
         };
-        let ceiling = start.limits.memory.map(|bytes| Ceiling::new(bytes, &listener));
+        let ceiling = start.limits.memory.map(|bytes| Ceiling::new(bytes, listener));
         let mut zygote = Zygote {
             py,
             start,
             listener,
             application,
-            watch,
+            watch: &watch,
+            signals: &signals,
             faults: Faults::new(),
             journal,
             ceiling,
             taken,
             children: HashMap::new(),
+            born: HashMap::new(),
+            stillborn: 0,
             requests: 0,
             last: Instant::now(),
         };
-        let why = zygote.work();
-        zygote.journal.enter(Phase::Ended(why));
-        0
+        match zygote.work() {
+            Ending::Over(why) => {
+                zygote.journal.enter(Phase::Ended(why));
+                0
+            }
+            Ending::Useless(why) => refuse(&why, zygote.journal),
+        }
     })
 }
 
@@ -151,12 +208,28 @@ fn detach() -> io::Result<OwnedFd> {
         _ => unsafe { libc::_exit(0) },
     }
     rustix::process::setsid()?;
-    // SAFETY: whatever the front inherited from its server is nobody's here.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+    close_others()?;
     let listener = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?.as_fd())?;
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
     Ok(listener)
+}
+
+/// Whatever the front inherited from its server is nobody's here.
+fn close_others() -> io::Result<()> {
+    // SAFETY: the descriptors from 3 on are nobody's.
+    if unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) } == 0 {
+        return Ok(());
+    }
+    // Linux before 5.9.
+    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // SAFETY: as above; the directory that was read is closed already.
+        unsafe { libc::close(descriptor) };
+    }
+    Ok(())
 }
 
 fn import(py: Python<'_>, handoff: &Handoff, request: Option<&OsStr>) -> Result<Py<PyAny>, String> {
@@ -187,19 +260,21 @@ fn other_threads() -> Option<usize> {
     (threads > 1).then(|| threads - 1)
 }
 
-/// Tells whoever comes why it must go cold, until the code changes or a minute
-/// is over.
-/// Returns why it ended.
-fn refuse(listener: &OwnedFd, watch: &Watch, start: &Start, reason: &str) -> String {
-    let signals = match ending_children() {
-        Ok(signals) => signals,
-        Err(error) => return error.to_string(),
-    };
+/// Tells whoever comes that it must go cold, and the first one why, until the
+/// code changes or a minute is over. Returns why it ended.
+fn refuse(
+    listener: &OwnedFd,
+    watch: &Watch,
+    signals: &Signals,
+    start: &Start,
+    reason: &str,
+) -> String {
+    let mut said = reason;
     let end = Instant::now() + REFUSAL.min(start.limits.idle);
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let mut wait = watch.polled();
-        wait.push(PollFd::new(&signals, PollFlags::IN));
+        wait.push(PollFd::new(signals.descriptor(), PollFlags::IN));
         wait.push(PollFd::new(listener, PollFlags::IN));
         let timeout = Timespec::try_from(left.min(Duration::from_secs(1))).ok();
         let polled = poll(&mut wait, timeout.as_ref());
@@ -208,20 +283,14 @@ fn refuse(listener: &OwnedFd, watch: &Watch, start: &Start, reason: &str) -> Str
         if let Some(file) = watch.changed() {
             return format!("{} changed", file.display());
         }
-        if drained(&signals) {
+        if signals.drain() {
             return "stopped by SIGTERM".into();
         }
         match polled {
             Ok(0) if left == Duration::ZERO => return "another may have more luck".into(),
             Ok(_) if asked => {
-                if let Ok(front) =
-                    rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC)
-                {
-                    let greeted =
-                        rustix::net::send(&front, HELLO, rustix::net::SendFlags::NOSIGNAL);
-                    if greeted.is_ok() && Call::receive(front.as_fd()).is_ok_and(|c| c.is_some()) {
-                        Reply::Cold(reason.to_owned()).send(&front);
-                    }
+                if turn_away(listener, watch, said).is_some() {
+                    said = "";
                 }
             }
             Ok(_) | Err(Errno::INTR) => {}
@@ -230,25 +299,39 @@ fn refuse(listener: &OwnedFd, watch: &Watch, start: &Start, reason: &str) -> Str
     }
 }
 
+/// Has one front go cold. Nothing: it did not ask.
+fn turn_away(listener: &OwnedFd, watch: &Watch, reason: &str) -> Option<()> {
+    let front = accept_with(listener, SocketFlags::CLOEXEC).ok()?;
+    set_socket_timeout(&front, Timeout::Recv, Some(child::CALL_PATIENCE)).ok()?;
+    send(&front, HELLO, SendFlags::NOSIGNAL).ok()?;
+    Call::receive(front.as_fd()).ok()??;
+    if watch.is_stale() {
+        Reply::Stale.send(&front);
+        return None;
+    }
+    Reply::Cold(reason.to_owned()).send(&front).then_some(())
+}
+
 impl Zygote<'_> {
-    /// Returns why it ended.
-    fn work(&mut self) -> String {
-        let signals = match ending_children() {
-            Ok(signals) => signals,
-            Err(error) => return error.to_string(),
-        };
+    fn work(&mut self) -> Ending {
         self.journal.enter(Phase::Ready);
         loop {
-            self.replenish();
+            let forked = self.replenish();
+            if let Err(error) = &forked
+                && self.children.is_empty()
+            {
+                return Ending::Useless(format!("no child can be forked: {error}"));
+            }
             let (waiting, busy) = (self.count(State::Waiting), self.count(State::Busy));
             self.journal.update(self.requests, waiting, busy);
             let idle = self.start.limits.idle.saturating_sub(self.last.elapsed());
             let step = idle.max(Duration::from_millis(1)).min(self.watch.interval());
             let step = self.journal.due().map_or(step, |due| due.min(step));
             let step = self.ceiling.as_ref().map_or(step, |_| ceiling::LOOK.min(step));
+            let step = if forked.is_err() { step.min(FORK_AGAIN) } else { step };
             let timeout = Timespec::try_from(step).ok();
             let mut wait = self.watch.polled();
-            wait.push(PollFd::new(&signals, PollFlags::IN));
+            wait.push(PollFd::new(self.signals.descriptor(), PollFlags::IN));
             wait.push(PollFd::new(&self.taken.0, PollFlags::IN));
             let polled = poll(&mut wait, timeout.as_ref());
             let ready = wait.iter().rev().take(2).map(|fd| !fd.revents().is_empty());
@@ -257,26 +340,30 @@ impl Zygote<'_> {
             if let Err(error) = polled
                 && error != Errno::INTR
             {
-                return error.to_string();
+                return Ending::Over(error.to_string());
             }
             if let Some(file) = self.watch.changed() {
                 self.watch.spread();
-                return format!("{} changed", file.display());
+                return Ending::Over(format!("{} changed", file.display()));
             }
             if polled.is_ok() {
                 if ready[0] {
                     self.note_taken();
                 }
-                if ready[1] && drained(&signals) {
-                    return "stopped by SIGTERM".into();
+                if ready[1] && self.signals.drain() {
+                    return Ending::Over("stopped by SIGTERM".into());
                 }
             }
             self.reap();
+            if self.stillborn >= STILLBORN {
+                return Ending::Useless("children end before they have a request".into());
+            }
             let busy = self.children.values().any(|state| *state == State::Busy);
             if busy {
                 self.last = Instant::now();
             } else if self.last.elapsed() >= self.start.limits.idle {
-                return format!("no request for {} s", self.start.limits.idle.as_secs_f64());
+                let idle = self.start.limits.idle.as_secs_f64();
+                return Ending::Over(format!("no request for {idle} s"));
             }
         }
     }
@@ -303,47 +390,52 @@ impl Zygote<'_> {
     }
 
     /// Forks as many children as should wait.
-    fn replenish(&mut self) {
+    fn replenish(&mut self) -> io::Result<()> {
+        let zygote = std::process::id().try_into().unwrap_or_default();
         loop {
             let wanted = self.wanted();
             let max = self.start.limits.max.max(1) as usize;
             if self.count(State::Waiting) >= wanted || self.children.len() >= max {
-                return;
+                return Ok(());
             }
+            emergency::keep_listener(None);
             // SAFETY: this thread holds Python's lock and is the only one.
-            let child = unsafe {
+            let (child, error) = unsafe {
                 ffi::PyOS_BeforeFork();
                 let child = libc::fork();
+                let error = io::Error::last_os_error();
                 if child == 0 {
                     ffi::PyOS_AfterFork_Child();
                 } else {
                     ffi::PyOS_AfterFork_Parent();
                 }
-                child
+                (child, error)
             };
             match child {
                 0 => child::live(&child::Birth {
                     py: self.py,
                     start: self.start,
-                    listener: &self.listener,
+                    listener: self.listener,
                     application: &self.application,
-                    watch: &self.watch,
+                    watch: self.watch,
                     faults: self.faults.as_ref(),
                     taken: &self.taken.1,
                     journal: &self.journal,
+                    signals: self.signals,
+                    zygote,
                 }),
-                -1 => {
-                    note(&format!("cannot fork: {}", io::Error::last_os_error()));
-                    return;
+                -1 => return Err(error),
+                pid => {
+                    self.children.insert(pid, State::Waiting);
+                    self.born.insert(pid, Instant::now());
                 }
-                pid => self.children.insert(pid, State::Waiting),
-            };
+            }
         }
     }
 
     fn note_taken(&mut self) {
         let mut number = [0; 4];
-        if rustix::io::read(&self.taken.0, &mut number) == Ok(4) {
+        while rustix::io::read(&self.taken.0, &mut number) == Ok(4) {
             self.requests += 1;
             self.last = Instant::now();
             if let Some(state) = self.children.get_mut(&i32::from_ne_bytes(number)) {
@@ -360,41 +452,19 @@ impl Zygote<'_> {
             if pid <= 0 {
                 return;
             }
-            self.children.remove(&pid);
+            // It may have said a moment ago that it has a request.
+            self.note_taken();
+            let since = self.born.remove(&pid);
+            match self.children.remove(&pid) {
+                // One that was killed after a while, or dismissed, is no sign.
+                Some(State::Waiting) if since.is_some_and(|since| since.elapsed() < SOON) => {
+                    self.stillborn += 1;
+                }
+                _ => self.stillborn = 0,
+            }
             if let Some(ceiling) = &mut self.ceiling {
                 ceiling.forget();
             }
         }
     }
-}
-
-/// A descriptor that tells when a child has ended, or SIGTERM has come.
-fn ending_children() -> io::Result<OwnedFd> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: the set is initialized before it is used; the descriptor is new.
-    unsafe {
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGCHLD);
-        libc::sigaddset(&raw mut set, libc::SIGTERM);
-        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let descriptor = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(OwnedFd::from_raw_fd(descriptor))
-    }
-}
-
-/// Reads all signals that have come; whether SIGTERM is among them.
-fn drained(signals: &OwnedFd) -> bool {
-    let mut terminated = false;
-    let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];
-    while rustix::io::read(signals, &mut info) == Ok(info.len()) {
-        let number = u32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
-        terminated |= number == libc::SIGTERM.unsigned_abs();
-    }
-    terminated
 }
