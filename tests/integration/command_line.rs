@@ -102,7 +102,7 @@ pub(crate) fn run(stage: &Stage, command: Command) -> Result<Output> {
     collect(running)
 }
 
-fn collect(mut running: Running) -> Result<Output> {
+pub(crate) fn collect(mut running: Running) -> Result<Output> {
     let stderr = running.child().stderr.take().context("no pipe for stderr")?;
     let said = std::thread::spawn(move || read_all(stderr));
     let stdout = running.child().stdout.take().map(read_all).transpose()?;

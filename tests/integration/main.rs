@@ -8,6 +8,7 @@
 //! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
 //!   request`; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
 //!   `imports.rs`: that imports are Python's;
+//! - `warm.rs`: what holds with `--warm`, whatever dies, changes or stands in the way;
 //! - `properties.rs`: what holds for random requests;
 //! - `specification.rs`: whether `docs/specification.md` names rows that are there;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
@@ -31,6 +32,7 @@ mod server;
 mod specification;
 mod stage;
 mod table;
+mod warm;
 mod world;
 
 use std::process::ExitCode;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
     trials.extend(installation::trials(&world));
     trials.extend(memory::trials(&world));
     trials.extend(imports::trials(&world));
+    trials.extend(warm::trials(&world));
     trials.extend(properties::trials(&world));
     trials.extend(table.trials(&world));
     trials.extend(apache_sites::trials(&world));

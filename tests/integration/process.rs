@@ -300,6 +300,33 @@ pub(crate) fn terminate(pid: c_int) {
     let _ = send(pid, libc::SIGTERM);
 }
 
+/// Sends a signal to a process that is nobody's child, such as a zygote of the test's own.
+pub(crate) fn kill(pid: c_int, signal: c_int) -> Result<()> {
+    ensure!(pid > 1, "{pid} is nobody to signal");
+    match send(pid, signal) {
+        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+            Err(error).with_context(|| format!("cannot signal {pid}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Does something with the rights of `user`, in a thread of its own, for it cannot go back.
+pub(crate) fn as_user<T: Send>(user: &User, action: impl FnOnce() -> T + Send) -> Result<T> {
+    let user = user.clone();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            if user != User::current() {
+                // SAFETY: the system call, unlike the C library's function, changes this thread alone.
+                let result = unsafe { libc::syscall(libc::SYS_setresuid, -1, user.uid, -1) };
+                ensure!(result == 0, "cannot be {user:?}: {}", io::Error::last_os_error());
+            }
+            Ok(action())
+        });
+        thread.join().map_err(|_| anyhow::anyhow!("the thread of {} panicked", "another user"))?
+    })
+}
+
 type Order = (Command, mpsc::Sender<io::Result<Child>>);
 
 /// Forks from a thread that lives as long as the test binary: the parent of `PR_SET_PDEATHSIG` is a thread, and

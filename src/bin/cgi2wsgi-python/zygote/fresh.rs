@@ -100,9 +100,10 @@ pub(super) struct Watch {
     shared: Option<Shared<Told>>,
 }
 
-/// This moment, as file systems stamp it.
+/// This moment. File systems stamp by a clock that is up to a tick behind it,
+/// which is less than Python takes to start and to read a first file.
 pub(super) fn now() -> (i64, i64) {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     (now.tv_sec, now.tv_nsec)
 }
 

@@ -1,0 +1,30 @@
+//! Warm start (`--warm`): what must hold whatever dies, changes or stands in the way. That warm requests are answered as
+//! cold ones are is the table's business.
+
+mod between;
+mod fresh;
+mod isolation;
+mod limits;
+mod place;
+mod site;
+mod soak;
+mod steps;
+
+use std::sync::Arc;
+
+use libtest_mimic::Trial;
+
+use crate::command_line::trials_of;
+use crate::world::World;
+
+pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
+    let groups = [
+        ("warm::steps", &steps::TESTS[..]),
+        ("warm::fresh", &fresh::TESTS[..]),
+        ("warm::isolation", &isolation::TESTS[..]),
+        ("warm::place", &place::TESTS[..]),
+        ("warm::limits", &limits::TESTS[..]),
+        ("warm::soak", &soak::TESTS[..]),
+    ];
+    groups.iter().flat_map(|(group, tests)| trials_of(group, tests, world)).collect()
+}

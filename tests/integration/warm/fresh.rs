@@ -1,0 +1,281 @@
+//! Fresh code: the very next request after a change is answered by what is there now, and nothing else starts another
+//! zygote.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::command_line::{Test, collect, run};
+use crate::process::{AtParentDeath, PATIENCE, Running, until};
+use crate::stage::Stage;
+use crate::warm::site::{Site, good, wait_gone};
+
+pub(crate) const TESTS: [(&str, Test); 11] = [
+    ("50 first requests at once start one zygote, which imports once", thundering_start),
+    ("an edit is seen by the next request, however an editor writes", edits),
+    ("a touch of the application, and a module that is removed, are seen", touch_and_removal),
+    ("a file that was read at import is seen to change", settings),
+    ("pyvenv.cfg and a new package are seen", environment),
+    ("a release that a symbolic link or a moved directory puts in place is seen", releases),
+    ("a syntax error is a 500 with the error in the log, and heals", syntax_error),
+    ("an edit while the application is imported is seen", edit_during_import),
+    ("what requests write beside the code starts no other zygote", unrelated_files),
+    ("what an import writes itself is no change", own_files),
+    ("a replaced zygote finishes what it has begun; a replaced cgi2wsgi-python is seen", replaced),
+];
+
+fn thundering_start(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let fronts: Vec<_> =
+        (0..50).map(|number| site.begin(&format!("id=r{number}"))).collect::<Result<_>>()?;
+    for (number, front) in fronts.into_iter().enumerate() {
+        let body = good(&collect(front)?)?;
+        ensure!(body == format!("r{number} 1 h1 1\n"), "{body}");
+    }
+    ensure!(site.lines("imports").len() == 1, "{} imports", site.lines("imports").len());
+    ensure!(site.starts() == 1, "{}", site.log());
+    ensure!(site.lines("runs").len() == 50, "{:?}", site.lines("runs"));
+    site.ends_clean()
+}
+
+fn says(site: &Site<'_>, expected: &str) -> Result<()> {
+    let body = site.body("id=x")?;
+    ensure!(body == format!("x {expected}\n"), "{body:?}, not {expected}; {}", site.log());
+    Ok(())
+}
+
+fn application(site: &Site<'_>, version: &str) -> Result<String> {
+    let text = fs::read_to_string(site.stage.path("applications/warm.py"))?;
+    ensure!(text.matches("VERSION = \"1\"").count() == 1, "no VERSION in it");
+    Ok(text.replace("VERSION = \"1\"", &format!("VERSION = \"{version}\"")))
+}
+
+/// Gives a file of the site another text.
+type Change = fn(&Site<'_>, &str, &str) -> Result<()>;
+
+fn edits(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    says(&site, "1 h1 1")?;
+    // Python knows its bytecode to be stale by the second and by the size: no two have one size.
+    let mut version = "1".to_owned();
+    for name in ["app.py", "helper.py"] {
+        let how: [Change; 4] = [
+            // In place.
+            |site, name, text| site.write(name, text),
+            // By rename, as editors do.
+            |site, name, text| {
+                site.write("new", text)?;
+                Ok(fs::rename(site.path("new"), site.path(name))?)
+            },
+            // Removed and made again, as git does.
+            |site, name, text| {
+                fs::remove_file(site.path(name))?;
+                site.write(name, text)
+            },
+            // Moved away, with a backup left, and written anew.
+            |site, name, text| {
+                fs::rename(site.path(name), site.path("backup~"))?;
+                site.write(name, text)
+            },
+        ];
+        for change in how {
+            version += "1";
+            let (text, expected) = if name == "app.py" {
+                (application(&site, &version)?, format!("{version} h1 1"))
+            } else {
+                (format!("VERSION = \"h{version}\"\n"), format!("11111 h{version} 1"))
+            };
+            change(&site, name, &text)?;
+            says(&site, &expected).with_context(|| format!("{name}, change {version}"))?;
+            let zygote = site.zygote_of_now()?;
+            says(&site, &expected)?;
+            ensure!(site.zygote_of_now()? == zygote, "another zygote: {}", site.log());
+        }
+    }
+    Ok(())
+}
+
+fn touch_and_removal(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    says(&site, "1 h1 1")?;
+    let zygote = site.zygote()?;
+    let touched = Command::new("touch").arg(site.path("app.py")).status()?;
+    ensure!(touched.success(), "no touch");
+    says(&site, "1 h1 1")?;
+    ensure!(site.zygote_of_now()? != zygote, "the same zygote: {}", site.log());
+    fs::remove_file(site.path("helper.py"))?;
+    let output = site.ask("id=y")?;
+    let (status, _) = output.ends(1)?.says("No module named 'helper'")?.response()?;
+    ensure!(status == 500, "{status}");
+    site.write("helper.py", "VERSION = \"again\"\n")?;
+    says(&site, "1 again 1")
+}
+
+fn settings(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    says(&site, "1 h1 1")?;
+    site.write("settings.json", "2")?;
+    says(&site, "1 h1 2")?;
+    site.write("new", "3")?;
+    fs::rename(site.path("new"), site.path("settings.json"))?;
+    says(&site, "1 h1 3")
+}
+
+fn environment(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    // A virtual environment whose packages are the tests' own and one directory more.
+    let venv = site.path("venv");
+    let version = fs::read_dir(stage.python_env().join("lib"))?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .find(|name| name.starts_with("python"))
+        .context("no library")?;
+    let packages = venv.join("lib").join(&version).join("site-packages");
+    fs::create_dir_all(&packages)?;
+    fs::create_dir(venv.join("bin"))?;
+    symlink(stage.python_env().join("bin/python"), venv.join("bin/python"))?;
+    fs::copy(stage.python_env().join("pyvenv.cfg"), venv.join("pyvenv.cfg"))?;
+    let import = "try:\n    import extra\nexcept ImportError:\n    SETTING = 'none'\nelse:\n    SETTING = extra.WHAT\n";
+    site.write("import.py", import)?;
+    says(&site, "1 h1 none")?;
+    let zygote = site.zygote()?;
+    fs::write(packages.join("extra.py"), "WHAT = 'extra'\n")?;
+    says(&site, "1 h1 extra")?;
+    let second = site.zygote_of_now()?;
+    ensure!(second != zygote, "the same zygote");
+    let configuration = fs::read_to_string(venv.join("pyvenv.cfg"))?;
+    fs::write(venv.join("pyvenv.cfg"), format!("{configuration}\n"))?;
+    says(&site, "1 h1 extra")?;
+    ensure!(site.zygote_of_now()? != second, "the same zygote");
+    Ok(())
+}
+
+fn releases(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    for release in ["1", "2", "3"] {
+        let directory = site.path(release);
+        fs::create_dir(&directory)?;
+        let code = format!(
+            "def application(environ, start_response):\n    \
+             start_response('200 OK', [])\n    return [b'release {release}']\n"
+        );
+        fs::write(directory.join("site.py"), code)?;
+    }
+    let ask = |expected: &str| -> Result<()> {
+        let application = site.path("current/site.py");
+        let command = site.command_of(&stage.bridge(), &application, "id=x");
+        let body = good(&run(stage, command)?)?;
+        ensure!(body == format!("release {expected}"), "{body}, not {expected}; {}", site.log());
+        Ok(())
+    };
+    symlink("1", site.path("current"))?;
+    ask("1")?;
+    ask("1")?;
+    symlink(site.path("2"), site.path("next"))?;
+    fs::rename(site.path("next"), site.path("current"))?;
+    ask("2")?;
+    // The directory that the link leads to is moved, and another takes its place.
+    fs::rename(site.path("2"), site.path("old"))?;
+    fs::rename(site.path("3"), site.path("2"))?;
+    ask("3")
+}
+
+fn syntax_error(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    says(&site, "1 h1 1")?;
+    site.write("helper.py", "VERSION = \n")?;
+    for _ in 0..3 {
+        let output = site.ask("id=y")?;
+        let (status, body) = output.ends(1)?.says("SyntaxError")?.response()?;
+        ensure!(status == 500 && body == crate::cases::FAILED, "{status} {body}");
+    }
+    ensure!(site.runs("y") == 0, "it was run");
+    site.write("helper.py", "VERSION = 'mended'\n")?;
+    says(&site, "1 mended 1")?;
+    site.zygote_of_now()?;
+    says(&site, "1 mended 1")
+}
+
+fn edit_during_import(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write("import.py", "note('importing', os.getpid())\nwait_for('go')\n")?;
+    let first = site.begin("id=x")?;
+    site.wait_lines("importing", 1)?;
+    // helper.py has been read, and is watched only after the import.
+    site.write("helper.py", "VERSION = 'edited'\n")?;
+    site.write("go", "")?;
+    let output = collect(first)?;
+    let body = good(&output)?;
+    ensure!(body == "x 1 edited 1\n", "{body}");
+    ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
+    says(&site, "1 edited 1")
+}
+
+fn unrelated_files(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let code = "import sqlite3\nDATABASE = sqlite3.connect(HERE / 'db.sqlite3')\n\
+                DATABASE.execute('CREATE TABLE t (x)')\nDATABASE.close()\n\
+                import logging\nlogging.basicConfig(filename=HERE / 'app.log')\n\
+                def helped(note=note):\n    def again(name, text):\n        note(name, text)\n        \
+                base = sqlite3.connect(HERE / 'db.sqlite3')\n        \
+                base.execute('INSERT INTO t VALUES (1)')\n        base.commit()\n        base.close()\n        \
+                logging.error('%s', text)\n    return again\nnote = helped()\n";
+    site.write("import.py", code)?;
+    says(&site, "1 h1 1")?;
+    for _ in 0..10 {
+        says(&site, "1 h1 1")?;
+    }
+    ensure!(site.lines("app.log").len() == 11, "{:?}", site.lines("app.log"));
+    ensure!(site.starts() == 1, "{}", site.log());
+    Ok(())
+}
+
+fn own_files(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let code = "(HERE / 'made.json').write_text('{}')\n(HERE / 'made.json').read_text()\n\
+                (HERE / 'new').write_text('{}')\nos.replace(HERE / 'new', HERE / 'moved.json')\n\
+                open(os.fsencode(HERE / 'moved.json')).close()\n";
+    site.write("import.py", code)?;
+    for _ in 0..5 {
+        says(&site, "1 h1 1")?;
+    }
+    ensure!(site.starts() == 1, "{}", site.log());
+    // They are watched all the same.
+    site.write("moved.json", "{\"a\": 1}")?;
+    says(&site, "1 h1 1")?;
+    ensure!(site.starts() == 2, "{}", site.log());
+    Ok(())
+}
+
+fn replaced(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let bin = site.path("bin");
+    fs::create_dir(&bin)?;
+    for name in ["cgi2wsgi", "cgi2wsgi-python"] {
+        fs::copy(stage.path("bin").join(name), bin.join(name))?;
+    }
+    let ask = |query: &str| -> Result<Running> {
+        let command = site.command_of(&bin.join("cgi2wsgi"), &site.path("app.py"), query);
+        Running::start(command, &stage.user, AtParentDeath::Kill)
+    };
+    good(&collect(ask("id=x")?)?)?;
+    let zygote = site.zygote()?;
+    let streaming = ask("id=s&do=stream")?;
+    site.wait_lines("streaming", 1)?;
+    site.write("app.py", &application(&site, "two")?)?;
+    let body = good(&collect(ask("id=x")?)?)?;
+    ensure!(body == "x two h1 1\n", "{body}");
+    wait_gone(zygote)?;
+    site.write("go", "")?;
+    let body = good(&collect(streaming)?)?;
+    ensure!(body == "begun\nended 1\n", "{body}");
+
+    let second = site.zygote_of_now()?;
+    fs::copy(bin.join("cgi2wsgi-python"), bin.join("new"))?;
+    fs::rename(bin.join("new"), bin.join("cgi2wsgi-python"))?;
+    good(&collect(ask("id=x")?)?)?;
+    wait_gone(second)?;
+    until(PATIENCE, "one zygote", || Ok((site.zygotes().len() == 1).then_some(())))?;
+    site.ends_clean()
+}

@@ -1,0 +1,2 @@
+use crate::command_line::Test;
+pub(crate) const TESTS: [(&str, Test); 0] = [];

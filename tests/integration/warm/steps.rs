@@ -1,0 +1,314 @@
+//! Never twice, never lost: processes that die at every step of the protocol, and what the visitor gets.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use cgi2wsgi::warm::message::Reply;
+
+use crate::command_line::{Output, Test, collect};
+use crate::process::{End, PATIENCE, kill, until, wait_readable};
+use crate::stage::Stage;
+use crate::warm::between::{Between, call_of, hello, send_call};
+use crate::warm::site::{Site, good, wait_gone};
+
+pub(crate) const TESTS: [(&str, Test); 14] = [
+    ("a child killed before it has the whole request: it runs once, elsewhere", child_dies_early),
+    ("a zygote killed before a child has the request: it runs once, elsewhere", zygote_dies_early),
+    ("a child killed with the request, before it begins: it runs once, elsewhere", child_dies_late),
+    ("a child killed after it began and before the head: a whole 500, and never again", dies_begun),
+    ("a child that crashes before the head: a whole 500, and the front dies of that signal", crash),
+    (
+        "a child killed after the head: the response ends there, and the exit status tells",
+        dies_after,
+    ),
+    ("a child that says it begins and is gone is not asked again", silent_after_begun),
+    ("a zygote killed while a child answers: the answer is whole, the next request works", orphan),
+    ("a zygote killed while it imports: the request runs once", killed_import),
+    ("R13: SIGTERM to the front calls close()", front_terminated),
+    ("SIGKILL to the front calls close()", front_killed),
+    ("a child that ignores SIGTERM ends soon after its front", stubborn),
+    ("a front that connects and says nothing holds up nobody for long", silent_fronts),
+    ("random kills under load: nothing twice, nothing lost", under_load),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Hello,
+    Call,
+    Reading,
+}
+
+fn child_dies_early(stage: &Stage) -> Result<()> {
+    [Before::Hello, Before::Call, Before::Reading]
+        .into_iter()
+        .try_for_each(|step| dies_at(stage, step, false).with_context(|| format!("{step:?}")))
+}
+
+fn zygote_dies_early(stage: &Stage) -> Result<()> {
+    [Before::Hello, Before::Call, Before::Reading]
+        .into_iter()
+        .try_for_each(|step| dies_at(stage, step, true).with_context(|| format!("{step:?}")))
+}
+
+/// The front has a connection, which ends at that step because one of the two is killed.
+fn dies_at(stage: &Stage, step: Before, zygote_dies: bool) -> Result<()> {
+    let site = Site::new(stage, &["--warm-spare", "1"])?;
+    site.body("id=first")?;
+    let child = site.wait_children(1)?[0];
+    let victim = if zygote_dies { site.zygote()? } else { child };
+    let between = Between::new(&site)?;
+    let running = site.begin("id=x")?;
+    let mut front = between.accept()?;
+    let mut to_child = between.connect()?;
+    if step != Before::Hello {
+        hello(&mut to_child)?;
+        let (call, descriptors) = call_of(&mut front)?;
+        if step == Before::Reading {
+            kill(child, libc::SIGSTOP)?;
+            send_call(&to_child, &call, &descriptors)?;
+        }
+    }
+    kill(victim, libc::SIGKILL)?;
+    wait_gone(victim)?;
+    wait_gone(child)?;
+    between.step_aside()?;
+    drop((front, to_child));
+    runs_once(&site, "x", &collect(running)?)
+}
+
+/// A whole answer of one execution; the next request works as well.
+fn runs_once(site: &Site<'_>, id: &str, output: &Output) -> Result<()> {
+    let body = good(output)?;
+    ensure!(body.starts_with(&format!("{id} ")), "{body}");
+    ensure!(site.runs(id) == 1, "it was run {} times", site.runs(id));
+    site.body("id=next")?;
+    ensure!(site.runs("next") == 1 && site.runs("first") <= 1, "{:?}", site.lines("runs"));
+    Ok(())
+}
+
+fn child_dies_late(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.body("id=first")?;
+    let output = site.ask("id=x&do=die-before-begun")?;
+    ensure!(site.lines("died").len() == 1, "no child died");
+    runs_once(&site, "x", &output)
+}
+
+fn dies_begun(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    for round in 0..3 {
+        let output = site.ask(&format!("id=x{round}&do=die-before-head"))?;
+        let (status, body) = output.ends(1)?.says("was killed before it answered")?.response()?;
+        ensure!(status == 500 && body == crate::cases::FAILED, "{status} {body}");
+        ensure!(site.runs(&format!("x{round}")) == 1, "{:?}", site.lines("runs"));
+        site.body("id=next")?;
+    }
+    Ok(())
+}
+
+fn crash(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.body("id=first")?;
+    let output = site.ask("id=x&do=crash")?;
+    ensure!(output.end == End::Signal(libc::SIGSEGV), "{:?}", output.end);
+    let (status, body) = output.says("Segmentation fault")?.response()?;
+    ensure!(status == 500 && body == crate::cases::FAILED, "{status} {body}");
+    ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
+    site.body("id=next").map(drop)
+}
+
+fn dies_after(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.body("id=first")?;
+    let output = site.ask("id=x&do=die-after-head")?;
+    let (status, body) = output.ends(1)?.says("the response ends there")?.response()?;
+    ensure!(status == 200 && body == "begun\n", "{status} {body}");
+    ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
+    site.body("id=next").map(drop)
+}
+
+fn silent_after_begun(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.body("id=first")?;
+    for (replies, status) in
+        [(&[Reply::Begun][..], Some(500)), (&[Reply::Begun, Reply::Head], None)]
+    {
+        let between = Between::new(&site)?;
+        let running = site.begin("id=x")?;
+        let mut front = between.accept()?;
+        let (_call, descriptors) = call_of(&mut front)?;
+        for reply in replies {
+            ensure!(reply.send(&front), "the front is gone");
+        }
+        drop((front, descriptors));
+        let output = collect(running)?;
+        output.ends(1)?;
+        match status {
+            Some(expected) => ensure!(output.response()?.0 == expected, "{:?}", output.response()?),
+            None => ensure!(output.stdout.is_empty(), "a second head"),
+        }
+        ensure!(site.runs("x") == 0, "it was run elsewhere");
+        between.step_aside()?;
+        site.body("id=next")?;
+    }
+    Ok(())
+}
+
+fn orphan(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.body("id=first")?;
+    let streaming = site.begin("id=x&do=stream")?;
+    site.wait_lines("streaming", 1)?;
+    let zygote = site.zygote()?;
+    kill(zygote, libc::SIGKILL)?;
+    wait_gone(zygote)?;
+    // The child that is busy is no zygote: nobody waits for it.
+    site.body("id=next")?;
+    site.write("go", "")?;
+    let body = good(&collect(streaming)?)?;
+    ensure!(body == "begun\nended 1\n", "{body}");
+    ensure!(site.runs("x") == 1 && site.starts() == 2, "{}", site.log());
+    site.ends_clean()
+}
+
+fn killed_import(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write("import.py", "note('importing', os.getpid())\nwait_for('go')\n")?;
+    let running = site.begin("id=x")?;
+    site.wait_lines("importing", 1)?;
+    kill(site.zygote()?, libc::SIGKILL)?;
+    site.write("go", "")?;
+    let output = collect(running)?;
+    runs_once(&site, "x", &output)
+}
+
+fn front_dies(stage: &Stage, signal: i32) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.body("id=first")?;
+    let running = site.begin("id=x&do=stream")?;
+    site.wait_lines("streaming", 1)?;
+    let child: i32 = site.lines("streaming")[0].parse()?;
+    let began = Instant::now();
+    running.signal(signal)?;
+    wait_gone(child)?;
+    ensure!(began.elapsed() < Duration::from_secs(4), "it took {:?}", began.elapsed());
+    ensure!(site.lines("closed") == [child.to_string()], "close() was not called");
+    drop(running);
+    site.body("id=next").map(drop)
+}
+
+fn front_terminated(stage: &Stage) -> Result<()> {
+    front_dies(stage, libc::SIGTERM)
+}
+
+fn front_killed(stage: &Stage) -> Result<()> {
+    front_dies(stage, libc::SIGKILL)
+}
+
+fn stubborn(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--warm-spare", "1"])?;
+    site.body("id=first")?;
+    let child = site.wait_children(1)?[0];
+    let running = site.begin("id=x&do=stubborn")?;
+    site.wait_lines("waiting", 1)?;
+    running.signal(libc::SIGKILL)?;
+    wait_gone(child)?;
+    site.body("id=next").map(drop)
+}
+
+fn silent_fronts(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--warm-spare", "2"])?;
+    site.body("id=first")?;
+    site.wait_children(2)?;
+    let between = Between::new(&site)?;
+    let silent: Vec<_> = (0..2).map(|_| between.connect()).collect::<Result<_>>()?;
+    for front in &silent {
+        wait_readable(front.as_fd(), Instant::now() + PATIENCE)?;
+    }
+    between.step_aside()?;
+    site.body("id=next")?;
+    // A call without descriptors is none, and no end either.
+    let between = Between::new(&site)?;
+    let damaged = between.connect()?;
+    rustix::io::write(&damaged, &[0xff; 100])?;
+    between.step_aside()?;
+    site.body("id=last")?;
+    drop(silent);
+    Ok(())
+}
+
+fn under_load(stage: &Stage) -> Result<()> {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 25;
+    let site = Site::new(stage, &[])?;
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let site = &site;
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                scope.spawn(move || -> Result<Vec<(String, Output)>> {
+                    (0..EACH)
+                        .map(|number| {
+                            let id = format!("{client}-{number}");
+                            let running = site.begin(&format!("id={id}"))?;
+                            Ok((id, collect(running)?))
+                        })
+                        .collect()
+                })
+            })
+            .collect();
+        let over = &over;
+        let killer = scope.spawn(move || -> Result<usize> {
+            let (mut chance, mut kills) = (88_172_645_463_325_252_u64, 0);
+            while !over.load(SeqCst) {
+                let all = site.processes();
+                chance ^= chance << 13;
+                chance ^= chance >> 7;
+                chance ^= chance << 17;
+                if let Some(victim) = all.get(usize::try_from(chance % 64)? % all.len().max(1)) {
+                    kill(victim.pid, libc::SIGKILL)?;
+                    kills += 1;
+                }
+            }
+            Ok(kills)
+        });
+        let outputs: Result<Vec<_>> = clients
+            .into_iter()
+            .map(|client| client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
+            .collect();
+        over.store(true, SeqCst);
+        let kills = killer.join().map_err(|_| anyhow::anyhow!("the killer panicked"))??;
+        ensure!(kills > 20, "only {kills} were killed");
+        for (id, output) in outputs?.into_iter().flatten() {
+            check(site, &id, &output).with_context(|| format!("{id}; {}", output.stderr))?;
+        }
+        Ok(())
+    })?;
+    until(PATIENCE, "a request that works", || Ok(site.body("id=next").ok()))?;
+    ensure!(
+        site.lines("runs").iter().filter(|line| *line != "next").count() > 0,
+        "nothing was run"
+    );
+    Ok(())
+}
+
+/// A whole answer of one execution, or a whole 500, or nothing at all, which servers answer with a 500 of their own.
+pub(crate) fn check(site: &Site<'_>, id: &str, output: &Output) -> Result<()> {
+    let runs = site.runs(id);
+    ensure!(runs <= 1, "it was run {runs} times");
+    if output.stdout.is_empty() {
+        ensure!(output.end != End::Code(0), "nothing was answered, and all is well");
+        return Ok(());
+    }
+    let (status, body) = output.response()?;
+    if status == 200 {
+        ensure!(runs == 1, "answered and not run");
+        ensure!(body.starts_with(&format!("{id} ")) && body.ends_with('\n'), "{body:?}");
+        return Ok(());
+    }
+    ensure!(status == 500 && body == crate::cases::FAILED, "{status} {body:?}");
+    ensure!(output.end != End::Code(0), "a failure, and all is well");
+    Ok(())
+}
