@@ -11,6 +11,7 @@
 //! - `warm.rs`: what holds with `--warm`, whatever dies, changes or stands in the way;
 //! - `properties.rs`: what holds for random requests;
 //! - `specification.rs`: whether `docs/specification.md` names rows that are there;
+//! - `warm_verbs.rs`: what a person sees of zygotes, and how they are stopped;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
 //!
 //! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
@@ -33,6 +34,7 @@ mod specification;
 mod stage;
 mod table;
 mod warm;
+mod warm_verbs;
 mod world;
 
 use std::process::ExitCode;
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
     trials.extend(memory::trials(&world));
     trials.extend(imports::trials(&world));
     trials.extend(warm::trials(&world));
+    trials.extend(warm_verbs::trials(&world));
     trials.extend(properties::trials(&world));
     trials.extend(table.trials(&world));
     trials.extend(apache_sites::trials(&world));

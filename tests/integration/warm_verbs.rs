@@ -1,0 +1,404 @@
+//! `cgi2wsgi warm`, and `--warm-memory`: what a person sees of zygotes, and how they are stopped. Each test has a
+//! private directory of its own, and stops what it has started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::command_line::{CGI, Output, Test, collect, run, trials_of};
+use crate::process::{AtParentDeath, PATIENCE, Running, kill, until};
+use crate::stage::Stage;
+use crate::world::World;
+
+const TESTS: [(&str, Test); 11] = [
+    ("where there is no zygote, the user and the places are named", none),
+    ("status shows requests, and restarts with their reasons", status),
+    ("a zygote that was killed is told of by the next", killed),
+    ("stop ends the application that is meant, and no other", stop),
+    ("stop leaves a request that has begun alone", stop_busy),
+    ("a process that has a zygote's old number is left alone", stranger),
+    ("what an import writes goes to the request that caused it and to the log", import_words),
+    ("an application with threads is served cold, and the reason is shown", threads),
+    ("a log that is large is begun anew", rotation),
+    ("beyond --warm-memory requests wait in line", ceiling),
+    ("a mistake in the command line is exit status 2", mistakes),
+];
+
+pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
+    trials_of("verbs", &TESTS, world)
+}
+
+/// A private directory; its zygotes end with it.
+struct Warm<'s> {
+    stage: &'s Stage,
+    place: PathBuf,
+}
+
+impl<'s> Warm<'s> {
+    fn new(stage: &'s Stage, name: &str) -> Result<Self> {
+        Ok(Self { stage, place: stage.workplace(name)? })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.stage.command(&self.stage.path("bin/cgi2wsgi"));
+        command
+            .args(arguments.iter().map(|argument| self.stage.resolve(argument)))
+            .env("TMPDIR", &self.place)
+            .env("CGI2WSGI_VENV", self.stage.python_env())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// A request of `application` from a server.
+    fn request(&self, application: &str) -> Command {
+        let mut command = self.command(&[application]);
+        command.envs(CGI).env("CGI2WSGI_WARM", "1");
+        command
+    }
+
+    /// The request is answered; what it wrote to standard error.
+    fn asks(&self, application: &str) -> Result<String> {
+        let output = run(self.stage, self.request(application))?;
+        let (status, body) = output.ends(0)?.response()?;
+        ensure!(status == 200, "{status} {body}: {}", output.stderr);
+        Ok(output.stderr)
+    }
+
+    fn verb(&self, arguments: &[&str]) -> Result<Output> {
+        let arguments: Vec<&str> = ["warm"].iter().chain(arguments).copied().collect();
+        run(self.stage, self.command(&arguments))
+    }
+
+    /// What a verb that succeeds writes.
+    fn shows(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.verb(arguments)?;
+        output.ends(0)?;
+        String::from_utf8(output.stdout).context("it is not UTF-8")
+    }
+
+    /// The rows of `warm status`, and the remarks under them.
+    fn rows(&self) -> Result<Vec<Row>> {
+        let output = self.verb(&["status"])?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut rows: Vec<Row> = Vec::new();
+        for line in text.lines().skip(1) {
+            match line.strip_prefix("  ") {
+                Some(remark) => rows.last_mut().context("no row")?.remarks.push(remark.to_owned()),
+                None => rows.push(Row::parse(line).with_context(|| format!("{line:?}"))?),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The one row, when it is as it should be: it is written once a second.
+    fn row_when(&self, what: &str, is_so: impl Fn(&Row) -> bool) -> Result<Row> {
+        let mut seen = String::new();
+        until(PATIENCE, what, || {
+            let mut rows = self.rows()?;
+            seen = format!("{rows:?}");
+            Ok(rows.pop().filter(|row| rows.is_empty() && is_so(row)))
+        })
+        .with_context(|| seen)
+    }
+
+    /// The private directory, which the first request makes.
+    fn directory(&self) -> PathBuf {
+        self.place.join(format!("cgi2wsgi-{}", self.stage.user.uid))
+    }
+}
+
+impl Drop for Warm<'_> {
+    fn drop(&mut self) {
+        // Exit status 1 if the test has stopped them all.
+        let _ = self.verb(&["stop", "--all"]);
+    }
+}
+
+#[derive(Debug)]
+struct Row {
+    application: String,
+    pid: u32,
+    requests: u64,
+    waiting: usize,
+    busy: usize,
+    restarts: u64,
+    why: String,
+    remarks: Vec<String>,
+}
+
+impl Row {
+    fn parse(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        // Age and memory have units.
+        let [application, pid, _, _, _, _, "MiB", requests, waiting, busy, restarts, why @ ..] =
+            words.as_slice()
+        else {
+            return None;
+        };
+        Some(Self {
+            application: (*application).to_owned(),
+            pid: pid.parse().ok()?,
+            requests: requests.parse().ok()?,
+            waiting: waiting.parse().ok()?,
+            busy: busy.parse().ok()?,
+            restarts: restarts.parse().ok()?,
+            why: why.join(" "),
+            remarks: Vec::new(),
+        })
+    }
+}
+
+/// Whether there is such a process, and it has not ended.
+fn is_there(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn children(pid: u32) -> Result<Vec<u32>> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    listed.split_whitespace().map(|pid| pid.parse().context("no number")).collect()
+}
+
+/// Hello.py, where the test may edit it.
+fn hello(stage: &Stage, place: &Path, name: &str) -> Result<String> {
+    let file = place.join(name);
+    fs::copy(stage.path("fixtures/hello.py"), &file).context("no copy")?;
+    Ok(file.display().to_string())
+}
+
+fn none(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-none")?;
+    let place = warm.directory().display().to_string();
+    for arguments in
+        [&["status"][..], &["stop", "--all"], &["stop", "{fixtures}/hello.py"], &["log"]]
+    {
+        let output = warm.verb(arguments)?;
+        output.ends(1)?.says("no zygote runs for user ")?.says(&place)?;
+        ensure!(output.stdout.is_empty() && !output.stderr.contains('\x1b'), "{}", output.stderr);
+    }
+    ensure!(!warm.directory().exists(), "looking has made {place}");
+    Ok(())
+}
+
+fn status(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-status")?;
+    let application = hello(stage, &warm.place, "site.py")?;
+    for _ in 0..3 {
+        warm.asks(&application)?;
+    }
+    let row = warm.row_when("three requests", |row| row.requests == 3 && row.busy == 0)?;
+    ensure!((&row.application, row.waiting, row.restarts) == (&application, 2, 0), "{row:?}");
+    ensure!(row.why == "-" && row.remarks.is_empty(), "{row:?}");
+
+    fs::write(&application, fs::read(&application)?).context("no edit")?;
+    warm.asks(&application)?;
+    let row = warm.row_when("a restart", |row| row.restarts == 1 && row.requests == 1)?;
+    ensure!(row.why.contains("changed"), "{row:?}");
+    Ok(())
+}
+
+fn killed(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-killed")?;
+    warm.asks("{fixtures}/hello.py")?;
+    let before = warm.row_when("a zygote", |row| row.requests == 1)?;
+    kill(before.pid)?;
+    until(PATIENCE, "its end", || Ok((!is_there(before.pid)).then_some(())))?;
+    warm.verb(&["status"])?.ends(1)?;
+    warm.asks("{fixtures}/hello.py")?;
+    let after = warm.row_when("another", |row| row.requests == 1)?;
+    ensure!(after.why == "the one before was killed" && after.restarts == 1, "{after:?}");
+    Ok(())
+}
+
+fn stop(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-stop")?;
+    let (one, other) =
+        (hello(stage, &warm.place, "one.py")?, hello(stage, &warm.place, "other.py")?);
+    warm.asks(&one)?;
+    warm.asks(&other)?;
+    let rows = warm.rows()?;
+    ensure!(rows.len() == 2 && rows[0].application == one, "{rows:?}");
+    let waiting = children(rows[0].pid)?;
+    ensure!(!waiting.is_empty(), "no child waits");
+
+    warm.verb(&["stop", "/nowhere/third.py"])?.ends(1)?.says(&one)?.says(&other)?;
+    let said = warm.shows(&["stop", "--chdir", &warm.place.display().to_string(), "one.py"])?;
+    ensure!(said.starts_with(&format!("stopped {one} (pid {}, ", rows[0].pid)), "{said}");
+    ensure!(!is_there(rows[0].pid), "it is still there");
+    until(PATIENCE, "the end of its children", || {
+        Ok((!waiting.iter().any(|pid| is_there(*pid))).then_some(()))
+    })?;
+    let rows = warm.rows()?;
+    ensure!(rows.len() == 1 && rows[0].application == other, "{rows:?}");
+    warm.asks(&one)?;
+    let said = warm.shows(&["stop", "--all"])?;
+    ensure!(said.contains(&one) && said.contains(&other), "{said}");
+    warm.verb(&["status"])?.ends(1).map(drop)
+}
+
+/// A request of large_when_asked.py that has begun, and the file that lets it end.
+struct Held {
+    running: Running,
+    gate: PathBuf,
+}
+
+impl Held {
+    fn start(warm: &Warm<'_>, mebibytes: u32, variables: &[(&str, &str)]) -> Result<Self> {
+        let gate = warm.place.join(format!("gate-{mebibytes}"));
+        let mut command = warm.request("{applications}/large_when_asked.py");
+        command
+            .env("QUERY_STRING", mebibytes.to_string())
+            .env("HTTP_GATE", &gate)
+            .env("MARKER", warm.place.join("marker"))
+            .envs(variables.iter().copied());
+        let running = Running::start(command, &warm.stage.user, AtParentDeath::Kill)?;
+        Ok(Self { running, gate })
+    }
+
+    fn has_begun(&self, warm: &Warm<'_>) -> Result<()> {
+        until(PATIENCE, "the request", || Ok(marker(warm).contains("begins").then_some(())))
+    }
+
+    fn finish(self) -> Result<()> {
+        fs::write(&self.gate, "").context("no gate")?;
+        let (status, body) = collect(self.running)?.ends(0)?.response()?;
+        ensure!(status == 200 && body == "done\n", "{status} {body}");
+        Ok(())
+    }
+}
+
+fn marker(warm: &Warm<'_>) -> String {
+    fs::read_to_string(warm.place.join("marker")).unwrap_or_default()
+}
+
+fn stop_busy(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-busy")?;
+    let held = Held::start(&warm, 1, &[])?;
+    held.has_begun(&warm)?;
+    warm.row_when("a busy child", |row| row.busy == 1)?;
+    let said = warm.shows(&["stop", "--all"])?;
+    ensure!(said.contains("; one that has begun is finished)"), "{said}");
+    warm.verb(&["status"])?.ends(1)?;
+    held.finish()
+}
+
+fn stranger(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-stranger")?;
+    warm.asks("{fixtures}/hello.py")?;
+    let row = warm.row_when("a zygote", |row| row.requests == 1)?;
+    warm.shows(&["stop", "--all"])?;
+    let mut command = stage.command(Path::new("/bin/sleep"));
+    command.arg("1000");
+    let mut stranger = Running::start(command, &stage.user, AtParentDeath::Kill)?;
+    let number = stranger.child().id();
+    for entry in fs::read_dir(warm.directory())?.flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "status") {
+            let text = fs::read_to_string(&path)?;
+            let old = format!("\npid: {}\n", row.pid);
+            ensure!(text.contains(&old), "{text}");
+            fs::write(&path, text.replace(&old, &format!("\npid: {number}\n")))?;
+        }
+    }
+    warm.verb(&["stop", "--all"])?.ends(1)?;
+    ensure!(stranger.ended()?.is_none(), "a stranger was stopped");
+    Ok(())
+}
+
+fn import_words(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-words")?;
+    let application = "{applications}/import_words.py";
+    let (first, second) = (warm.asks(application)?, warm.asks(application)?);
+    for words in ["printed at import\n", "complained at import\n"] {
+        ensure!(first.matches(words).count() == 1, "the first request said {first:?}");
+        ensure!(!second.contains(words), "the second request said {second:?}");
+    }
+    let shown = stage.resolve(application);
+    let log = warm.shows(&["log"])?;
+    for text in
+        ["starts: the first request", "complained at import", "printed at import", "is ready"]
+    {
+        let ending = format!(" {shown}: {text}");
+        let lines = log.lines().filter(|line| line.ends_with(&ending) && line.starts_with("20"));
+        ensure!(lines.count() == 1, "no line, or more than one, ends with {ending:?}:\n{log}");
+    }
+    let last = warm.shows(&["log", "-n", "1"])?;
+    ensure!(log.ends_with(&last) && last.lines().count() == 1, "{last:?}");
+    let path = warm.shows(&["log", "--path"])?;
+    ensure!(fs::read_to_string(path.trim_end())?.starts_with("20"), "{path}");
+    Ok(())
+}
+
+fn threads(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-threads")?;
+    let said = warm.asks("{applications}/import_thread.py")?;
+    let reason = "has started 1 thread(s) while it was imported";
+    ensure!(said.contains(reason), "{said}");
+    let row = warm.row_when("the zygote", |row| !row.remarks.is_empty())?;
+    let remark = row.remarks.join("\n");
+    ensure!(
+        remark.contains("every request is served cold: ") && remark.contains(reason),
+        "{remark}"
+    );
+    // It ends when it is told to, though nothing of Python runs in it.
+    let said = warm.shows(&["stop", "--all"])?;
+    ensure!(said.starts_with("stopped "), "{said}");
+    Ok(())
+}
+
+fn rotation(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-rotation")?;
+    warm.asks("{fixtures}/hello.py")?;
+    warm.row_when("a zygote", |row| row.requests == 1)?;
+    let log = warm.directory().join("warm.log");
+    let old = fs::read_to_string(&log)?;
+    fs::write(&log, format!("{old}{}\n", "x".repeat(1 << 20)))?;
+    warm.shows(&["stop", "--all"])?;
+    ensure!(fs::metadata(&log)?.len() < 1000, "it goes on in the same");
+    let all = warm.shows(&["log"])?;
+    ensure!(all.starts_with(&old) && all.contains("xxxx\n20"), "lines are lost");
+    ensure!(all.trim_end().ends_with("stopped by SIGTERM"), "the last line is another");
+    Ok(())
+}
+
+fn ceiling(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-memory")?;
+    let variables = [("CGI2WSGI_WARM_MEMORY", "64M")];
+    let large = Held::start(&warm, 96, &variables)?;
+    large.has_begun(&warm)?;
+    let row = warm.row_when("that no child waits", |row| row.busy == 1 && row.waiting == 0)?;
+    ensure!(row.remarks.iter().any(|remark| remark.contains("allows 64 MiB")), "{row:?}");
+
+    let mut small = Held::start(&warm, 1, &variables)?;
+    let front = small.running.child().id();
+    until(PATIENCE, "that the next request is in line", || {
+        let open = fs::read_dir(format!("/proc/{front}/fd"))?.flatten();
+        let mut targets = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+        Ok(targets.any(|target| target.to_string_lossy().starts_with("socket:")).then_some(()))
+    })?;
+    fs::write(&small.gate, "").context("no gate")?;
+    large.finish()?;
+    small.finish()?;
+    let order = marker(&warm);
+    ensure!(order == "begins with 96\nends with 96\nbegins with 1\nends with 1\n", "{order}");
+    let row = warm.row_when("that children wait again", |row| row.waiting == 2)?;
+    ensure!(row.remarks.is_empty(), "{row:?}");
+    let log = warm.shows(&["log"])?;
+    ensure!(log.matches("--warm-memory allows 64 MiB").count() == 1, "{log}");
+    Ok(())
+}
+
+fn mistakes(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-mistakes")?;
+    warm.verb(&["stop"])?.ends(2)?.says("--all")?;
+    warm.verb(&["stop", "--all", "app.py"])?.ends(2)?.says("cannot be used with")?;
+    warm.verb(&["stauts"])?.ends(2)?.says("status")?;
+    fs::write(warm.directory(), "").context("no file")?;
+    warm.verb(&["status"])?.ends(2)?.says("is no directory that this user can enter")?;
+    Ok(())
+}
