@@ -11,7 +11,8 @@
 //! - `warm.rs`: what holds with `--warm`, whatever dies, changes or stands in the way;
 //! - `properties.rs`: what holds for random requests;
 //! - `specification.rs`: whether `docs/specification.md` names rows that are there;
-//! - `warm_verbs.rs`: what a person sees of zygotes, and how they are stopped;
+//! - `warm_verbs.rs`: what a person sees of zygotes, and how they are stopped; `fork_safety.rs`: the examples of
+//!   `docs/fork-safety.md`;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
 //!
 //! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
@@ -21,6 +22,7 @@ mod cases;
 mod command_line;
 mod django;
 mod exchange;
+mod fork_safety;
 mod http;
 mod imports;
 mod installation;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
     trials.extend(imports::trials(&world));
     trials.extend(warm::trials(&world));
     trials.extend(warm_verbs::trials(&world));
+    trials.extend(fork_safety::trials(&world));
     trials.extend(properties::trials(&world));
     trials.extend(table.trials(&world));
     trials.extend(apache_sites::trials(&world));

@@ -33,13 +33,13 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
 }
 
 /// A private directory; its zygotes end with it.
-struct Warm<'s> {
-    stage: &'s Stage,
-    place: PathBuf,
+pub(crate) struct Warm<'s> {
+    pub(crate) stage: &'s Stage,
+    pub(crate) place: PathBuf,
 }
 
 impl<'s> Warm<'s> {
-    fn new(stage: &'s Stage, name: &str) -> Result<Self> {
+    pub(crate) fn new(stage: &'s Stage, name: &str) -> Result<Self> {
         Ok(Self { stage, place: stage.workplace(name)? })
     }
 
@@ -55,7 +55,7 @@ impl<'s> Warm<'s> {
     }
 
     /// A request of `application` from a server.
-    fn request(&self, application: &str) -> Command {
+    pub(crate) fn request(&self, application: &str) -> Command {
         let mut command = self.command(&[application]);
         command.envs(CGI).env("CGI2WSGI_WARM", "1");
         command
@@ -82,7 +82,7 @@ impl<'s> Warm<'s> {
     }
 
     /// The rows of `warm status`, and the remarks under them.
-    fn rows(&self) -> Result<Vec<Row>> {
+    pub(crate) fn rows(&self) -> Result<Vec<Row>> {
         let output = self.verb(&["status"])?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut rows: Vec<Row> = Vec::new();
@@ -106,6 +106,15 @@ impl<'s> Warm<'s> {
         .with_context(|| seen)
     }
 
+    /// Waits until an application has had so many requests.
+    pub(crate) fn until_requests(&self, application: &str, requests: u64) -> Result<()> {
+        until(PATIENCE, "the number of requests", || {
+            let rows = self.rows()?;
+            let mut rows = rows.iter().filter(|row| row.application == application);
+            Ok(rows.any(|row| row.requests == requests).then_some(()))
+        })
+    }
+
     /// The private directory, which the first request makes.
     fn directory(&self) -> PathBuf {
         self.place.join(format!("cgi2wsgi-{}", self.stage.user.uid))
@@ -120,15 +129,15 @@ impl Drop for Warm<'_> {
 }
 
 #[derive(Debug)]
-struct Row {
-    application: String,
+pub(crate) struct Row {
+    pub(crate) application: String,
     pid: u32,
-    requests: u64,
+    pub(crate) requests: u64,
     waiting: usize,
     busy: usize,
-    restarts: u64,
+    pub(crate) restarts: u64,
     why: String,
-    remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Row {
@@ -241,7 +250,7 @@ fn stop(stage: &Stage) -> Result<()> {
     warm.verb(&["status"])?.ends(1).map(drop)
 }
 
-/// A request of large_when_asked.py that has begun, and the file that lets it end.
+/// A request of `large_when_asked.py` that has begun, and the file that lets it end.
 struct Held {
     running: Running,
     gate: PathBuf,
@@ -260,8 +269,12 @@ impl Held {
         Ok(Self { running, gate })
     }
 
-    fn has_begun(&self, warm: &Warm<'_>) -> Result<()> {
-        until(PATIENCE, "the request", || Ok(marker(warm).contains("begins").then_some(())))
+    /// The same, when it has begun.
+    fn begun(warm: &Warm<'_>, mebibytes: u32, variables: &[(&str, &str)]) -> Result<Self> {
+        let held = Self::start(warm, mebibytes, variables)?;
+        let line = format!("begins with {mebibytes}\n");
+        until(PATIENCE, "the request", || Ok(marker(warm).contains(&line).then_some(())))?;
+        Ok(held)
     }
 
     fn finish(self) -> Result<()> {
@@ -278,8 +291,7 @@ fn marker(warm: &Warm<'_>) -> String {
 
 fn stop_busy(stage: &Stage) -> Result<()> {
     let warm = Warm::new(stage, "w-busy")?;
-    let held = Held::start(&warm, 1, &[])?;
-    held.has_begun(&warm)?;
+    let held = Held::begun(&warm, 1, &[])?;
     warm.row_when("a busy child", |row| row.busy == 1)?;
     let said = warm.shows(&["stop", "--all"])?;
     ensure!(said.contains("; one that has begun is finished)"), "{said}");
@@ -369,8 +381,7 @@ fn rotation(stage: &Stage) -> Result<()> {
 fn ceiling(stage: &Stage) -> Result<()> {
     let warm = Warm::new(stage, "w-memory")?;
     let variables = [("CGI2WSGI_WARM_MEMORY", "64M")];
-    let large = Held::start(&warm, 96, &variables)?;
-    large.has_begun(&warm)?;
+    let large = Held::begun(&warm, 96, &variables)?;
     let row = warm.row_when("that no child waits", |row| row.busy == 1 && row.waiting == 0)?;
     ensure!(row.remarks.iter().any(|remark| remark.contains("allows 64 MiB")), "{row:?}");
 

@@ -1,0 +1,179 @@
+//! The examples of `docs/fork-safety.md`: what is said to be right is right over many requests that are forked from one
+//! process, and what is said to be wrong fails as described.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use libtest_mimic::Trial;
+
+use crate::command_line::{Output, Test, collect, run, trials_of};
+use crate::process::{AtParentDeath, Running};
+use crate::stage::Stage;
+use crate::warm_verbs::Warm;
+use crate::world::World;
+
+const TESTS: [(&str, Test); 4] = [
+    ("SQLAlchemy: an engine at import and a session in the request lose no visit", sqlalchemy),
+    ("Django: connections that are closed after the import are no request's", django),
+    ("temporary files are made in the request", temporary_files),
+    ("every line of code of docs/fork-safety.md is one of an example", page),
+];
+
+/// How many requests each right example answers, and how many of them at once.
+const REQUESTS: usize = 24;
+const AT_ONCE: usize = 4;
+
+/// Code that the page shows and that is of no example: these need what the tests have not.
+const OF_THE_PAGE: [&str; 3] = [
+    "os.register_at_fork(after_in_child=numpy.random.seed)",
+    "cgi2wsgi warm status",
+    "cgi2wsgi warm log",
+];
+
+pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
+    trials_of("fork-safety", &TESTS, world)
+}
+
+fn examples() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples")
+}
+
+/// The examples with a database in which nobody has visited.
+struct Site<'s> {
+    warm: Warm<'s>,
+    database: String,
+}
+
+impl<'s> Site<'s> {
+    fn new(stage: &'s Stage, name: &str) -> Result<Self> {
+        let warm = Warm::new(stage, name)?;
+        for entry in fs::read_dir(examples())?.flatten() {
+            fs::copy(entry.path(), warm.place.join(entry.file_name())).context("no copy")?;
+        }
+        let database = warm.place.join("visits.sqlite").display().to_string();
+        let mut make = stage.command(&stage.python());
+        make.arg("-c").arg(
+            "import sqlite3, sys\n\
+             with sqlite3.connect(sys.argv[1]) as database:\n \
+                 database.execute('CREATE TABLE counter (id INTEGER PRIMARY KEY, value INTEGER)')\n \
+                 database.execute('INSERT INTO counter VALUES (1, 0)')\n",
+        );
+        make.arg(&database).stderr(std::process::Stdio::piped());
+        run(stage, make)?.ends(0)?;
+        Ok(Self { warm, database })
+    }
+
+    fn start(&self, application: &str) -> Result<Running> {
+        let application = self.warm.place.join(application).display().to_string();
+        let mut command = self.warm.request(&application);
+        command.env("DATABASE", &self.database);
+        Running::start(command, &self.warm.stage.user, AtParentDeath::Kill)
+    }
+
+    fn answer(&self, application: &str) -> Result<Output> {
+        collect(self.start(application)?)
+    }
+
+    /// Visits and the connections of the import, as one request sees them.
+    fn visit(&self, application: &str) -> Result<(usize, usize)> {
+        visits(&self.answer(application)?)
+    }
+
+    /// The right one counts every visit, with several requests at once.
+    fn counts(&self, application: &str) -> Result<()> {
+        let mut seen = vec![self.visit(application)?];
+        while seen.len() < REQUESTS {
+            let together = (0..AT_ONCE).map(|_| self.start(application));
+            for running in together.collect::<Result<Vec<_>>>()? {
+                seen.push(visits(&collect(running)?)?);
+            }
+        }
+        seen.sort_unstable();
+        let expected: Vec<_> = (1..=seen.len()).map(|visit| (visit, 0)).collect();
+        ensure!(seen == expected, "the visits are {seen:?}");
+        Ok(())
+    }
+
+    /// The wrong one begins each request where the import ended, with its connection.
+    fn forgets(&self, application: &str) -> Result<()> {
+        for number in 0..3 {
+            let seen = self.visit(application)?;
+            ensure!(seen == (1, 1), "request {number} sees {seen:?}, and not what is described");
+        }
+        Ok(())
+    }
+
+    /// One zygote has answered all.
+    fn was_one_zygote(&self, application: &str, requests: u64) -> Result<()> {
+        let rows = self.warm.rows()?;
+        let row = rows.iter().find(|row| row.application.ends_with(application));
+        let row = row.with_context(|| format!("no zygote of {application}: {rows:?}"))?;
+        ensure!(row.restarts == 0 && row.remarks.is_empty(), "{row:?}");
+        self.warm.until_requests(&row.application.clone(), requests)
+    }
+}
+
+fn visits(output: &Output) -> Result<(usize, usize)> {
+    let (status, body) = output.ends(0)?.response()?;
+    ensure!(status == 200 && output.stderr.is_empty(), "{status} {body} {}", output.stderr);
+    let words: Vec<&str> = body.split_whitespace().collect();
+    match words.as_slice() {
+        ["visits", visits, "connections", "of", "the", "import", count] => {
+            Ok((visits.trim_end_matches(',').parse()?, count.parse()?))
+        }
+        _ => bail!("the answer is {body:?}"),
+    }
+}
+
+fn sqlalchemy(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, "f-alchemy")?;
+    site.counts("sqlalchemy_app.py")?;
+    site.was_one_zygote("sqlalchemy_app.py", 25)?;
+    let site = Site::new(stage, "f-alchemy-wrong")?;
+    site.forgets("sqlalchemy_wrong.py")?;
+    site.was_one_zygote("sqlalchemy_wrong.py", 3)
+}
+
+fn django(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, "f-django")?;
+    site.counts("django_app.py")?;
+    site.was_one_zygote("django_app.py", 25)?;
+    let site = Site::new(stage, "f-django-wrong")?;
+    site.forgets("django_wrong.py")?;
+    site.was_one_zygote("django_wrong.py", 3)
+}
+
+fn temporary_files(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, "f-scratch")?;
+    for _ in 0..5 {
+        let (status, body) = site.answer("scratch_app.py")?.ends(0)?.response()?;
+        ensure!(status == 200 && body == "written\n", "{status} {body}");
+    }
+    let (status, _) = site.answer("scratch_wrong.py")?.ends(0)?.response()?;
+    ensure!(status == 200, "the first request gets {status}");
+    let second = site.answer("scratch_wrong.py")?;
+    let (status, _) = second.ends(1)?.says("FileNotFoundError")?.response()?;
+    ensure!(status == 500, "the second request gets {status}");
+    Ok(())
+}
+
+fn page(_stage: &Stage) -> Result<()> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fork-safety.md");
+    let page = fs::read_to_string(page)?;
+    let mut code = String::new();
+    for entry in fs::read_dir(examples())?.flatten() {
+        code += &fs::read_to_string(entry.path())?;
+    }
+    let shown = page.lines().filter_map(|line| line.strip_prefix("    ")).map(str::trim);
+    let shown: Vec<&str> = shown.filter(|line| !OF_THE_PAGE.contains(line)).collect();
+    ensure!(shown.len() >= 9, "only {} lines of code were found", shown.len());
+    for line in shown {
+        ensure!(
+            code.lines().any(|of_example| of_example.trim() == line),
+            "no example has {line:?}"
+        );
+    }
+    Ok(())
+}
