@@ -201,13 +201,15 @@ fn status(stage: &Stage) -> Result<()> {
         warm.asks(&application)?;
     }
     let row = warm.row_when("three requests", |row| row.requests == 3 && row.busy == 0)?;
-    ensure!((&row.application, row.waiting, row.restarts) == (&application, 2, 0), "{row:?}");
-    ensure!(row.why == "-" && row.remarks.is_empty(), "{row:?}");
+    ensure!((&row.application, row.waiting) == (&application, 2), "{row:?}");
+    // An edit of the same moment as the import, such as this copy, counts as one after it.
+    let before = row.restarts;
+    ensure!(before <= 1 && (before == 1 || row.why == "-") && row.remarks.is_empty(), "{row:?}");
 
     fs::write(&application, fs::read(&application)?).context("no edit")?;
     warm.asks(&application)?;
-    let row = warm.row_when("a restart", |row| row.restarts == 1 && row.requests == 1)?;
-    ensure!(row.why.contains("changed"), "{row:?}");
+    let row = warm.row_when("a restart", |row| row.restarts > before && row.requests == 1)?;
+    ensure!(row.restarts == before + 1 && row.why.contains("changed"), "{row:?}");
     Ok(())
 }
 
