@@ -18,6 +18,9 @@ const FORMAT: &str = "cgi2wsgi warm status 1";
 /// How many of the last restarts are kept.
 const RESTARTS_KEPT: usize = 3;
 
+/// How long that of a zygote that is gone is kept.
+const KEPT: Duration = Duration::from_secs(7 * 86_400);
+
 /// How far a zygote is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
@@ -221,6 +224,21 @@ impl Status {
     }
 }
 
+/// Removes what zygotes told that are long gone.
+pub fn sweep(place: &Place) {
+    let is_old = |path: &Path| {
+        let written = path.symlink_metadata().and_then(|file| file.modified());
+        written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEPT))
+    };
+    for path in fs::read_dir(place.path()).into_iter().flatten().flatten().map(|e| e.path()) {
+        // One that was cut short while it was written has its number behind it.
+        let is_status = path.to_str().is_some_and(|path| path.contains(".status"));
+        if is_status && is_old(&path) && !Status::read(&path).is_some_and(|s| s.is_alive()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
 fn seconds(moment: SystemTime) -> u64 {
     moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -325,5 +343,33 @@ pub(crate) mod tests {
         assert_eq!(all, [(place.status("alive"), alive)]);
         let names = fs::read_dir(place.path()).expect("listed").count();
         assert_eq!(names, 3, "nothing temporary is left");
+    }
+
+    #[test]
+    fn what_is_old_is_swept_unless_its_zygote_lives() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let variables =
+            [("TMPDIR", temporary.path().to_str().expect("UTF-8"))].into_iter().collect();
+        let place = Place::open(&variables).expect("a place");
+        let mut gone = status();
+        gone.started += 1;
+        for (name, status) in [("alive", &status()), ("gone", &gone), ("new", &gone)] {
+            status.write(&place.status(name)).expect("written");
+        }
+        fs::write(place.path().join("cut.status.77"), "cgi2").expect("written");
+        fs::write(place.log(), "old").expect("written");
+        let old = SystemTime::now() - KEPT - Duration::from_secs(60);
+        for name in ["alive.status", "gone.status", "cut.status.77", "warm.log"] {
+            let file = OpenOptions::new().append(true).open(place.path().join(name));
+            file.and_then(|file| file.set_modified(old)).expect("it is older");
+        }
+        sweep(&place);
+        let mut left: Vec<_> = fs::read_dir(place.path())
+            .expect("listed")
+            .flatten()
+            .map(|entry| entry.file_name().into_string().expect("UTF-8"))
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, ["alive.status", "new.status", "warm.log"]);
     }
 }

@@ -48,8 +48,9 @@ struct Common {
 pub(super) struct Journal {
     status: Status,
     file: PathBuf,
-    /// Of the file as it was last written: another zygote's has another.
-    inode: u64,
+    /// Of the file as it was last written, if it could be: another zygote's has
+    /// another.
+    inode: Option<u64>,
     written: Instant,
     is_due: bool,
     common: Option<Shared<Common>>,
@@ -64,12 +65,13 @@ impl Journal {
         let name = start.identity.name();
         let _ = LOG.set((Log::new(&place), status::shown(&handoff.application)));
         let file = place.status(&name);
+        status::sweep(&place);
         let last = Status::read(&file);
         let status = Status::begin(&handoff.application, last.as_ref(), &start.why);
         let why = status.last_restarts.last().map_or(start.why.as_str(), |last| last.why.as_str());
         note(&format!("starts: {why}"));
         Ok(Self {
-            inode: status.write(&file).unwrap_or_default(),
+            inode: status.write(&file).ok(),
             status,
             file,
             written: Instant::now(),
@@ -145,10 +147,10 @@ impl Journal {
         (self.written, self.is_due) = (Instant::now(), false);
         let there = std::fs::symlink_metadata(&self.file).map(|file| file.ino());
         // Another zygote of this name has begun while this one ends.
-        if there.is_ok_and(|inode| inode != self.inode) {
+        if self.inode.is_some() && there.is_ok_and(|inode| Some(inode) != self.inode) {
             return;
         }
-        self.inode = self.status.write(&self.file).unwrap_or(self.inode);
+        self.inode = self.status.write(&self.file).ok().or(self.inode);
         self.renew_stderr();
     }
 

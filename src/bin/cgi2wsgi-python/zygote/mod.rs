@@ -287,7 +287,7 @@ fn refuse(
             return "stopped by SIGTERM".into();
         }
         match polled {
-            Ok(0) if left == Duration::ZERO => return "another may have more luck".into(),
+            Ok(0) if left == Duration::ZERO => return "it is time to try again".into(),
             Ok(_) if asked => {
                 if turn_away(listener, watch, said).is_some() {
                     said = "";
