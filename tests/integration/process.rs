@@ -295,11 +295,6 @@ pub(crate) fn leads_session(pid: c_int) -> bool {
     unsafe { libc::getsid(pid) == pid }
 }
 
-/// Ends a process at once.
-pub(crate) fn kill(pid: u32) -> Result<()> {
-    send(c_int::try_from(pid)?, libc::SIGKILL).context("cannot kill it")
-}
-
 /// Asks a process to end. One that is gone needs no asking.
 pub(crate) fn terminate(pid: c_int) {
     let _ = send(pid, libc::SIGTERM);

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
 use crate::command_line::{CGI, Output, Test, collect, run, trials_of};
-use crate::process::{AtParentDeath, PATIENCE, Running, kill, until};
+use crate::process::{AtParentDeath, PATIENCE, Running, until};
 use crate::stage::Stage;
 use crate::world::World;
 
@@ -217,7 +217,9 @@ fn killed(stage: &Stage) -> Result<()> {
     let warm = Warm::new(stage, "w-killed")?;
     warm.asks("{fixtures}/hello.py")?;
     let before = warm.row_when("a zygote", |row| row.requests == 1)?;
-    kill(before.pid)?;
+    let mut kill = stage.command(Path::new("/bin/sh"));
+    kill.args(["-c", "kill -KILL \"$0\"", &before.pid.to_string()]).stderr(Stdio::piped());
+    run(stage, kill)?.ends(0)?;
     until(PATIENCE, "its end", || Ok((!is_there(before.pid)).then_some(())))?;
     warm.verb(&["status"])?.ends(1)?;
     warm.asks("{fixtures}/hello.py")?;
