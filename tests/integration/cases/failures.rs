@@ -92,7 +92,7 @@ fn imports() -> Vec<Case> {
             .goes_cold(IMPORT_FAILS),
         Case::import("R17", "a misspelt module is told with its name", "nosuchmodule.anywhere")
             .logs("nosuchmodule")
-            .goes_cold("--warm: there is no module")
+            .goes_cold("cgi2wsgi: warning: --warm: ")
             .expect(|answer| answer.status(500)?.body(FAILED).map(drop)),
         Case::new("R17", "a file that is not there is told with its path", "no_such_file.py")
             .except(
