@@ -9,6 +9,7 @@
 //!   request`; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
 //!   `imports.rs`: that imports are Python's;
 //! - `warm.rs`: what holds with `--warm`, whatever dies, changes or stands in the way;
+//! - `surroundings.rs`: that an application cannot tell a warm start from a cold one;
 //! - `properties.rs`: what holds for random requests;
 //! - `specification.rs`: whether `docs/specification.md` names rows that are there;
 //! - `warm_verbs.rs`: what a person sees of zygotes, and how they are stopped; `fork_safety.rs`: the examples of
@@ -34,11 +35,13 @@ mod request_verb;
 mod server;
 mod specification;
 mod stage;
+mod surroundings;
 mod table;
 mod warm;
 mod warm_verbs;
 mod world;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let table = Table::new();
     let mut mounts = table.mounts();
     mounts.push(django::mount());
+    mounts.extend(surroundings::mounts());
     let world = Arc::new(World::new(mounts));
     let mut trials = command_line::trials(&world);
     trials.extend(request_verb::trials(&world));
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
     trials.extend(fork_safety::trials(&world));
     trials.extend(properties::trials(&world));
     trials.extend(table.trials(&world));
+    trials.extend(surroundings::trials(&world));
     trials.extend(apache_sites::trials(&world));
     trials.extend(django::trials(&world));
     trials.push(specification::trial(&trials));
@@ -70,7 +75,8 @@ fn main() -> ExitCode {
     let stopped = world.stop();
     drop(world);
     if let Err(error) = stopped {
-        eprintln!("{error:#}");
+        // Where standard error is gone, the exit status tells.
+        let _ = writeln!(io::stderr(), "{error:#}");
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()

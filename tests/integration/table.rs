@@ -54,7 +54,6 @@ pub(crate) struct Case {
     logged: Vec<&'static str>,
     logged_at_import: Vec<&'static str>,
     goes_cold: Option<&'static str>,
-    excepted_warm: bool,
     check: Check,
 }
 
@@ -99,7 +98,6 @@ impl Case {
             logged: Vec::new(),
             logged_at_import: Vec::new(),
             goes_cold: None,
-            excepted_warm: false,
             check: Check::Answer(Box::new(|answer| answer.status(200)?.exit_code(0).map(drop))),
         }
     }
@@ -180,12 +178,6 @@ impl Case {
     /// Under `--warm` the request is answered by a process of its own after all, and the log says why.
     pub(crate) fn goes_cold(mut self, why: &'static str) -> Self {
         self.goes_cold = Some(why);
-        self
-    }
-
-    /// Not under `--warm`, for a reason that lies in it.
-    pub(crate) fn except_warm(mut self, _reason: &'static str) -> Self {
-        self.excepted_warm = true;
         self
     }
 
@@ -328,7 +320,7 @@ impl Table {
             case.servers.contains(kind)
                 && !case.excepted.contains(kind)
                 && kind.can_run(&case.program)
-                && !(mount.warm && (case.excepted_warm || is_other_bridge()))
+                && !(mount.warm && is_other_bridge())
         });
         applicable
             .map(|(kind, case, mount)| {

@@ -33,10 +33,11 @@ pub(crate) fn cases() -> Vec<Case> {
             .logs(" ms, call to first byte ")
             .drive(|scene, exchange| {
                 let answer = exchange.finish()?;
-                let phases: &[_] = match scene.mount.warm {
-                    false => &["front", "interpreter", "import", "call"],
-                    // The rest has happened before, in the zygote.
-                    true => &["front", "call"],
+                // In a child of a zygote the rest has happened before.
+                let phases: &[_] = if scene.mount.warm {
+                    &["front", "call"]
+                } else {
+                    &["front", "interpreter", "import", "call"]
                 };
                 tells(answer.status(200)?.body("Hello, world!\n")?, phases)
             }),

@@ -43,9 +43,11 @@ pub(super) struct Birth<'z> {
 /// Waits for a request, serves it, and ends.
 pub(super) fn live(birth: &Birth<'_>) -> ! {
     // A child that waits is of no use without its zygote.
-    // SAFETY: prctl and getppid have no preconditions.
+    // SAFETY: prctl, setpgid and getppid have no preconditions.
     let parent = unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        // An application that signals its group means what it has started.
+        libc::setpgid(0, 0);
         libc::getppid()
     };
     // An orphan's parent is not always 1: a service manager's may be another.

@@ -1,0 +1,86 @@
+//! That an application cannot tell a warm start from a cold one: on every server the same application says all that
+//! its process can see, once in a process of its own and twice in a child of a zygote.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::http::Request;
+use crate::mount::{Mount, Program};
+use crate::server::Kind;
+use crate::stage::is_other_bridge;
+use crate::table::failed;
+use crate::world::World;
+
+/// Asked for under one of these, and under another of the same length, which is found in many variables.
+const COLD: &str = "/case/surroundings-cold";
+const WARM: &str = "/case/surroundings-warm";
+
+/// What a process of its own inherits beside the three, from a server that forgets to close it, no child of a zygote
+/// has.
+const DESCRIPTORS: &str = "\"descriptors of a child\"";
+/// The three, and that of the directory that is listed.
+const NONE: &str = "\"0 1 2 3\"";
+
+/// Without `--warm`, and with it.
+pub(crate) fn mounts() -> [Mount; 2] {
+    [(COLD, false), (WARM, true)].map(|(prefix, warm)| Mount {
+        prefix: prefix.to_owned(),
+        program: Program::Bridge { application: "{applications}/surroundings.py".to_owned() },
+        variables: vec![("LC_ALL".to_owned(), "C.UTF-8".to_owned())],
+        warm,
+    })
+}
+
+pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
+    if is_other_bridge() {
+        return Vec::new();
+    }
+    let trial = |kind: Kind| {
+        let world = Arc::clone(world);
+        let name =
+            format!("{}-warm::--warm: a child sees what a process of its own sees", kind.name());
+        Trial::test(name, move || check(&world, kind).map_err(|error| failed(&error)))
+    };
+    Kind::ALL.map(trial).into()
+}
+
+fn check(world: &World, kind: Kind) -> Result<()> {
+    let server = world.server(kind)?;
+    let [cold, warm] = mounts();
+    let facts = |mount: &Mount| -> Result<Vec<String>> {
+        let request = Request::post("/path?a+query", "a body").header("X-Header", "of a client");
+        let answer = server.begin(mount, &request)?.finish()?;
+        let text = answer.status(200)?.text();
+        let lines = text.lines().filter(|line| !is_of_one_request(line));
+        Ok(lines.map(|line| line.trim_end_matches(',').to_owned()).collect())
+    };
+    let expected = facts(&cold)?;
+    let expected: Vec<_> = expected.iter().map(|line| line.replace(COLD, WARM)).collect();
+    ensure!(expected.len() > 200, "it says little: {expected:?}");
+    for turn in ["first", "second"] {
+        let found = facts(&warm).context(turn)?;
+        let is_inherited = |line: &&String| line.contains(DESCRIPTORS);
+        let missing: Vec<_> =
+            expected.iter().filter(|line| !found.contains(line) && !is_inherited(line)).collect();
+        let surplus: Vec<_> = found
+            .iter()
+            .filter(|line| {
+                !expected.contains(line) && !line.contains(&format!("{DESCRIPTORS}: {NONE}"))
+            })
+            .collect();
+        ensure!(
+            missing.is_empty() && surplus.is_empty(),
+            "the {turn} child misses {missing:#?} and has {surplus:#?}"
+        );
+    }
+    Ok(())
+}
+
+/// What differs between two requests anyway, and what makes the one warm.
+fn is_of_one_request(line: &str) -> bool {
+    ["CGI2WSGI_WARM", "XDG_RUNTIME_DIR", "REMOTE_PORT", "UNIQUE_ID"]
+        .iter()
+        .any(|name| line.contains(name))
+}
