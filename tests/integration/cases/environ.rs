@@ -260,6 +260,13 @@ fn shape() -> Vec<Case> {
         Case::new("E16", "os.environ is this request's", "/process_facts.py")
             .get("?n=QUERY_STRING")
             .expect(|answer| answer.contains("variable = 'n=QUERY_STRING'\n").map(drop)),
+        Case::new(
+            "E16",
+            "os.environ is this request's while the application is imported",
+            "/looks_at_the_request_on_import.py",
+        )
+        .goes_cold(super::failures::IMPORT_FAILS)
+        .expect(|answer| answer.status(200)?.exit_code(0)?.body("GET").map(drop)),
         lists(
             "E17",
             "Apache's ScriptAlias tells the mount and the path under it",

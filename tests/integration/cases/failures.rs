@@ -132,6 +132,16 @@ fn hangs_and_crashes() -> Vec<Case> {
         .logs("hang_in_c.py")
         .expect(|answer| answer.status(504)?.exit_code(1).map(drop)),
         Case::new(
+            "--timeout",
+            "an import that hangs is a 504, and the log says where it hung",
+            "/hangs_at_import.py",
+        )
+        .variable("CGI2WSGI_TIMEOUT", "1")
+        .on(&[Kind::Caddy, Kind::ApacheCgid, Kind::Nginx])
+        .logs("hangs_at_import.py")
+        .logs("--timeout")
+        .expect(|answer| answer.status(504)?.exit_code(1).map(drop)),
+        Case::new(
             "P9",
             "a crash of the interpreter leaves its place in the log",
             "failures/segfault.py",

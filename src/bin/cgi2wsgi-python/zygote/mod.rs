@@ -46,7 +46,7 @@ use self::journal::Journal;
 use self::signals::Signals;
 use crate::application::{self, LoadError};
 use crate::wsgi::call::log_exception;
-use crate::{collector, emergency, interpreter, termination};
+use crate::{collector, emergency, ending, interpreter, termination};
 
 /// How long a zygote that cannot serve stays to say so.
 const REFUSAL: Duration = Duration::from_secs(60);
@@ -149,7 +149,7 @@ fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journ
         };
         let refuse = |reason: &str, mut journal: Journal| {
             journal.enter(Phase::Cold(reason.to_owned()));
-            let why = refuse(listener, &watch, &signals, start, reason);
+            let why = refuse(py, listener, &watch, &signals, start, reason);
             journal.enter(Phase::Ended(why));
             0
         };
@@ -157,6 +157,13 @@ fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journ
             Ok(application) => application,
             Err(reason) => return refuse(&reason, journal),
         };
+        if rustix::net::sockopt::socket_acceptconn(&listener) != Ok(true) {
+            // Whoever waits goes cold when this process ends. What it believes to own is closed
+            // already.
+            let why = "the application has closed all descriptors while it was imported";
+            journal.enter(Phase::Ended(why.into()));
+            ending::leave(1);
+        }
         if let Some(threads) = other_threads() {
             let reason = format!(
                 "the application has started {threads} thread(s) while it was imported, and a \
@@ -263,6 +270,7 @@ fn other_threads() -> Option<usize> {
 /// Tells whoever comes that it must go cold, and the first one why, until the
 /// code changes or a minute is over. Returns why it ended.
 fn refuse(
+    py: Python<'_>,
     listener: &OwnedFd,
     watch: &Watch,
     signals: &Signals,
@@ -283,7 +291,8 @@ fn refuse(
         if let Some(file) = watch.changed() {
             return format!("{} changed", file.display());
         }
-        if signals.drain() {
+        // A thread of the application's may have taken the signal.
+        if signals.drain() || py.check_signals().is_err() {
             return "stopped by SIGTERM".into();
         }
         match polled {

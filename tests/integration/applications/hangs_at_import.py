@@ -1,0 +1,4 @@
+"""Is never imported."""
+
+while True:
+    pass
