@@ -56,6 +56,7 @@ def limits():
 
 def application(environ, start_response):
     facts = {
+        "child of a zygote": os.getsid(0) == os.getppid() and os.getpgrp() == os.getpid(),
         "os.environ": dict(os.environ),
         "environ": {name: value for name, value in environ.items() if isinstance(value, str)},
         "environ's others": sorted(name for name, value in environ.items() if not isinstance(value, str)),
