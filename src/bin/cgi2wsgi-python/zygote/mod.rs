@@ -157,7 +157,7 @@ fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journ
             Ok(application) => application,
             Err(reason) => return refuse(&reason, journal),
         };
-        if rustix::net::sockopt::socket_acceptconn(&listener) != Ok(true) {
+        if rustix::net::sockopt::socket_acceptconn(listener) != Ok(true) {
             // Whoever waits goes cold when this process ends. What it believes to own is closed
             // already.
             let why = "the application has closed all descriptors while it was imported";
