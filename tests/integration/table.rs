@@ -200,29 +200,24 @@ impl Case {
 
     fn run(&self, world: &World, kind: Kind, mount: &Mount) -> Result<()> {
         world.server(kind)?;
-        let mut logged = self.logged.clone();
-        if mount.warm {
-            logged.extend(self.goes_cold);
-        }
-        let first = [logged.as_slice(), &self.logged_at_import].concat();
+        // A zygote tells the first who comes why it serves nobody.
+        let cold = self.goes_cold.filter(|_| mount.warm);
+        let mut first = self.logged.clone();
+        first.extend(self.logged_at_import.iter().copied().chain(cold));
         let once = |logged: &[&str]| {
-            let alone = !logged.is_empty();
-            world.with_log(kind, alone, || self.run_undisturbed(world, kind, mount, logged))
+            let alone = !logged.is_empty() || cold.is_some();
+            let log =
+                world.with_log(kind, alone, || self.run_undisturbed(world, kind, mount, logged))?;
+            // The rows that go cold run alone.
+            let stayed_warm = !mount.warm || cold.is_some() || !log.text()?.contains(COLD);
+            ensure!(stayed_warm, "it went cold, or a row beside it: {}", said(&log));
+            Ok(())
         };
-        let mut log = once(&first)?;
+        once(&first)?;
         if mount.warm {
-            // The first request may have started the zygote; this one finds it.
+            // That may have started the zygote; this request finds it.
             mount.clear(world.stage()?, kind)?;
-            log = once(&logged).context("the second time")?;
-        }
-        if mount.warm && self.goes_cold.is_none() && log.text()?.contains(COLD) {
-            // It may have been another row that went cold at the same time.
-            mount.clear(world.stage()?, kind)?;
-            world.with_log(kind, true, || {
-                let log = self.run_undisturbed(world, kind, mount, &logged)?;
-                ensure!(!log.text()?.contains(COLD), "it went cold: {}", said(&log));
-                Ok(())
-            })?;
+            once(&self.logged).context("the second time")?;
         }
         Ok(())
     }
@@ -293,12 +288,13 @@ impl Table {
     pub(crate) fn new() -> Self {
         let rows = cases::all().into_iter().enumerate().map(|(number, case)| {
             let mounts = [("", false), ("-warm", true)].map(|(suffix, warm)| {
-                Arc::new(Mount {
-                    prefix: format!("/case/{}-{number}{suffix}", slug(case.trap)),
-                    program: case.program.clone(),
-                    variables: case.variables.clone(),
-                    warm,
-                })
+                let prefix = format!("/case/{}-{number}{suffix}", slug(case.trap));
+                let mut variables = case.variables.clone();
+                if warm && case.goes_cold.is_some() {
+                    // Which has a zygote of its own, that has told nobody yet.
+                    variables.push(("ROW".to_owned(), prefix.clone()));
+                }
+                Arc::new(Mount { prefix, program: case.program.clone(), variables, warm })
             });
             (Arc::new(case), mounts)
         });

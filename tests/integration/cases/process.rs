@@ -161,6 +161,17 @@ fn surroundings() -> Vec<Case> {
         Case::new("P5", "a missing PATH, HOME and LANG do no harm", "hello.py")
             .without("PATH")
             .expect(says_hello),
+        Case::new(
+            "P5",
+            "what an application has changed of its process while it was imported stays",
+            "/changes_on_import.py",
+        )
+        .variable("PREPENDED", "after")
+        .variable("REMOVED", "there")
+        .expect(|answer| {
+            let body = "set before:after None GET None after there /usr 0o27";
+            answer.status(200)?.exit_code(0)?.body(body).map(drop)
+        }),
         Case::new("P6", "PYTHONPATH works as for python", "/needs_path.py")
             .variable("PYTHONPATH", "{applications}/modules")
             .expect(|answer| answer.status(200)?.body("found on the path\n").map(drop)),

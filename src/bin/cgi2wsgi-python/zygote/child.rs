@@ -6,16 +6,15 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use cgi2wsgi::cgi::variables::Variables;
 use cgi2wsgi::handoff::Handoff;
 use cgi2wsgi::warm::message::{Call, HELLO, Reply, peer_user};
 use cgi2wsgi::warm::start::Start;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 
+use super::changes::Changes;
 use super::faults::Faults;
 use super::fresh::Watch;
 use super::journal::Journal;
@@ -31,6 +30,7 @@ pub(super) struct Birth<'z> {
     pub(super) start: &'z Start,
     pub(super) listener: &'z OwnedFd,
     pub(super) application: &'z Py<PyAny>,
+    pub(super) changes: &'z Changes,
     pub(super) watch: &'z Watch,
     pub(super) faults: Option<&'z Faults>,
     pub(super) taken: &'z OwnedFd,
@@ -132,7 +132,8 @@ fn meet(birth: &Birth<'_>, front: &OwnedFd) -> Option<u8> {
     Some(status)
 }
 
-/// Descriptors, directory, umask and environment become those of the request.
+/// Descriptors, directory, umask and environment become those of the request,
+/// but for what the import has changed.
 fn take_over(
     birth: &Birth<'_>,
     call: &Call,
@@ -142,32 +143,10 @@ fn take_over(
     rustix::stdio::dup2_stdin(&descriptors[0])?;
     rustix::stdio::dup2_stdout(&descriptors[1])?;
     rustix::stdio::dup2_stderr(&descriptors[2])?;
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(call.umask));
-    std::env::set_current_dir(&handoff.application.directory)?;
+    birth.changes.take_over_process(&handoff.application.directory, call.umask)?;
     emergency::renew_timers();
-    replace_environment(birth.py, &call.variables)
+    birth
+        .changes
+        .take_over_environment(birth.py, &call.variables)
         .map_err(|error| io::Error::other(error.to_string()))
-}
-
-/// `os.environ`, the object that modules may have imported, and the C
-/// library's environment become the request's.
-fn replace_environment(py: Python<'_>, variables: &Variables) -> PyResult<()> {
-    let environ = py.import("os")?.getattr("environb")?;
-    let wanted = PyDict::new(py);
-    for (name, value) in variables.iter() {
-        // E10: what an HTTP client would take for its proxy.
-        if name != b"HTTP_PROXY" && !name.is_empty() {
-            wanted.set_item(PyBytes::new(py, name), PyBytes::new(py, value))?;
-        }
-    }
-    let names: Vec<Bound<'_, PyAny>> = environ.try_iter()?.collect::<PyResult<_>>()?;
-    for name in names {
-        if !wanted.contains(&name)? {
-            environ.del_item(name)?;
-        }
-    }
-    for (name, value) in wanted {
-        environ.set_item(name, value)?;
-    }
-    Ok(())
 }

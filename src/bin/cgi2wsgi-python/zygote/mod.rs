@@ -8,6 +8,7 @@
 //! child that waits dies with it; one that has a request finishes that alone.
 
 mod ceiling;
+mod changes;
 mod child;
 mod faults;
 mod fresh;
@@ -40,6 +41,7 @@ use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use self::ceiling::Ceiling;
+use self::changes::{Before, Changes};
 use self::faults::Faults;
 use self::fresh::Watch;
 use self::journal::Journal;
@@ -64,6 +66,7 @@ struct Zygote<'py> {
     start: &'py Start,
     listener: &'py OwnedFd,
     application: Py<PyAny>,
+    changes: Changes,
     watch: &'py Watch,
     signals: &'py Signals,
     faults: Option<Faults>,
@@ -132,6 +135,7 @@ fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journ
         return 1;
     }
     Python::attach(|py| {
+        let before = Before::import();
         let imported = import(py, handoff, start.limits.request.as_deref());
         emergency::hold_off_timeout();
         journal.imported(py);
@@ -171,6 +175,10 @@ fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journ
             );
             return refuse(&reason, journal);
         }
+        let changes = match before.compare(py) {
+            Ok(changes) => changes,
+            Err(error) => return refuse(&error.to_string(), journal),
+        };
         let taken = pipe_with(PipeFlags::CLOEXEC)
             .and_then(|ends| rustix::io::ioctl_fionbio(&ends.0, true).map(|()| ends));
         let taken = match taken {
@@ -183,6 +191,7 @@ fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journ
             start,
             listener,
             application,
+            changes,
             watch: &watch,
             signals: &signals,
             faults: Faults::new(),
@@ -426,6 +435,7 @@ impl Zygote<'_> {
                     start: self.start,
                     listener: self.listener,
                     application: &self.application,
+                    changes: &self.changes,
                     watch: self.watch,
                     faults: self.faults.as_ref(),
                     taken: &self.taken.1,
