@@ -14,7 +14,7 @@ use pyo3::ffi;
 pub(super) struct Opened {
     /// Opened for reading.
     pub(super) read: Vec<PathBuf>,
-    /// Opened for writing, or moved to their place: what is made by an import is
+    /// Opened for writing, moved or linked to their place: what is made by an import is
     /// no change of what is imported.
     pub(super) written: HashSet<PathBuf>,
 }
@@ -43,7 +43,10 @@ pub(super) fn take() -> Opened {
     OPENED.lock().ok().and_then(|mut opened| opened.take()).unwrap_or_default()
 }
 
-/// `open(path, mode, flags)` and `os.rename(from, to, ...)`; never refuses.
+/// What puts a file to its place: the second argument of each.
+const PLACING: [&CStr; 2] = [c"os.rename", c"os.link"];
+
+/// `open(path, mode, flags)` and [`PLACING`]; never refuses.
 extern "C" fn on_event(
     event: *const c_char,
     arguments: *mut ffi::PyObject,
@@ -60,7 +63,7 @@ extern "C" fn on_event(
                 let is_read = access == i64::from(libc::O_RDONLY);
                 note(ffi::PyTuple_GetItem(arguments, 0), is_read);
             }
-        } else if event == c"os.rename" && ffi::PyTuple_Size(arguments) > 1 {
+        } else if PLACING.contains(&event) && ffi::PyTuple_Size(arguments) > 1 {
             note(ffi::PyTuple_GetItem(arguments, 1), false);
         }
     }
