@@ -1,2 +1,199 @@
-use crate::command_line::Test;
-pub(crate) const TESTS: [(&str, Test); 0] = [];
+//! A warm request finds the process that the server started for it, and nothing of another request.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use cgi2wsgi::warm::identity::Identity;
+use cgi2wsgi::warm::message::Reply;
+
+use crate::command_line::{Test, collect, run};
+use crate::process::kill;
+use crate::stage::Stage;
+use crate::warm::between::{Between, call_of, hello, send_call};
+use crate::warm::site::{Site, good, wait_gone};
+
+pub(crate) const TESTS: [(&str, Test); 7] = [
+    ("environment, directory, mask, signals and limits are those of a cold request", as_cold),
+    ("nothing of one request is seen by the next, and chance differs", nothing_stays),
+    ("what the front was started with is what the application finds", of_this_request),
+    ("other surroundings and settings get zygotes of their own", other_zygotes),
+    ("a zygote of the same name refuses what is not its own", same_name),
+    ("SIGCHLD that the server or the application ignores does no harm", ignored_sigchld),
+    ("a process that an import leaves behind takes no requests", background),
+];
+
+/// The application's own answer to `do=facts`, as JSON, by a front that is started with `wrapped`.
+fn facts(site: &Site<'_>, wrapped: &[&str]) -> Result<String> {
+    let usual = site.command("do=facts");
+    let Some((program, arguments)) = wrapped.split_first() else {
+        return good(&run(site.stage, usual)?);
+    };
+    let mut command = site.copy_of(&usual, Path::new(program));
+    command.args(arguments).arg(usual.get_program()).args(usual.get_args());
+    good(&run(site.stage, command)?)
+}
+
+/// One of them, as text.
+fn fact<'t>(facts: &'t str, name: &str) -> Result<&'t str> {
+    let begin = format!("\"{name}\": ");
+    let start = facts.find(&begin).with_context(|| format!("no {name} in {facts}"))? + begin.len();
+    let rest = &facts[start..];
+    let (mut depth, mut quoted) = (0, false);
+    for (index, byte) in rest.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => depth += 1,
+            b',' | b'}' | b']' if !quoted && depth == 0 => return Ok(&rest[..index]),
+            b'}' | b']' if !quoted => depth -= 1,
+            _ => {}
+        }
+    }
+    Ok(rest)
+}
+
+fn as_cold(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let usual = site.command("do=facts");
+    let mut cold = site.copy_of(&usual, &stage.bridge());
+    cold.args(usual.get_args().filter(|word| *word != "--warm"));
+    let cold = good(&run(stage, cold)?)?;
+    for _ in 0..3 {
+        let warm = facts(&site, &[])?;
+        for name in ["environ", "cwd", "umask", "signals", "mask", "nofile", "stdin", "seen"] {
+            let (cold, warm) = (fact(&cold, name)?, fact(&warm, name)?);
+            ensure!(cold == warm, "{name} is {warm}, and cold {cold}");
+        }
+    }
+    ensure!(site.starts() == 1, "{}", site.log());
+    Ok(())
+}
+
+fn nothing_stays(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write(
+        "import.py",
+        "FORKS = 0\ndef forked():\n    global FORKS\n    FORKS += 1\n\
+         os.register_at_fork(after_in_child=forked)\n\
+         asked = {'QUERY_STRING', 'REQUEST_METHOD', 'LEFT_BEHIND'}\n\
+         note('found', sorted(asked & set(os.environ)))\n",
+    )?;
+    let all: Vec<String> = (0..6).map(|_| facts(&site, &[])).collect::<Result<_>>()?;
+    for name in ["pid", "chance", "temporary"] {
+        let different: BTreeSet<&str> =
+            all.iter().map(|facts| fact(facts, name)).collect::<Result<_>>()?;
+        ensure!(different.len() == all.len(), "{name} is the same twice: {different:?}");
+    }
+    for facts in &all {
+        ensure!(fact(facts, "seen")? == "[]", "{facts}");
+        ensure!(fact(facts, "forks")? == "1", "at-fork hooks ran {} times", fact(facts, "forks")?);
+        ensure!(!fact(facts, "environ")?.contains("LEFT_BEHIND"), "{facts}");
+        ensure!(!fact(facts, "temporary")?.contains("left"), "{facts}");
+    }
+    ensure!(site.lines("found") == ["[]"], "at import: {:?}", site.lines("found"));
+    ensure!(site.starts() == 1, "{}", site.log());
+    Ok(())
+}
+
+fn of_this_request(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let usual = facts(&site, &[])?;
+    let masked = facts(&site, &["sh", "-c", "umask 027; exec \"$@\"", "sh"])?;
+    ensure!(fact(&masked, "umask")? == "23", "{}", fact(&masked, "umask")?);
+    ensure!(site.starts() == 1, "{}", site.log());
+    let limited = facts(&site, &["sh", "-c", "ulimit -n 100; exec \"$@\"", "sh"])?;
+    ensure!(fact(&limited, "nofile")? == "[100, 100]", "{}", fact(&limited, "nofile")?);
+    let ignoring = facts(&site, &["env", "--ignore-signal=HUP"])?;
+    ensure!(fact(&ignoring, "signals")?.contains("\"SIGHUP\": \"Handlers.SIG_IGN\""), "{ignoring}");
+    let again = facts(&site, &[])?;
+    for name in ["umask", "nofile", "signals"] {
+        ensure!(fact(&again, name)? == fact(&usual, name)?, "{name}: {}", fact(&again, name)?);
+    }
+    let said = site.ask("id=loud&do=say")?;
+    ensure!(good(&said)?.starts_with("loud ") && said.stderr == "said loud\n", "{}", said.stderr);
+    site.body("id=quiet").map(drop)
+}
+
+fn other_zygotes(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let elsewhere = site.path("elsewhere").display().to_string();
+    fs::create_dir(&elsewhere)?;
+    let venv = stage.python_env().display().to_string();
+    let beside = site.directory.display().to_string();
+    let ways: [(&[&str], &[(&str, &str)]); 6] = [
+        (&[], &[]),
+        (&[], &[("SETTING", "1")]),
+        (&["--chdir", &elsewhere, "--pythonpath", &beside], &[]),
+        (&["--venv", &venv], &[]),
+        (&["--debug"], &[]),
+        (&["--warm-spare", "1"], &[]),
+    ];
+    for round in 0..2 {
+        for (options, variables) in ways {
+            let usual = site.command("id=x");
+            let mut command = site.copy_of(&usual, &stage.bridge());
+            command.args(options).args(usual.get_args()).envs(variables.iter().copied());
+            // What belongs to the request alone makes no difference.
+            command.env("HTTP_COOKIE", round.to_string()).env("REMOTE_PORT", round.to_string());
+            good(&run(stage, command)?).with_context(|| format!("{options:?}"))?;
+        }
+        ensure!(site.starts() == ways.len(), "{}", site.log());
+    }
+    ensure!(site.zygotes().len() == ways.len(), "{:?}", site.zygotes());
+    site.ends_clean()
+}
+
+fn same_name(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--warm-spare", "1"])?;
+    site.body("id=first")?;
+    let between = Between::new(&site)?;
+    let running = site.begin("id=x")?;
+    let mut front = between.accept()?;
+    let (call, descriptors) = call_of(&mut front)?;
+    let mut other = call.clone();
+    let mut identity = other.identity.as_bytes().to_vec();
+    *identity.last_mut().context("an empty identity")? ^= 1;
+    other.identity = Identity::from_bytes(identity);
+    let mut child = between.connect()?;
+    hello(&mut child)?;
+    send_call(&child, &other, &descriptors)?;
+    let reply = Reply::receive(child.as_fd()).context("no reply")?;
+    ensure!(matches!(&reply, Reply::Cold(reason) if reason.contains("one name")), "{reply:?}");
+    reply.send(&front);
+    between.step_aside()?;
+    drop((front, descriptors));
+    let output = collect(running)?;
+    good(output.says("one name")?)?;
+    ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
+    site.body("id=next").map(drop)
+}
+
+fn ignored_sigchld(stage: &Stage) -> Result<()> {
+    let by_server = Site::new(stage, &[])?;
+    for _ in 0..5 {
+        let facts = facts(&by_server, &["env", "--ignore-signal=CHLD"])?;
+        ensure!(fact(&facts, "signals")?.contains("\"SIGCHLD\": \"Handlers.SIG_IGN\""), "{facts}");
+    }
+    ensure!(by_server.starts() == 1, "{}", by_server.log());
+    by_server.ends_clean()?;
+    let by_application = Site::new(stage, &["--warm-max", "2"])?;
+    by_application.write("import.py", "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n")?;
+    for _ in 0..5 {
+        by_application.body("id=x")?;
+    }
+    ensure!(by_application.starts() == 1, "{}", by_application.log());
+    by_application.ends_clean()
+}
+
+fn background(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write("import.py", "if os.fork() == 0:\n    wait_for('go')\n    os._exit(0)\n")?;
+    site.body("id=x")?;
+    let zygote = site.zygote()?;
+    kill(zygote, libc::SIGKILL)?;
+    wait_gone(zygote)?;
+    site.body("id=y")?;
+    site.write("go", "")
+}

@@ -1,2 +1,206 @@
-use crate::command_line::Test;
-pub(crate) const TESTS: [(&str, Test); 0] = [];
+//! How many children, and for how long; what cannot be forked is served cold, and that is said once.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use cgi2wsgi::warm::message::Reply;
+
+use crate::command_line::{Test, collect};
+use crate::process::{PATIENCE, kill, until};
+use crate::stage::Stage;
+use crate::warm::between::{Between, call_of};
+use crate::warm::site::{Site, good, wait_gone};
+
+pub(crate) const TESTS: [(&str, Test); 10] = [
+    ("--warm-idle: the zygote leaves, and leaves nothing", idle),
+    ("--warm-spare: as many children wait", spare),
+    ("--warm-max: one at a time, the others in the order they came", max),
+    ("requests in line are answered by the new code when there is some", line_and_edit),
+    ("threads at import: served cold, said once, healed by a change", threads),
+    ("where no child can be forked: served cold, said once", no_fork),
+    ("children that end at once: served cold, said once", stillborn),
+    ("--timeout while the application is imported: a 504 and no execution", timeout_import),
+    ("--timeout while nobody answers: a 504 and no execution", timeout_in_line),
+    ("SIGTERM while the application is imported ends the zygote", terminated_import),
+];
+
+fn idle(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--warm-idle", "0.3"])?;
+    for round in 1..=2 {
+        site.body("id=x")?;
+        until(PATIENCE, "an empty place", || {
+            let left = site.placed(".socket").len() + site.placed(".lock").len();
+            Ok((site.processes().is_empty() && left == 0).then_some(()))
+        })?;
+        ensure!(site.starts() == round, "{}", site.log());
+        ensure!(site.log().contains("no request for 0.3 s"), "{}", site.log());
+    }
+    Ok(())
+}
+
+fn spare(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--warm-spare", "5"])?;
+    for _ in 0..3 {
+        site.body("id=x")?;
+        site.wait_children(5)?;
+    }
+    Ok(())
+}
+
+/// How many connections there are to the site's socket, those in line included.
+fn connections(site: &Site<'_>) -> Result<usize> {
+    let socket = site.placed(".socket").pop().context("no socket")?;
+    let socket = socket.display().to_string();
+    let all = fs::read_to_string("/proc/net/unix").context("no list of sockets")?;
+    Ok(all.lines().filter(|line| line.ends_with(&socket)).count().saturating_sub(1))
+}
+
+fn max(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--warm-max", "1"])?;
+    site.body("id=first")?;
+    until(PATIENCE, "the end of the first", || Ok((connections(&site)? == 0).then_some(())))?;
+    let mut fronts = Vec::new();
+    for number in 0..5 {
+        fronts.push(site.begin(&format!("id=w{number}&do=wait"))?);
+        until(PATIENCE, "a front in line", || Ok((connections(&site)? > number).then_some(())))?;
+    }
+    site.wait_lines("waiting", 1)?;
+    ensure!(site.children().len() == 1, "{} children", site.children().len());
+    ensure!(site.lines("waiting") == ["w0"], "{:?}", site.lines("waiting"));
+    site.write("go", "")?;
+    for front in fronts {
+        good(&collect(front)?)?;
+    }
+    let expected: Vec<String> = (0..5).map(|number| format!("w{number}")).collect();
+    ensure!(site.lines("waiting") == expected, "{:?}", site.lines("waiting"));
+    site.ends_clean()
+}
+
+fn line_and_edit(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--warm-max", "1"])?;
+    site.body("id=first")?;
+    until(PATIENCE, "the end of the first", || Ok((connections(&site)? == 0).then_some(())))?;
+    let busy = site.begin("id=old&do=stream")?;
+    site.wait_lines("streaming", 1)?;
+    let mut fronts = Vec::new();
+    for number in 0..3 {
+        fronts.push(site.begin(&format!("id=w{number}"))?);
+        until(
+            PATIENCE,
+            "a front in line",
+            || Ok((connections(&site)? > number + 1).then_some(())),
+        )?;
+    }
+    site.write("helper.py", "VERSION = 'edited'\n")?;
+    for (number, front) in fronts.into_iter().enumerate() {
+        let body = good(&collect(front)?)?;
+        ensure!(body == format!("w{number} 1 edited 1\n"), "{body}");
+        ensure!(site.runs(&format!("w{number}")) == 1, "{:?}", site.lines("runs"));
+    }
+    site.write("go", "")?;
+    let body = good(&collect(busy)?)?;
+    ensure!(body == "begun\nended 1\n", "{body}");
+    Ok(())
+}
+
+/// Served cold for that reason, which the first request's log has, and none after it.
+fn is_cold_and_said_once(site: &Site<'_>, reason: &str) -> Result<()> {
+    for round in 0..3 {
+        let output = site.ask(&format!("id=r{round}"))?;
+        let body = good(&output)?;
+        ensure!(body == format!("r{round} 1 h1 1\n"), "{body}");
+        ensure!(site.runs(&format!("r{round}")) == 1, "{:?}", site.lines("runs"));
+        let lines = output.stderr.lines().count();
+        if round == 0 {
+            output.says(reason)?;
+            ensure!(lines == 1, "{}", output.stderr);
+        } else {
+            ensure!(lines == 0, "said again: {}", output.stderr);
+        }
+    }
+    ensure!(site.starts() == 1, "{}", site.log());
+    Ok(())
+}
+
+fn threads(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write(
+        "import.py",
+        "import threading\nthreading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()\n",
+    )?;
+    is_cold_and_said_once(&site, "has started 1 thread(s) while it was imported")?;
+    site.write("import.py", "pass\n")?;
+    site.body("id=healed")?;
+    site.body("id=healed")?;
+    ensure!(site.starts() == 2 && site.log().contains("is ready"), "{}", site.log());
+    site.ends_clean()
+}
+
+/// A cold request forks nothing, and does not mind.
+fn no_fork(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write("import.py", "resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))\n")?;
+    is_cold_and_said_once(&site, "no child can be forked")?;
+    site.ends_clean()
+}
+
+fn stillborn(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write("import.py", "os.register_at_fork(after_in_child=lambda: os._exit(3))\n")?;
+    is_cold_and_said_once(&site, "children end before they have a request")?;
+    site.ends_clean()
+}
+
+/// The import of the zygote is given up, and the next one is quick enough.
+fn timeout_import(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--timeout", "1"])?;
+    site.write("import.py", "wait_for('go')\n")?;
+    let output = site.ask("id=x")?;
+    ensure!(output.ends(1)?.response()?.0 == 504, "{:?}", output.response());
+    site.write("go", "")?;
+    site.body("id=y")?;
+    ensure!(site.runs("x") == 0 && site.runs("y") == 1, "{:?}", site.lines("runs"));
+    Ok(())
+}
+
+fn timeout_in_line(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--timeout", "1", "--warm-spare", "1"])?;
+    site.body("id=first")?;
+    let child = site.wait_children(1)?[0];
+    kill(child, libc::SIGSTOP)?;
+    let began = Instant::now();
+    let output = site.ask("id=x")?;
+    ensure!(output.ends(1)?.response()?.0 == 504, "{:?}", output.response());
+    ensure!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
+    kill(child, libc::SIGCONT)?;
+    site.body("id=next")?;
+    ensure!(site.runs("x") == 0, "{:?}", site.lines("runs"));
+
+    // A child that has the request, and has not said that it begins.
+    let between = Between::new(&site)?;
+    let running = site.begin("id=y")?;
+    let mut front = between.accept()?;
+    let (_call, descriptors) = call_of(&mut front)?;
+    // The end of the response, for which this holds no descriptor of it.
+    drop(descriptors);
+    let output = collect(running)?;
+    ensure!(!Reply::Begun.send(&front), "a child could begin");
+    ensure!(output.ends(1)?.response()?.0 == 504, "{:?}", output.response());
+    between.step_aside()?;
+    site.body("id=next").map(drop)
+}
+
+fn terminated_import(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write("import.py", "note('importing', os.getpid())\nwait_for('go')\n")?;
+    let running = site.begin("id=x")?;
+    site.wait_lines("importing", 1)?;
+    let zygote = site.zygote()?;
+    kill(zygote, libc::SIGTERM)?;
+    wait_gone(zygote)?;
+    site.write("go", "")?;
+    good(&collect(running)?)?;
+    ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
+    site.ends_clean()
+}

@@ -77,6 +77,16 @@ impl<'s> Site<'s> {
         command
     }
 
+    /// Another program in the place of a front, with the same environment and none of its words.
+    pub(crate) fn copy_of(&self, front: &Command, program: &Path) -> Command {
+        let mut command = self.stage.command(program);
+        for (name, value) in front.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     pub(crate) fn ask(&self, query: &str) -> Result<Output> {
         run(self.stage, self.command(query))
     }
