@@ -73,12 +73,13 @@ def facts():
 
     umask = os.umask(0)
     os.umask(umask)
+    handlers = {number.name: signal.getsignal(number) for number in signal.Signals}
     found = {
         "pid": os.getpid(),
         "environ": dict(os.environ),
         "cwd": os.getcwd(),
         "umask": umask,
-        "signals": {number.name: str(signal.getsignal(number)) for number in signal.Signals},
+        "signals": {name: int(of) if isinstance(of, int) else getattr(of, "__name__", "") for name, of in handlers.items()},
         "mask": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))),
         "nofile": resource.getrlimit(resource.RLIMIT_NOFILE),
         "seen": list(seen),
@@ -94,7 +95,7 @@ def facts():
     os.chdir("/")
     tempfile.tempdir = "/left/behind"
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    return json.dumps(found)
+    return json.dumps(found, sort_keys=True)
 
 
 def application(environ, start_response):
