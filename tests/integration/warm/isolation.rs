@@ -123,19 +123,19 @@ fn other_zygotes(stage: &Stage) -> Result<()> {
     fs::create_dir(&elsewhere)?;
     let venv = stage.python_env().display().to_string();
     let beside = site.directory.display().to_string();
-    let ways: [(&[&str], &[(&str, &str)]); 6] = [
-        (&[], &[]),
-        (&[], &[("SETTING", "1")]),
-        (&["--chdir", &elsewhere, "--pythonpath", &beside], &[]),
-        (&["--venv", &venv], &[]),
-        (&["--debug"], &[]),
-        (&["--warm-spare", "1"], &[]),
+    let ways: [(&[&str], &str); 6] = [
+        (&[], ""),
+        (&[], "a setting that the application may read"),
+        (&["--chdir", &elsewhere, "--pythonpath", &beside], ""),
+        (&["--venv", &venv], ""),
+        (&["--debug"], ""),
+        (&["--warm-spare", "1"], ""),
     ];
     for round in 0..2 {
-        for (options, variables) in ways {
+        for (options, setting) in ways {
             let usual = site.command("id=x");
             let mut command = site.copy_of(&usual, &stage.bridge());
-            command.args(options).args(usual.get_args()).envs(variables.iter().copied());
+            command.args(options).args(usual.get_args()).env("SETTING", setting);
             // What belongs to the request alone makes no difference.
             command.env("HTTP_COOKIE", round.to_string()).env("REMOTE_PORT", round.to_string());
             good(&run(stage, command)?).with_context(|| format!("{options:?}"))?;

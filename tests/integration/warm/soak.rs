@@ -1,2 +1,213 @@
-use crate::command_line::Test;
-pub(crate) const TESTS: [(&str, Test); 0] = [];
+//! Many requests with random kills, edits and visitors that leave: nothing twice, nothing lost, nothing grows, nothing is
+//! left. `tests/warm-soak` runs it for longer.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::command_line::{Output, Test, collect};
+use crate::process::{End, PATIENCE, kill, until};
+use crate::stage::Stage;
+use crate::warm::site::{Site, good};
+
+pub(crate) const TESTS: [(&str, Test); 1] =
+    [("kills, edits and visitors that leave: nothing twice, lost, growing or left behind", soak)];
+
+/// How many requests, in place of [`USUAL`].
+const COUNT: &str = "WARM_SOAK_REQUESTS";
+const USUAL: usize = 1_000;
+const CLIENTS: usize = 8;
+
+/// How much larger a zygote may be after that many requests, in bytes: what its allocator has not found a place for.
+const MORE: u64 = 1 << 20;
+
+/// A sequence that differs in every thread.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap_or_default() % below.max(1)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    whole: AtomicUsize,
+    failed: AtomicUsize,
+    nothing: AtomicUsize,
+    left: AtomicUsize,
+    kills: AtomicUsize,
+    edits: AtomicUsize,
+}
+
+fn soak(stage: &Stage) -> Result<()> {
+    let requests = match env::var(COUNT) {
+        Ok(text) => text.parse().with_context(|| format!("{COUNT} is {text:?}"))?,
+        Err(_) => USUAL,
+    };
+    let site = Site::new(stage, &[])?;
+    let counts = Counts::default();
+    let answers = disturbed(&site, requests * 4 / 5, &counts)?;
+    let ran = count_runs(&site);
+    for (id, answered) in &answers {
+        let runs = ran.get(id).copied().unwrap_or_default();
+        ensure!(runs <= 1, "{id} was run {runs} times");
+        ensure!(!answered || runs == 1, "{id} was answered and run {runs} times");
+    }
+    let text = format!("{counts:?}");
+    ensure!(counts.whole.load(SeqCst) > requests / 2, "{text}");
+    for count in [&counts.kills, &counts.edits, &counts.left] {
+        ensure!(count.load(SeqCst) > 0, "{text}");
+    }
+    is_flat(&site, requests / 5)?;
+    site.ends_clean()?;
+    Ok(())
+}
+
+/// All requests, and whether each had a whole answer.
+fn disturbed(site: &Site<'_>, requests: usize, counts: &Counts) -> Result<Vec<(String, bool)>> {
+    let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let answers = Mutex::new(Vec::with_capacity(requests));
+    std::thread::scope(|scope| {
+        let (next, over, answers) = (&next, &over, &answers);
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                scope.spawn(move || -> Result<()> {
+                    let mut chance = Chance(0x9e37_79b9_7f4a_7c15 + client as u64);
+                    loop {
+                        let number = next.fetch_add(1, SeqCst);
+                        if number >= requests {
+                            return Ok(());
+                        }
+                        let id = format!("s{number}");
+                        let answered = one(site, &id, chance.next(20) == 0, counts)
+                            .with_context(|| format!("request {number}"))?;
+                        let mut answers =
+                            answers.lock().map_err(|_| anyhow!("another client panicked"))?;
+                        answers.push((id, answered));
+                    }
+                })
+            })
+            .collect();
+        let disturber = scope.spawn(move || disturb(site, next, over, counts));
+        let ends: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        over.store(true, SeqCst);
+        disturber.join().map_err(|_| anyhow!("the disturber panicked"))??;
+        ends.into_iter().try_for_each(|end| end.map_err(|_| anyhow!("a client panicked"))?)
+    })?;
+    answers.into_inner().map_err(|_| anyhow!("a client panicked"))
+}
+
+/// Kills a process of the site every few requests, and edits a module now and then.
+fn disturb(site: &Site<'_>, next: &AtomicUsize, over: &AtomicBool, counts: &Counts) -> Result<()> {
+    let mut chance = Chance(88_172_645_463_325_252);
+    let (mut killed, mut edited) = (0, 0);
+    while !over.load(SeqCst) {
+        let now = next.load(SeqCst);
+        if now >= killed + 10 {
+            killed = now;
+            let all = site.processes();
+            if let Some(victim) = all.get(chance.next(all.len())) {
+                kill(victim.pid, libc::SIGKILL)?;
+                counts.kills.fetch_add(1, SeqCst);
+            }
+        } else if now >= edited + 50 {
+            edited = now;
+            // As an editor does: never half a file.
+            site.write("new", &format!("VERSION = \"h{}\"\n", "1".repeat(1 + now % 97)))?;
+            fs::rename(site.path("new"), site.path("helper.py"))?;
+            counts.edits.fetch_add(1, SeqCst);
+        } else {
+            until(PATIENCE, "another request", || {
+                let due = next.load(SeqCst) >= (killed + 10).min(edited + 50);
+                Ok((due || over.load(SeqCst)).then_some(()))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// One request. Whether it had a whole answer; anything but that, a whole 500 and nothing at all is an error.
+fn one(site: &Site<'_>, id: &str, leaves: bool, counts: &Counts) -> Result<bool> {
+    let running = site.begin(&format!("id={id}"))?;
+    if leaves {
+        counts.left.fetch_add(1, SeqCst);
+        drop(running);
+        return Ok(false);
+    }
+    let output = collect(running)?;
+    if output.stdout.is_empty() {
+        counts.nothing.fetch_add(1, SeqCst);
+        ensure!(output.end != End::Code(0), "nothing was answered, and all is well");
+        return Ok(false);
+    }
+    let (status, body) = output.response()?;
+    if status == 200 {
+        counts.whole.fetch_add(1, SeqCst);
+        is_whole(id, &output, &body)?;
+        return Ok(true);
+    }
+    counts.failed.fetch_add(1, SeqCst);
+    ensure!(status == 500 && body == crate::cases::FAILED, "{status} {body:?}");
+    ensure!(output.end != End::Code(0), "a failure, and all is well");
+    Ok(false)
+}
+
+fn is_whole(id: &str, output: &Output, body: &str) -> Result<()> {
+    let is_whole = body.starts_with(&format!("{id} 1 h1")) && body.ends_with(" 1\n");
+    ensure!(is_whole, "{body:?}; stderr: {}", output.stderr);
+    Ok(())
+}
+
+fn count_runs(site: &Site<'_>) -> HashMap<String, usize> {
+    let mut runs = HashMap::new();
+    for id in site.lines("runs") {
+        *runs.entry(id).or_default() += 1;
+    }
+    runs
+}
+
+/// Undisturbed requests to one zygote leave it as it was: its own memory, descriptors and children.
+fn is_flat(site: &Site<'_>, requests: usize) -> Result<()> {
+    let state = || -> Result<(i32, u64, usize)> {
+        site.wait_children(2)?;
+        let zygote = site.zygote()?;
+        let memory = fs::read_to_string(format!("/proc/{zygote}/smaps_rollup"))?;
+        let resident = memory.lines().find_map(|line| line.strip_prefix("Rss:"));
+        let resident =
+            resident.and_then(|rest| rest.trim().strip_suffix(" kB")).context(memory.clone())?;
+        let descriptors = fs::read_dir(format!("/proc/{zygote}/fd"))?.count();
+        Ok((zygote, resident.trim().parse::<u64>()? << 10, descriptors))
+    };
+    let quiet = |count: usize| -> Result<()> {
+        let clients: Vec<Result<()>> = std::thread::scope(|scope| {
+            let client = || -> Result<()> {
+                (0..count.div_ceil(CLIENTS))
+                    .try_for_each(|_| good(&site.ask("id=quiet")?).map(drop))
+            };
+            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+            clients
+                .into_iter()
+                .map(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
+                .collect()
+        });
+        clients.into_iter().collect()
+    };
+    quiet(50)?;
+    // Whoever was replaced has ended, and nobody who left is still being answered.
+    site.zygote_of_now()?;
+    let (zygote, memory, descriptors) = state()?;
+    quiet(requests)?;
+    let after = state()?;
+    ensure!(after.0 == zygote, "another zygote: {}", site.log());
+    ensure!(after.1 <= memory + MORE, "{memory} bytes became {}", after.1);
+    ensure!(after.2 == descriptors, "{descriptors} descriptors became {}", after.2);
+    Ok(())
+}
