@@ -9,15 +9,16 @@ use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 
 use crate::command_line::{Output, Test, collect, run, trials_of};
-use crate::process::{AtParentDeath, Running};
+use crate::process::{AtParentDeath, PATIENCE, Running, until};
 use crate::stage::Stage;
 use crate::warm_verbs::Warm;
 use crate::world::World;
 
-const TESTS: [(&str, Test); 4] = [
+const TESTS: [(&str, Test); 5] = [
     ("SQLAlchemy: an engine at import and a session in the request lose no visit", sqlalchemy),
     ("Django: connections that are closed after the import are no request's", django),
     ("temporary files are made in the request", temporary_files),
+    ("atexit handlers of the import run once for each request, and not in the zygote", at_exit),
     ("every line of code of docs/fork-safety.md is one of an example", page),
 ];
 
@@ -157,6 +158,31 @@ fn temporary_files(stage: &Stage) -> Result<()> {
     let second = site.answer("scratch_wrong.py")?;
     let (status, _) = second.ends(1)?.says("FileNotFoundError")?.response()?;
     ensure!(status == 500, "the second request gets {status}");
+    Ok(())
+}
+
+fn at_exit(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "f-atexit")?;
+    let marker = warm.place.join("marker");
+    for _ in 0..3 {
+        let mut command = warm.request("{applications}/at_exit.py");
+        command.env("MARKER", &marker);
+        run(stage, command)?.ends(0)?;
+    }
+    warm.until_requests(&stage.resolve("{applications}/at_exit.py"), 3)?;
+    let stopped = warm.verb(&["stop", "--all"])?;
+    ensure!(stopped.ends(0)?.stdout.starts_with(b"stopped "), "it is not said");
+    // A front has its exit status before the handlers of its child have run.
+    let noted = until(PATIENCE, "three handlers", || {
+        let text = fs::read_to_string(&marker).context("nothing is noted")?;
+        Ok((text.matches("exit ").count() >= 3).then_some(text))
+    })?;
+    let of = |what: &str| {
+        let mut pids: Vec<_> = noted.lines().filter_map(|line| line.strip_prefix(what)).collect();
+        pids.sort_unstable();
+        pids
+    };
+    ensure!(of("request ").len() == 3 && of("request ") == of("exit "), "{noted}");
     Ok(())
 }
 

@@ -69,7 +69,7 @@ impl<'s> Warm<'s> {
         Ok(output.stderr)
     }
 
-    fn verb(&self, arguments: &[&str]) -> Result<Output> {
+    pub(crate) fn verb(&self, arguments: &[&str]) -> Result<Output> {
         let arguments: Vec<&str> = ["warm"].iter().chain(arguments).copied().collect();
         run(self.stage, self.command(&arguments))
     }
