@@ -1,6 +1,7 @@
 //! Warm start (`--warm`): what must hold whatever dies, changes or stands in the way. That warm requests are answered as
 //! cold ones are is the table's business.
 
+mod apache;
 mod between;
 mod fresh;
 mod isolation;
@@ -25,6 +26,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
         ("warm::place", &place::TESTS[..]),
         ("warm::limits", &limits::TESTS[..]),
         ("warm::soak", &soak::TESTS[..]),
+        ("warm::apache", &apache::TESTS[..]),
     ];
     groups.iter().flat_map(|(group, tests)| trials_of(group, tests, world)).collect()
 }

@@ -1,0 +1,66 @@
+//! What becomes of a child that dies, and of a visitor that leaves, where a server stands between: Apache's `mod_cgid`.
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, ensure};
+
+use crate::command_line::Test;
+use crate::exchange::{Answer, Exchange};
+use crate::http::Request;
+use crate::mount::{Mount, Program};
+use crate::process::{PATIENCE, until};
+use crate::server::Server;
+use crate::server::apache::{self, Module, quoted};
+use crate::stage::Stage;
+use crate::warm::site::{Site, is_gone};
+
+pub(crate) const TESTS: [(&str, Test); 1] = [(
+    "under mod_cgid: a death before the head is a 500, and a visitor that leaves ends the child",
+    all,
+)];
+
+fn all(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let mut sites = String::new();
+    writeln!(sites, "ScriptAlias /warm {}", quoted(&stage.bridge().display().to_string())?)?;
+    writeln!(sites, "<Location /warm>\n    Require all granted")?;
+    for (name, value) in [
+        ("CGI2WSGI_APP", site.path("app.py")),
+        ("CGI2WSGI_WARM", "1".into()),
+        ("TMPDIR", site.path("t")),
+    ] {
+        writeln!(sites, "    SetEnv {name} {}", quoted(&value.display().to_string())?)?;
+    }
+    writeln!(sites, "</Location>")?;
+    let server = apache::start_with(stage, "warm-deaths", Module::Cgid, &sites)?;
+    let mount = Mount {
+        prefix: "/warm".to_owned(),
+        program: Program::Bridge { application: String::new() },
+        variables: Vec::new(),
+        warm: true,
+    };
+    let begin = |query: &str| -> Result<Exchange> {
+        server.begin(&mount, &Request::get(format!("/?{query}")))
+    };
+    let ask = |query: &str| -> Result<Answer> { begin(query)?.finish() };
+
+    ask("id=first")?.status(200)?.body("first 1 h1 1\n")?;
+    ask("id=x&do=die-before-head")?.status(500)?;
+    ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
+    let cut = ask("id=y&do=die-after-head")?;
+    cut.status(200)?.body("begun\n")?;
+    ensure!(site.runs("y") == 1, "{:?}", site.lines("runs"));
+
+    let mut leaving = begin("id=z&do=stream")?;
+    leaving.body_until(b"begun\n")?;
+    let child: i32 = site.lines("streaming").pop().unwrap_or_default().parse()?;
+    drop(leaving.hang_up());
+    // It learns of that when it writes, as a program of its own would.
+    site.write("go", "")?;
+    until(PATIENCE, "the end of the child", || Ok(is_gone(child).then_some(())))?;
+    ensure!(site.lines("closed").contains(&child.to_string()), "close() was not called");
+    ask("id=last")?.status(200)?.body("last 1 h1 1\n")?;
+    ensure!(site.starts() == 1, "{}", site.log());
+    server.stop();
+    site.ends_clean()
+}
