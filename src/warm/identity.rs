@@ -19,7 +19,7 @@ use crate::warm::start::Limits;
 pub struct Identity(Vec<u8>);
 
 /// How many letters of [`Identity::name`] the zygotes of one application share.
-pub const SHARED_LETTERS: usize = 16;
+pub const SHARED_LETTERS: usize = 8;
 
 impl Identity {
     /// The identity for what `handoff` names, run by `executable` within
@@ -75,7 +75,9 @@ impl Identity {
             bytes.hash(&mut hasher);
             hasher.finish()
         };
-        format!("{:016x}{:016x}", hash(self.application()), hash(&self.0))
+        // Short: a socket's address has 107 bytes.
+        let application = hash(self.application()) >> 32;
+        format!("{application:08x}{:016x}", hash(&self.0))
     }
 
     /// The first part.
