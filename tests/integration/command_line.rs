@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::http::Head;
 use crate::process::{AtParentDeath, End, PATIENCE, Running, Starting, non_blocking};
@@ -19,7 +20,7 @@ use crate::world::World;
 
 pub(crate) type Test = fn(&Stage) -> Result<()>;
 
-const TESTS: [(&str, Test); 13] = [
+const TESTS: [(&str, Test); 14] = [
     ("cgi2wsgi is not linked to libpython, cgi2wsgi-python is", linking),
     ("without any variables it is a GET of / on localhost", no_variables),
     ("PATH_INFO and QUERY_STRING alone make a request", few_variables),
@@ -31,6 +32,7 @@ const TESTS: [(&str, Test); 13] = [
     ("B8: closed descriptors 0, 1 and 2 do no harm", closed_descriptors),
     ("B8: a non-blocking stdin that has nothing yet is waited for", non_blocking_stdin),
     ("B8: a non-blocking stdout that is full is waited for", non_blocking_stdout),
+    ("R2: head and first chunk are one write, and lines of the head end with CRLF", first_write),
     ("R13: a reader that leaves early is no news", reader_leaves),
     ("--help works without anything else", help),
 ];
@@ -262,6 +264,28 @@ fn non_blocking_stdout(stage: &Stage) -> Result<()> {
     let output = Output { stdout, stderr: String::from_utf8_lossy(&read_all(stderr)?).into(), end };
     let (status, body) = output.ends(0)?.response()?;
     ensure!(status == 200 && body.len() == 300_000, "{status}, {} bytes", body.len());
+    Ok(())
+}
+
+/// A socket of packets keeps each write apart.
+fn first_write(stage: &Stage) -> Result<()> {
+    let (reader, writer) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .context("no sockets")?;
+    let mut command = bridge(stage, &["{fixtures}/hello.py"], &CGI);
+    command.stdout(writer);
+    let mut running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let mut packet = [0; 4096];
+    crate::process::wait_readable(reader.as_fd(), deadline)?;
+    let count = rustix::io::read(&reader, &mut packet).context("no answer")?;
+    let first = String::from_utf8_lossy(&packet[..count]).into_owned();
+    ensure!(running.wait(PATIENCE)? == End::Code(0), "it failed");
+    let (head, body) = first.split_once("\r\n\r\n").context("no whole head in one write")?;
+    ensure!(body == "Hello, world!\n", "the first write ends with {body:?}");
+    let lines: Vec<_> = head.split("\r\n").collect();
+    ensure!(lines[0] == "Status: 200 OK", "the first line is {:?}", lines[0]);
+    ensure!(lines.len() > 1 && !lines.concat().contains(['\r', '\n']), "the head is {head:?}");
     Ok(())
 }
 
