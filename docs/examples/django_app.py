@@ -4,6 +4,7 @@ import os
 
 from connections import open_connections
 from django.conf import settings
+from django.db import transaction
 from django.http import HttpResponse
 from django.urls import path
 
@@ -23,7 +24,7 @@ settings.configure(
 
 def visits(request):
     inherited = open_connections()
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("UPDATE counter SET value = value + 1")
         cursor.execute("SELECT value FROM counter")
         (count,) = cursor.fetchone()

@@ -229,7 +229,7 @@ fn set_timer(timer: &AtomicPtr<c_void>, after: Duration) -> bool {
 
 /// R13: a SIGTERM that comes between the look for signals and a system call
 /// that blocks interrupts nothing, and nobody would send another. It is
-/// repeated until Python has acted, which is when it is ignored.
+/// repeated until Python has acted, which is when it interrupts nothing.
 #[cfg(target_os = "linux")]
 pub(crate) fn insist_on_sigterm() {
     // SAFETY: a zeroed sigaction is a valid one to be written to; the handler

@@ -29,9 +29,7 @@ pub(super) fn run(py: Python<'_>, handoff: &Handoff, application: &Bound<'_, PyA
     }
     // A child's response has not begun, and SIGTERM interrupts it.
     PROGRESS.store(Progress::Nothing as u8, SeqCst);
-    if let Err(error) = termination::renew(py) {
-        log_exception(py, &error, false);
-    }
+    termination::renew();
 }
 
 fn rehearse(
