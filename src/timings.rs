@@ -2,6 +2,7 @@
 //! other, up to the first byte of the response. What comes after that byte is
 //! the application's and the network's, and is not measured.
 
+use std::ops::Add;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -27,6 +28,19 @@ impl Moment {
     /// What [`Self::to_nanos`] gave.
     pub fn from_nanos(nanos: u64) -> Self {
         Self(Duration::from_nanos(nanos))
+    }
+
+    /// How long it is until then, if it is not past.
+    pub fn left(self) -> Duration {
+        self.0.saturating_sub(Self::now().0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(time))
     }
 }
 

@@ -50,6 +50,7 @@ fuzz_target!(|input: &[u8]| {
         identity,
         handoff: take(&mut pairs, "handoff").unwrap_or_default(),
         umask: 0o022,
+        deadline: None,
         variables: pairs.iter().map(|(name, value)| (&name[..], &value[..])).collect(),
     };
     let encoded = call.encode();

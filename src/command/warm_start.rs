@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::Mode;
 
@@ -14,7 +14,8 @@ use crate::cgi::head::Form;
 use crate::cgi::refusal::Refusal;
 use crate::cgi::variables::Variables;
 use crate::command::serve::{self, FAILED, Launch};
-use crate::warm::client::{self, Outcome, Zygote};
+use crate::timings::Moment;
+use crate::warm::client::{self, End, Outcome, Zygote};
 use crate::warm::identity::{Identity, is_of_a_request};
 use crate::warm::message::Call;
 use crate::warm::output::ImportOutput;
@@ -54,18 +55,34 @@ pub(super) fn answer(launch: &Launch, variables: &Variables, form: Form) -> Opti
             serve::answer(&Refusal::new(504, reason), variables, form);
             Some(ExitCode::from(FAILED))
         }
-        Outcome::Lost { answered: false } => {
-            let reason = "--warm: the process of this request was killed before it answered";
-            serve::answer(&Refusal::fault(reason), variables, form);
-            Some(ExitCode::from(FAILED))
-        }
-        Outcome::Lost { answered: true } => {
-            report::error(
-                "--warm: the process of this request was killed: the response ends there",
-            );
-            Some(ExitCode::from(FAILED))
-        }
+        Outcome::Lost { answered, end } => Some(lost(answered, end, variables, form)),
     }
+}
+
+/// The child is gone, with or without having sent a head. This process ends as
+/// it ended, as far as that is known.
+fn lost(answered: bool, end: Option<End>, variables: &Variables, form: Form) -> ExitCode {
+    let how = match end {
+        // Whatever is left after the head is the application's decision.
+        Some(End::Exited(status)) if answered => return ExitCode::from(status),
+        Some(End::Exited(status)) => format!("ended itself with status {status}"),
+        Some(End::Killed(signal)) => format!("was killed by signal {signal}"),
+        None => "was killed".to_owned(),
+    };
+    if answered {
+        report::error(&format!(
+            "--warm: the process of this request {how}: the response ends there"
+        ));
+    } else {
+        let reason = format!("--warm: the process of this request {how} before it answered");
+        serve::answer(&Refusal::fault(reason), variables, form);
+    }
+    match end {
+        Some(End::Exited(status)) => return ExitCode::from(status),
+        Some(End::Killed(signal)) => die_of(signal.into()),
+        None => {}
+    }
+    ExitCode::from(FAILED)
 }
 
 fn hand_over(launch: &Launch, warm: &WarmStart, variables: &Variables) -> Outcome {
@@ -80,6 +97,7 @@ fn hand_over(launch: &Launch, warm: &WarmStart, variables: &Variables) -> Outcom
         identity: warm.identity.clone(),
         handoff: launch.handoff.as_bytes().to_vec(),
         umask: umask.bits(),
+        deadline: warm.timeout.map(|timeout| Moment::now() + timeout),
         variables: variables.clone(),
     };
     let start = |listener: OwnedFd, why: &str| {
@@ -93,7 +111,7 @@ fn hand_over(launch: &Launch, warm: &WarmStart, variables: &Variables) -> Outcom
     };
     let name = warm.identity.name();
     let zygote = Zygote { place: &place, name: &name, start: &start };
-    client::run(&call, &zygote, warm.timeout.map(|timeout| Instant::now() + timeout))
+    client::run(&call, &zygote)
 }
 
 /// Starts a zygote, whose first process is gone when this returns: it is

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
@@ -23,6 +23,7 @@ use super::lock::{Lock, crowd};
 use super::message::{Call, HELLO, Reply, Stream, peer_user};
 use super::output::ImportOutput;
 use super::place::Place;
+use crate::timings::Moment;
 
 /// How many fronts may wait for a child, where the system allows it.
 const BACKLOG: i32 = 4096;
@@ -42,13 +43,24 @@ pub enum Outcome {
     Crashed(u8),
     /// No child has begun it, for this reason if there is one to tell.
     Cold(Option<String>),
-    /// A child has begun it and is gone, with or without having sent a head.
+    /// A child has begun it and is gone without a word.
     Lost {
         /// Whether the response has begun.
         answered: bool,
+        /// How it ended, if there was a zygote to see it.
+        end: Option<End>,
     },
     /// No zygote was ready in time.
     TimedOut,
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    /// With this exit status.
+    Exited(u8),
+    /// By this signal.
+    Killed(u8),
 }
 
 /// Where a zygote of one identity is found, and how one is started.
@@ -63,8 +75,8 @@ pub struct Zygote<'z> {
 }
 
 /// Has `call` answered by a child of `zygote`, which gets descriptors 0, 1 and
-/// 2 of this process. Waits for a child until `deadline` at most.
-pub fn run(call: &Call, zygote: &Zygote<'_>, deadline: Option<Instant>) -> Outcome {
+/// 2 of this process. Waits for a child until the call's deadline at most.
+pub fn run(call: &Call, zygote: &Zygote<'_>) -> Outcome {
     let path = match zygote.place.socket(zygote.name) {
         Ok(path) => path,
         Err(reason) => return Outcome::Cold(Some(reason)),
@@ -77,7 +89,7 @@ pub fn run(call: &Call, zygote: &Zygote<'_>, deadline: Option<Instant>) -> Outco
                 return Outcome::Cold(Some(format!("no zygote can be started: {error}")));
             }
         };
-        match hand_over(call, &connected, deadline, import.as_ref()) {
+        match hand_over(call, &connected, import.as_ref()) {
             Said::Outcome(outcome) => return outcome,
             Said::Nothing if import.is_some() => {
                 let reason = "the zygote ended before it was ready, for the reason that follows";
@@ -177,12 +189,8 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn hand_over(
-    call: &Call,
-    socket: &OwnedFd,
-    deadline: Option<Instant>,
-    import: Option<&ImportOutput>,
-) -> Said {
+fn hand_over(call: &Call, socket: &OwnedFd, import: Option<&ImportOutput>) -> Said {
+    let deadline = call.deadline;
     // The request that has the application imported gets what that has to say,
     // unless it is imported again.
     let show_import = || {
@@ -208,7 +216,7 @@ fn hand_over(
     }
     let mut hello = [0; HELLO.len()];
     if Stream(socket.as_fd()).read_exact(&mut hello).is_err() {
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if deadline.is_some_and(|deadline| deadline.left() == Duration::ZERO) {
             show_import();
             return Said::Outcome(Outcome::TimedOut);
         }
@@ -263,7 +271,13 @@ fn follow(socket: &OwnedFd) -> Outcome {
             }
             Some(Reply::Ended(status)) => return Outcome::Ended(status),
             Some(Reply::Crashed(signal)) => return Outcome::Crashed(signal),
-            _ => return Outcome::Lost { answered },
+            Some(Reply::Exited(status)) => {
+                return Outcome::Lost { answered, end: Some(End::Exited(status)) };
+            }
+            Some(Reply::Killed(signal)) => {
+                return Outcome::Lost { answered, end: Some(End::Killed(signal)) };
+            }
+            _ => return Outcome::Lost { answered, end: None },
         }
     }
 }
@@ -282,10 +296,10 @@ fn release_request() -> io::Result<()> {
 }
 
 /// False: nothing came before the deadline.
-fn wait_readable(socket: &OwnedFd, deadline: Option<Instant>) -> bool {
+fn wait_readable(socket: &OwnedFd, deadline: Option<Moment>) -> bool {
     let Some(deadline) = deadline else { return true };
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.left();
         if left == Duration::ZERO {
             return false;
         }

@@ -3,6 +3,7 @@
 //! descriptors and a [`Call`]; then the child tells, byte by byte, how far it
 //! is ([`Reply`]). A request has begun exactly when [`Reply::Begun`] was sent:
 //! without it nothing of the application has run, and it can be run elsewhere.
+//! What the child cannot say any more, how it ended, the zygote says.
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
@@ -16,9 +17,10 @@ use rustix::net::{
 
 use super::identity::Identity;
 use crate::cgi::variables::Variables;
+use crate::timings::Moment;
 
 /// What a child says first: both sides are of one version.
-pub const HELLO: &[u8] = concat!("cgi2wsgi ", env!("CARGO_PKG_VERSION"), " warm 1\n").as_bytes();
+pub const HELLO: &[u8] = concat!("cgi2wsgi ", env!("CARGO_PKG_VERSION"), " warm 2\n").as_bytes();
 
 /// The most that a call may have, in bytes: more than a process can be started
 /// with.
@@ -33,6 +35,8 @@ pub struct Call {
     pub handoff: Vec<u8>,
     /// The file mode creation mask.
     pub umask: u32,
+    /// When the request's `--timeout` is over, the time in line included.
+    pub deadline: Option<Moment>,
     /// The whole environment of the front.
     pub variables: Variables,
 }
@@ -48,6 +52,7 @@ impl Call {
         put(self.identity.as_bytes());
         put(&self.handoff);
         put(&self.umask.to_le_bytes());
+        put(&self.deadline.map_or(0, Moment::to_nanos).to_le_bytes());
         for (name, value) in self.variables.iter() {
             put(name);
             put(value);
@@ -60,11 +65,13 @@ impl Call {
         let identity = Identity::from_bytes(take(&mut bytes)?.to_vec());
         let handoff = take(&mut bytes)?.to_vec();
         let umask = u32::from_le_bytes(take(&mut bytes)?.try_into().ok()?);
+        let deadline = u64::from_le_bytes(take(&mut bytes)?.try_into().ok()?);
+        let deadline = Some(deadline).filter(|nanos| *nanos > 0).map(Moment::from_nanos);
         let mut pairs = Vec::new();
         while !bytes.is_empty() {
             pairs.push((take(&mut bytes)?, take(&mut bytes)?));
         }
-        Some(Self { identity, handoff, umask, variables: pairs.into_iter().collect() })
+        Some(Self { identity, handoff, umask, deadline, variables: pairs.into_iter().collect() })
     }
 
     /// Sends it with the descriptors of the request.
@@ -154,6 +161,11 @@ pub enum Reply {
     Ended(u8),
     /// The child dies of this signal.
     Crashed(u8),
+    /// The zygote says it: the child is gone with this exit status, and has
+    /// left no word of its own.
+    Exited(u8),
+    /// The same of one that a signal has killed.
+    Killed(u8),
 }
 
 impl Reply {
@@ -172,6 +184,8 @@ impl Reply {
             Self::Head => vec![Self::HEAD],
             Self::Ended(status) => vec![Self::ENDED, *status],
             Self::Crashed(signal) => vec![Self::CRASHED, *signal],
+            Self::Exited(status) => vec![b'E', *status],
+            Self::Killed(signal) => vec![b'D', *signal],
             Self::Cold(reason) => {
                 let mut end = reason.len().min(4000);
                 while !reason.is_char_boundary(end) {
@@ -208,6 +222,8 @@ impl Reply {
             Self::HEAD => Self::Head,
             Self::ENDED => Self::Ended(byte()?),
             Self::CRASHED => Self::Crashed(byte()?),
+            b'E' => Self::Exited(byte()?),
+            b'D' => Self::Killed(byte()?),
             b'C' => {
                 let length = u16::from_le_bytes([byte()?, byte()?]);
                 let mut text = vec![0; length.into()];
@@ -246,6 +262,7 @@ mod tests {
             identity: Identity::from_bytes(b"who\0".to_vec()),
             handoff: b"what\xff".to_vec(),
             umask: 0o027,
+            deadline: Some(Moment::from_nanos(7)),
             variables: [("A", "1"), ("EMPTY", "")].into_iter().collect(),
         }
     }
@@ -292,6 +309,8 @@ mod tests {
             Reply::Head,
             Reply::Ended(3),
             Reply::Crashed(11),
+            Reply::Exited(0),
+            Reply::Killed(9),
         ];
         for reply in &replies {
             reply.send(&child);

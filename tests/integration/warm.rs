@@ -3,6 +3,7 @@
 
 mod apache;
 mod between;
+mod endings;
 mod fresh;
 mod isolation;
 mod limits;
@@ -21,6 +22,7 @@ use crate::world::World;
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     let groups = [
         ("warm::steps", &steps::TESTS[..]),
+        ("warm::endings", &endings::TESTS[..]),
         ("warm::fresh", &fresh::TESTS[..]),
         ("warm::isolation", &isolation::TESTS[..]),
         ("warm::place", &place::TESTS[..]),

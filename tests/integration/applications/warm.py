@@ -48,16 +48,24 @@ os.environb = Deadly(b._data, b.encodekey, b.decodekey, b.encodevalue, b.decodev
 seen = []
 
 
+def end(how):
+    """Ends this process as in exit:7 or signal:9, and runs nothing more."""
+    kind, number = how.split(":")
+    if kind == "exit":
+        os._exit(int(number))
+    os.kill(os.getpid(), int(number))
+
+
 class Stream:
-    def __init__(self, do):
-        self.do = do
+    def __init__(self, how):
+        self.how = how
 
     def __iter__(self):
         yield b"begun\n"
         note("streaming", os.getpid())
-        if self.do == "die-after-head":
-            os.kill(os.getpid(), signal.SIGKILL)
         wait_for("go")
+        if self.how:
+            end(self.how)
         yield f"ended {VERSION}\n".encode()
 
     def close(self):
@@ -102,8 +110,8 @@ def application(environ, start_response):
     query = dict(urllib.parse.parse_qsl(environ["QUERY_STRING"]))
     do = query.get("do")
     note("runs", query.get("id", "?"))
-    if do == "die-before-head":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if do == "end":
+        end(query["how"])
     if do == "crash":
         import faulthandler
 
@@ -114,8 +122,8 @@ def application(environ, start_response):
         note("waiting", query.get("id", "?"))
         wait_for("go")
     start_response("200 OK", [("Content-Type", "text/plain")])
-    if do in ("stream", "die-after-head"):
-        return Stream(do)
+    if do == "stream":
+        return Stream(query.get("how"))
     if do == "facts":
         return [facts().encode()]
     if do == "say":

@@ -1,6 +1,7 @@
 //! What becomes of a child that dies, and of a visitor that leaves, where a server stands between: Apache's `mod_cgid`.
 
 use std::fmt::Write as _;
+use std::fs;
 
 use anyhow::{Result, ensure};
 
@@ -45,9 +46,11 @@ fn all(stage: &Stage) -> Result<()> {
     let ask = |query: &str| -> Result<Answer> { begin(query)?.finish() };
 
     ask("id=first")?.status(200)?.body("first 1 h1 1\n")?;
-    ask("id=x&do=die-before-head")?.status(500)?;
+    ask("id=x&do=end&how=signal:9")?.status(500)?;
     ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
-    let cut = ask("id=y&do=die-after-head")?;
+    site.write("go", "")?;
+    let cut = ask("id=y&do=stream&how=signal:9")?;
+    fs::remove_file(site.path("go"))?;
     cut.status(200)?.body("begun\n")?;
     ensure!(site.runs("y") == 1, "{:?}", site.lines("runs"));
 

@@ -266,10 +266,10 @@ fn replaced(stage: &Stage) -> Result<()> {
     site.write("app.py", &application(&site, "two")?)?;
     let body = good(&collect(ask("id=x")?)?)?;
     ensure!(body == "x two h1 1\n", "{body}");
-    wait_gone(zygote)?;
     site.write("go", "")?;
     let body = good(&collect(streaming)?)?;
     ensure!(body == "begun\nended 1\n", "{body}");
+    wait_gone(zygote)?;
 
     let second = site.zygote_of_now()?;
     fs::copy(bin.join("cgi2wsgi-python"), bin.join("new"))?;

@@ -1,18 +1,20 @@
 //! How many children, and for how long; what cannot be forked is served cold, and that is said once.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use cgi2wsgi::timings::Moment;
 use cgi2wsgi::warm::message::Reply;
 
 use crate::command_line::{Test, collect};
 use crate::process::{PATIENCE, kill, until};
 use crate::stage::Stage;
-use crate::warm::between::{Between, call_of};
+use crate::warm::between::{Between, call_of, hello, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 10] = [
+pub(crate) const TESTS: [(&str, Test); 11] = [
     ("--warm-idle: the zygote leaves, and leaves nothing", idle),
     ("--warm-spare: as many children wait", spare),
     ("--warm-max: one at a time, the others in the order they came", max),
@@ -22,6 +24,7 @@ pub(crate) const TESTS: [(&str, Test); 10] = [
     ("children that end at once: served cold, said once", stillborn),
     ("--timeout while the application is imported: a 504 and no execution", timeout_import),
     ("--timeout while nobody answers: a 504 and no execution", timeout_in_line),
+    ("--timeout counts the time in line, and the rest is left for the answer", timeout_left),
     ("SIGTERM while the application is imported ends the zygote", terminated_import),
 ];
 
@@ -187,6 +190,33 @@ fn timeout_in_line(stage: &Stage) -> Result<()> {
     let output = collect(running)?;
     ensure!(!Reply::Begun.send(&front), "a child could begin");
     ensure!(output.ends(1)?.response()?.0 == 504, "{:?}", output.response());
+    between.step_aside()?;
+    site.body("id=next").map(drop)
+}
+
+/// Nothing is left of ten minutes when the child gets the request.
+fn timeout_left(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--timeout", "600"])?;
+    site.body("id=first")?;
+    let between = Between::new(&site)?;
+    let running = site.begin("id=x&do=wait")?;
+    let mut front = between.accept()?;
+    let mut to_child = between.connect()?;
+    hello(&mut to_child)?;
+    let (mut call, descriptors) = call_of(&mut front)?;
+    let left = call.deadline.context("no deadline")?.left();
+    ensure!(left > Duration::from_secs(500) && left < Duration::from_secs(600), "{left:?}");
+    call.deadline = Some(Moment::from_nanos(1));
+    send_call(&to_child, &call, &descriptors)?;
+    drop(descriptors);
+    ensure!(Reply::receive(to_child.as_fd()) == Some(Reply::Begun), "it does not begin");
+    ensure!(Reply::Begun.send(&front), "the front is gone");
+    while let Some(reply) = Reply::receive(to_child.as_fd()) {
+        ensure!(reply.send(&front), "the front is gone");
+    }
+    let output = collect(running)?;
+    let (status, _) = output.ends(1)?.says("took longer than --timeout allows")?.response()?;
+    ensure!(status == 504, "{status}");
     between.step_aside()?;
     site.body("id=next").map(drop)
 }

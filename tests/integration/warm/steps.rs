@@ -13,16 +13,11 @@ use crate::stage::Stage;
 use crate::warm::between::{Between, call_of, hello, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 14] = [
+pub(crate) const TESTS: [(&str, Test); 12] = [
     ("a child killed before it has the whole request: it runs once, elsewhere", child_dies_early),
     ("a zygote killed before a child has the request: it runs once, elsewhere", zygote_dies_early),
     ("a child killed with the request, before it begins: it runs once, elsewhere", child_dies_late),
-    ("a child killed after it began and before the head: a whole 500, and never again", dies_begun),
     ("a child that crashes before the head: a whole 500, and the front dies of that signal", crash),
-    (
-        "a child killed after the head: the response ends there, and the exit status tells",
-        dies_after,
-    ),
     ("a child that says it begins and is gone is not asked again", silent_after_begun),
     ("a zygote killed while a child answers: the answer is whole, the next request works", orphan),
     ("a zygote killed while it imports: the request runs once", killed_import),
@@ -96,18 +91,6 @@ fn child_dies_late(stage: &Stage) -> Result<()> {
     runs_once(&site, "x", &output)
 }
 
-fn dies_begun(stage: &Stage) -> Result<()> {
-    let site = Site::new(stage, &[])?;
-    for round in 0..3 {
-        let output = site.ask(&format!("id=x{round}&do=die-before-head"))?;
-        let (status, body) = output.ends(1)?.says("was killed before it answered")?.response()?;
-        ensure!(status == 500 && body == crate::cases::FAILED, "{status} {body}");
-        ensure!(site.runs(&format!("x{round}")) == 1, "{:?}", site.lines("runs"));
-        site.body("id=next")?;
-    }
-    Ok(())
-}
-
 fn crash(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.body("id=first")?;
@@ -115,16 +98,6 @@ fn crash(stage: &Stage) -> Result<()> {
     ensure!(output.end == End::Signal(libc::SIGSEGV), "{:?}", output.end);
     let (status, body) = output.says("Segmentation fault")?.response()?;
     ensure!(status == 500 && body == crate::cases::FAILED, "{status} {body}");
-    ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
-    site.body("id=next").map(drop)
-}
-
-fn dies_after(stage: &Stage) -> Result<()> {
-    let site = Site::new(stage, &[])?;
-    site.body("id=first")?;
-    let output = site.ask("id=x&do=die-after-head")?;
-    let (status, body) = output.ends(1)?.says("the response ends there")?.response()?;
-    ensure!(status == 200 && body == "begun\n", "{status} {body}");
     ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
     site.body("id=next").map(drop)
 }

@@ -3,7 +3,7 @@
 //! a cold one is served.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use cgi2wsgi::handoff::Handoff;
@@ -19,10 +19,14 @@ use super::faults::Faults;
 use super::fresh::Watch;
 use super::journal::Journal;
 use super::signals::Signals;
+use super::taken::Taken;
 use crate::{emergency, ending, serve};
 
 /// How long a front may take to say what it wants.
 pub(super) const CALL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The least that is left of `--timeout`.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// What the zygote gives a child.
 pub(super) struct Birth<'z> {
@@ -33,7 +37,9 @@ pub(super) struct Birth<'z> {
     pub(super) changes: &'z Changes,
     pub(super) watch: &'z Watch,
     pub(super) faults: Option<&'z Faults>,
-    pub(super) taken: &'z OwnedFd,
+    pub(super) taken: &'z Taken,
+    /// The connections that other children have lent to the zygote.
+    pub(super) lent: &'z [RawFd],
     pub(super) journal: &'z Journal,
     pub(super) signals: &'z Signals,
     /// Its number.
@@ -53,6 +59,11 @@ pub(super) fn live(birth: &Birth<'_>) -> ! {
     // An orphan's parent is not always 1: a service manager's may be another.
     if parent != birth.zygote || birth.signals.give_back().is_err() {
         ending::leave(1);
+    }
+    birth.taken.keep_childrens();
+    for front in birth.lent {
+        // SAFETY: it is another child's, and nothing here refers to it.
+        unsafe { libc::close(*front) };
     }
     if let Some(faults) = birth.faults {
         faults.touch();
@@ -94,15 +105,17 @@ fn meet(birth: &Birth<'_>, front: &OwnedFd) -> Option<u8> {
         Reply::Cold("two applications have zygotes of one name".into()).send(front);
         return None;
     }
-    let handoff = match Handoff::decode(&call.handoff) {
+    let mut handoff = match Handoff::decode(&call.handoff) {
         Ok(handoff) => handoff,
         Err(reason) => {
             Reply::Cold(reason).send(front);
             return None;
         }
     };
+    // What it has waited for counts. No time at all would be no limit.
+    handoff.timeout = call.deadline.map(|deadline| deadline.left().max(MOMENT));
     // Another child takes this one's place at the socket.
-    let _ = rustix::io::write(birth.taken, &std::process::id().to_ne_bytes());
+    birth.taken.say(front.as_fd());
     // From here on it lives for the request, whatever becomes of the zygote.
     // SAFETY: prctl has no preconditions.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) };

@@ -4,8 +4,9 @@
 //! Children are forked ahead of need and take the requests themselves: each
 //! waits at the listening socket, and the system gives a connection to one of
 //! them. The zygote only sees to it that there are some, and leaves when
-//! nobody has asked for long or when the application's code has changed. A
-//! child that waits dies with it; one that has a request finishes that alone.
+//! nobody has asked for long or when the application's code has changed; then
+//! it stays for those that have a request, to tell how they end. A child that
+//! waits dies with it; one that has a request finishes that alone if need be.
 
 mod ceiling;
 mod changes;
@@ -17,11 +18,12 @@ mod opened;
 mod rehearsal;
 mod shared;
 mod signals;
+mod taken;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
@@ -37,8 +39,7 @@ use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{SendFlags, SocketFlags, accept_with, send};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::net::{SendFlags, Shutdown, SocketFlags, accept_with, send};
 
 use self::ceiling::Ceiling;
 use self::changes::{Before, Changes};
@@ -46,12 +47,16 @@ use self::faults::Faults;
 use self::fresh::Watch;
 use self::journal::Journal;
 use self::signals::Signals;
+use self::taken::Taken;
 use crate::application::{self, LoadError};
 use crate::wsgi::call::log_exception;
 use crate::{collector, emergency, ending, interpreter, termination};
 
 /// How long a zygote that cannot serve stays to say so.
 const REFUSAL: Duration = Duration::from_secs(60);
+
+/// Why one is gone that was told to end.
+const STOPPED: &str = "stopped by SIGTERM";
 
 /// How soon it tries again where it cannot fork.
 const FORK_AGAIN: Duration = Duration::from_millis(100);
@@ -72,26 +77,37 @@ struct Zygote<'py> {
     faults: Option<Faults>,
     journal: Journal,
     ceiling: Option<Ceiling>,
-    /// A child writes its number here when it takes a request.
-    taken: (OwnedFd, OwnedFd),
-    children: HashMap<i32, State>,
-    born: HashMap<i32, Instant>,
+    taken: Taken,
+    children: HashMap<i32, Child>,
     /// How many children in a row have ended soon and without a request.
     stillborn: u32,
     requests: u64,
     last: Instant,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+struct Child {
+    born: Instant,
+    state: State,
+}
+
 enum State {
     Waiting,
-    Busy,
+    /// With the connection to its front, if there was room to hold that too.
+    Busy(Option<OwnedFd>),
+}
+
+impl State {
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting)
+    }
 }
 
 /// Why a zygote forks no more.
 enum Ending {
     /// It is not needed, or not as it is.
     Over(String),
+    /// Somebody wants it gone.
+    Stopped,
     /// Its children cannot serve.
     Useless(String),
 }
@@ -117,14 +133,23 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
             return 1;
         }
     };
-    let status = live(handoff, start, &listener, journal);
-    if let (Ok(place), Some(socket)) = (place, socket) {
-        lock::leave(&place, &name, socket.ino());
-    }
+    let leave = || {
+        if let (Ok(place), Some(socket)) = (&place, &socket) {
+            lock::leave(place, &name, socket.ino());
+        }
+    };
+    let status = live(handoff, start, &listener, journal, &leave);
+    leave();
     status
 }
 
-fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journal) -> u8 {
+fn live(
+    handoff: &Handoff,
+    start: &Start,
+    listener: &OwnedFd,
+    mut journal: Journal,
+    leave: &dyn Fn(),
+) -> u8 {
     let began = fresh::now();
     opened::record();
     emergency::install();
@@ -140,7 +165,7 @@ fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journ
         emergency::hold_off_timeout();
         journal.imported(py);
         if termination::came() {
-            journal.enter(Phase::Ended("stopped by SIGTERM".into()));
+            journal.enter(Phase::Ended(STOPPED.into()));
             return 0;
         }
         let watch = Watch::new(py, handoff, began);
@@ -179,9 +204,7 @@ fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journ
             Ok(changes) => changes,
             Err(error) => return refuse(&error.to_string(), journal),
         };
-        let taken = pipe_with(PipeFlags::CLOEXEC)
-            .and_then(|ends| rustix::io::ioctl_fionbio(&ends.0, true).map(|()| ends));
-        let taken = match taken {
+        let taken = match Taken::new() {
             Ok(taken) => taken,
             Err(error) => return refuse(&error.to_string(), journal),
         };
@@ -199,7 +222,6 @@ fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journ
             ceiling,
             taken,
             children: HashMap::new(),
-            born: HashMap::new(),
             stillborn: 0,
             requests: 0,
             last: Instant::now(),
@@ -207,6 +229,11 @@ fn live(handoff: &Handoff, start: &Start, listener: &OwnedFd, mut journal: Journ
         match zygote.work() {
             Ending::Over(why) => {
                 zygote.journal.enter(Phase::Ended(why));
+                zygote.finish(leave);
+                0
+            }
+            Ending::Stopped => {
+                zygote.journal.enter(Phase::Ended(STOPPED.into()));
                 0
             }
             Ending::Useless(why) => refuse(&why, zygote.journal),
@@ -302,7 +329,7 @@ fn refuse(
         }
         // A thread of the application's may have taken the signal.
         if signals.drain() || py.check_signals().is_err() {
-            return "stopped by SIGTERM".into();
+            return STOPPED.into();
         }
         match polled {
             Ok(0) if left == Duration::ZERO => return "it is time to try again".into(),
@@ -340,8 +367,7 @@ impl Zygote<'_> {
             {
                 return Ending::Useless(format!("no child can be forked: {error}"));
             }
-            let (waiting, busy) = (self.count(State::Waiting), self.count(State::Busy));
-            self.journal.update(self.requests, waiting, busy);
+            self.journal.update(self.requests, self.waiting(), self.busy());
             let idle = self.start.limits.idle.saturating_sub(self.last.elapsed());
             let step = idle.max(Duration::from_millis(1)).min(self.watch.interval());
             let step = self.journal.due().map_or(step, |due| due.min(step));
@@ -350,7 +376,7 @@ impl Zygote<'_> {
             let timeout = Timespec::try_from(step).ok();
             let mut wait = self.watch.polled();
             wait.push(PollFd::new(self.signals.descriptor(), PollFlags::IN));
-            wait.push(PollFd::new(&self.taken.0, PollFlags::IN));
+            wait.push(PollFd::new(self.taken.descriptor(), PollFlags::IN));
             let polled = poll(&mut wait, timeout.as_ref());
             let ready = wait.iter().rev().take(2).map(|fd| !fd.revents().is_empty());
             let ready: Vec<bool> = ready.collect();
@@ -369,15 +395,14 @@ impl Zygote<'_> {
                     self.note_taken();
                 }
                 if ready[1] && self.signals.drain() {
-                    return Ending::Over("stopped by SIGTERM".into());
+                    return Ending::Stopped;
                 }
             }
             self.reap();
             if self.stillborn >= STILLBORN {
                 return Ending::Useless("children end before they have a request".into());
             }
-            let busy = self.children.values().any(|state| *state == State::Busy);
-            if busy {
+            if self.busy() > 0 {
                 self.last = Instant::now();
             } else if self.last.elapsed() >= self.start.limits.idle {
                 let idle = self.start.limits.idle.as_secs_f64();
@@ -386,14 +411,55 @@ impl Zygote<'_> {
         }
     }
 
-    fn count(&self, state: State) -> usize {
-        self.children.values().filter(|s| **s == state).count()
+    /// What has been forked is finished: the fronts of children that end without
+    /// a word learn how.
+    fn finish(&mut self, leave: &dyn Fn()) {
+        self.note_taken();
+        if self.busy() == 0 {
+            return;
+        }
+        // Nobody comes any more; children that wait see it, and those in line
+        // when nothing holds the socket.
+        leave();
+        emergency::keep_listener(None);
+        let _ = rustix::net::shutdown(self.listener, Shutdown::Both);
+        // SAFETY: both are open, and this closes the one that has its number.
+        unsafe { libc::dup2(rustix::stdio::stdin().as_raw_fd(), self.listener.as_raw_fd()) };
+        loop {
+            self.reap();
+            if self.children.is_empty() {
+                return;
+            }
+            let mut wait = [PollFd::new(self.signals.descriptor(), PollFlags::IN)];
+            if poll(&mut wait, None).is_err_and(|error| error != Errno::INTR)
+                || self.signals.drain()
+            {
+                return;
+            }
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.children.values().filter(|child| child.state.is_waiting()).count()
+    }
+
+    fn busy(&self) -> usize {
+        self.children.len() - self.waiting()
+    }
+
+    /// What children have lent.
+    fn lent(&self) -> Vec<RawFd> {
+        let fronts = self.children.values().filter_map(|child| match &child.state {
+            State::Busy(front) => front.as_ref().map(AsRawFd::as_raw_fd),
+            State::Waiting => None,
+        });
+        fronts.collect()
     }
 
     /// How many children should wait.
     fn wanted(&mut self) -> usize {
         let spare = self.start.limits.spare.max(1) as usize;
-        let (waiting, busy) = (self.count(State::Waiting), self.count(State::Busy));
+        let (waiting, busy) = (self.waiting(), self.busy());
         let Some(ceiling) = &mut self.ceiling else { return spare };
         let children: Vec<i32> = self.children.keys().copied().collect();
         let exceeded = ceiling.exceeded(&children, busy);
@@ -413,9 +479,10 @@ impl Zygote<'_> {
         loop {
             let wanted = self.wanted();
             let max = self.start.limits.max.max(1) as usize;
-            if self.count(State::Waiting) >= wanted || self.children.len() >= max {
+            if self.waiting() >= wanted || self.children.len() >= max {
                 return Ok(());
             }
+            let lent = self.lent();
             emergency::keep_listener(None);
             // SAFETY: this thread holds Python's lock and is the only one.
             let (child, error) = unsafe {
@@ -438,27 +505,27 @@ impl Zygote<'_> {
                     changes: &self.changes,
                     watch: self.watch,
                     faults: self.faults.as_ref(),
-                    taken: &self.taken.1,
+                    taken: &self.taken,
+                    lent: &lent,
                     journal: &self.journal,
                     signals: self.signals,
                     zygote,
                 }),
                 -1 => return Err(error),
                 pid => {
-                    self.children.insert(pid, State::Waiting);
-                    self.born.insert(pid, Instant::now());
+                    let child = Child { born: Instant::now(), state: State::Waiting };
+                    self.children.insert(pid, child);
                 }
             }
         }
     }
 
     fn note_taken(&mut self) {
-        let mut number = [0; 4];
-        while rustix::io::read(&self.taken.0, &mut number) == Ok(4) {
+        while let Some((pid, front)) = self.taken.next() {
             self.requests += 1;
             self.last = Instant::now();
-            if let Some(state) = self.children.get_mut(&i32::from_ne_bytes(number)) {
-                *state = State::Busy;
+            if let Some(child) = self.children.get_mut(&pid) {
+                child.state = State::Busy(front);
             }
         }
     }
@@ -473,11 +540,16 @@ impl Zygote<'_> {
             }
             // It may have said a moment ago that it has a request.
             self.note_taken();
-            let since = self.born.remove(&pid);
             match self.children.remove(&pid) {
                 // One that was killed after a while, or dismissed, is no sign.
-                Some(State::Waiting) if since.is_some_and(|since| since.elapsed() < SOON) => {
+                Some(child) if child.state.is_waiting() && child.born.elapsed() < SOON => {
                     self.stillborn += 1;
+                }
+                Some(Child { state: State::Busy(front), .. }) => {
+                    self.stillborn = 0;
+                    if let Some(front) = front {
+                        taken::tell(&front, status);
+                    }
                 }
                 _ => self.stillborn = 0,
             }
