@@ -65,9 +65,6 @@ pub(super) fn live(birth: &Birth<'_>) -> ! {
         // SAFETY: it is another child's, and nothing here refers to it.
         unsafe { libc::close(*front) };
     }
-    if let Some(faults) = birth.faults {
-        faults.touch();
-    }
     let status = loop {
         let front = match accept_with(birth.listener, SocketFlags::CLOEXEC) {
             Ok(front) => front,

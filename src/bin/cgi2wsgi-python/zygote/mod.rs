@@ -13,6 +13,7 @@ mod changes;
 mod child;
 mod faults;
 mod fresh;
+mod holes;
 mod journal;
 mod opened;
 mod rehearsal;
@@ -226,6 +227,8 @@ fn live(
             requests: 0,
             last: Instant::now(),
         };
+        // Last of all: what was allocated and freed until now has left holes.
+        holes::fill();
         match zygote.work() {
             Ending::Over(why) => {
                 zygote.journal.enter(Phase::Ended(why));
@@ -490,6 +493,10 @@ impl Zygote<'_> {
                 let child = libc::fork();
                 let error = io::Error::last_os_error();
                 if child == 0 {
+                    // Python's own work after a fork writes to many of these pages.
+                    if let Some(faults) = &self.faults {
+                        faults.touch();
+                    }
                     ffi::PyOS_AfterFork_Child();
                 } else {
                     ffi::PyOS_AfterFork_Parent();
