@@ -27,6 +27,15 @@ fn fails(trap: &'static str, sentence: &'static str, fixture: &str, logged: &'st
     Case::new(trap, sentence, &format!("failures/{fixture}.py")).logs(logged).expect(plain_500)
 }
 
+/// A cold process leaves the answer to the server; under `--warm` the front is there to give one.
+fn killed(sentence: &'static str, target: &str) -> Case {
+    Case::new("P9", sentence, "failures/killed.py").get(target).on(WEB_SERVERS).expect(|answer| {
+        let status = answer.head.status;
+        ensure!(matches!(status, 500 | 502), "status {status}");
+        Ok(())
+    })
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = exceptions();
     cases.extend(imports());
@@ -149,6 +158,8 @@ fn hangs_and_crashes() -> Vec<Case> {
         .on(WEB_SERVERS)
         .logs("segfault.py")
         .expect(|answer| answer.status(500).map(drop)),
+        killed("a process that is killed before it answers is a failure for the visitor", "/"),
+        killed("a process that leaves by os._exit() is a failure for the visitor", "/?exit=7"),
         Case::new(
             "P9",
             "a crash of the interpreter is no answer and its place on stderr",

@@ -366,6 +366,21 @@ fn closing() -> Vec<Case> {
             },
         ),
         Case::new(
+            "R13",
+            "a program that close() starts may be ended by SIGTERM as usual",
+            "/starts_in_close.py",
+        )
+        .variable("MARKER", "{own}/marker")
+        .drive(|scene, exchange| {
+            let marker = scene.variable("MARKER")?;
+            exchange.finish()?.status(200)?.body("answered\n")?;
+            until(PATIENCE, "what SIGTERM means", || {
+                let said = fs::read_to_string(&marker).unwrap_or_default();
+                Ok((said == "SIGTERM is SIG_DFL\n").then_some(()))
+            })
+            .with_context(|| format!("the marker has {:?}", fs::read_to_string(&marker)))
+        }),
+        Case::new(
             "R16",
             "an error after the head leaves the body alone",
             "failures/raises_midway.py",
