@@ -211,8 +211,12 @@ fn timeout_left(stage: &Stage) -> Result<()> {
     drop(descriptors);
     ensure!(Reply::receive(to_child.as_fd()) == Some(Reply::Begun), "it does not begin");
     ensure!(Reply::Begun.send(&front), "the front is gone");
-    while let Some(reply) = Reply::receive(to_child.as_fd()) {
+    loop {
+        let reply = Reply::receive(to_child.as_fd()).context("the child is gone")?;
         ensure!(reply.send(&front), "the front is gone");
+        if matches!(reply, Reply::Ended(_)) {
+            break;
+        }
     }
     let output = collect(running)?;
     let (status, _) = output.ends(1)?.says("took longer than --timeout allows")?.response()?;
