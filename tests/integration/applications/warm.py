@@ -73,12 +73,14 @@ class Stream:
 
 
 def facts():
+    import hashlib
     import random
     import secrets
     import ssl
     import tempfile
     import uuid
 
+    salted = hashlib.scrypt(b"secret", salt=os.urandom(16), n=2, r=1, p=1)
     umask = os.umask(0)
     os.umask(umask)
     handlers = {number.name: signal.getsignal(number) for number in signal.Signals}
@@ -91,7 +93,12 @@ def facts():
         "mask": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))),
         "nofile": resource.getrlimit(resource.RLIMIT_NOFILE),
         "seen": list(seen),
-        "chance": [random.random(), str(uuid.uuid4()), secrets.token_hex(), ssl.RAND_bytes(8).hex()],
+        "random": random.random(),
+        "uuid": str(uuid.uuid4()),
+        "uuid1": str(uuid.uuid1()),
+        "secrets": secrets.token_hex(),
+        "openssl": ssl.RAND_bytes(8).hex(),
+        "salted": salted.hex(),
         "temporary": next(tempfile._get_candidate_names()),
         "stdin": sys.stdin.read() if os.environ.get("REQUEST_METHOD") == "GET" else "",
         "forks": globals().get("FORKS", 0),

@@ -372,13 +372,13 @@ fn closing() -> Vec<Case> {
         )
         .variable("MARKER", "{own}/marker")
         .drive(|scene, exchange| {
-            let marker = scene.variable("MARKER")?;
+            let path = scene.variable("MARKER")?;
             exchange.finish()?.status(200)?.body("answered\n")?;
             until(PATIENCE, "what SIGTERM means", || {
-                let said = fs::read_to_string(&marker).unwrap_or_default();
+                let said = fs::read_to_string(&path).unwrap_or_default();
                 Ok((said == "SIGTERM is SIG_DFL\n").then_some(()))
             })
-            .with_context(|| format!("the marker has {:?}", fs::read_to_string(&marker)))
+            .with_context(|| format!("the marker has {:?}", fs::read_to_string(&path)))
         }),
         Case::new(
             "R16",

@@ -75,13 +75,16 @@ fn nothing_stays(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.write(
         "import.py",
-        "FORKS = 0\ndef forked():\n    global FORKS\n    FORKS += 1\n\
+        // All of them have a state before the first fork.
+        "import random, secrets, ssl, uuid\nrandom.random(), ssl.RAND_bytes(8), secrets.token_hex()\n\
+         uuid.uuid1(), uuid.uuid4()\nFORKS = 0\ndef forked():\n    global FORKS\n    FORKS += 1\n\
          os.register_at_fork(after_in_child=forked)\n\
          asked = {'QUERY_STRING', 'REQUEST_METHOD', 'LEFT_BEHIND'}\n\
          note('found', sorted(asked & set(os.environ)))\n",
     )?;
     let all: Vec<String> = (0..6).map(|_| facts(&site, &[])).collect::<Result<_>>()?;
-    for name in ["pid", "chance", "temporary"] {
+    let chance = ["random", "uuid", "uuid1", "secrets", "openssl", "salted", "temporary"];
+    for name in chance.iter().chain(&["pid"]) {
         let different: BTreeSet<&str> =
             all.iter().map(|facts| fact(facts, name)).collect::<Result<_>>()?;
         ensure!(different.len() == all.len(), "{name} is the same twice: {different:?}");
