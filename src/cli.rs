@@ -76,7 +76,7 @@ pub enum Verb {
 /// `cgi2wsgi warm`: what this user's zygotes do.
 #[derive(Debug, Subcommand)]
 pub enum WarmVerb {
-    /// Show the zygotes of this user: how large, how busy, how often restarted and why
+    /// Show the zygotes of this user, or for root of all: how large, how busy, how often restarted and why
     #[command(
         after_help = "Exit status: 0 if there are any, 1 if there are none, 2 if the set-up \
                             is wrong."
@@ -101,7 +101,7 @@ pub struct WarmStopArgs {
     /// The application, as for cgi2wsgi itself or as `cgi2wsgi warm status` shows it
     pub app: Option<OsString>,
 
-    /// All zygotes of this user
+    /// All zygotes of this user, or for root of all users
     #[arg(long, conflicts_with = "app")]
     pub all: bool,
 

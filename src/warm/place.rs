@@ -11,6 +11,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::identity::SHARED_LETTERS;
+use super::process;
+use super::start::{self, Start};
 use crate::cgi::variables::Variables;
 
 /// A socket's address has 108 bytes, with the zero that ends it.
@@ -20,6 +22,9 @@ const LONGEST: usize = 107;
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
+    owner: u32,
+    /// The device and the inode: a path may lead to it in several ways.
+    file: (u64, u64),
 }
 
 impl Place {
@@ -55,15 +60,38 @@ impl Place {
     }
 
     /// The directories of this user where zygotes may be, and which are there:
-    /// a server may have started some where this process would not.
+    /// a server may have started some where this process would not. Root finds
+    /// those of all users, a service's own temporary directory included.
     pub fn existing(variables: &Variables) -> Result<Vec<Self>, String> {
-        let mut found = Vec::new();
+        let mut found: Vec<Self> = Vec::new();
         for path in Self::candidates(variables) {
             if path.symlink_metadata().is_ok() {
                 found.push(Self::at(path)?);
             }
         }
+        if rustix::process::geteuid().is_root() {
+            for pid in process::all() {
+                if let Some(place) = Self::of_process(pid)
+                    && found.iter().all(|other| other.file != place.file)
+                {
+                    found.push(place);
+                }
+            }
+        }
         Ok(found)
+    }
+
+    /// Where a process has its zygote, if it is one. What a process says of
+    /// itself is its user's word: only a directory of that user's is taken.
+    fn of_process(pid: u32) -> Option<Self> {
+        let start = Start::decode(&process::variable(pid, start::VARIABLE)?)?;
+        let owner = process::owner(pid)?;
+        let inside = start.place.strip_prefix("/").ok()?;
+        let there = Path::new("/proc").join(pid.to_string()).join("root").join(inside);
+        let there = Self::of_user(there, owner).ok()?;
+        // Its own path is easier to read, where that leads to it from here.
+        let here = Self::of_user(start.place, owner).ok().filter(|here| here.file == there.file);
+        Some(here.unwrap_or(there))
     }
 
     /// Where zygotes may be: in the place of [`Self::open`], and in that of a
@@ -76,8 +104,17 @@ impl Place {
 
     /// The directory at `path`, if it is one that nobody else can enter.
     pub fn at(path: PathBuf) -> Result<Self, String> {
-        verify(&path)?;
-        Ok(Self { path })
+        Self::of_user(path, rustix::process::geteuid().as_raw())
+    }
+
+    fn of_user(path: PathBuf, owner: u32) -> Result<Self, String> {
+        let file = verify(&path, owner)?;
+        Ok(Self { path, owner, file })
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> u32 {
+        self.owner
     }
 
     /// Its path.
@@ -127,17 +164,17 @@ impl Place {
     }
 }
 
-/// Whether the directory is one, this user's, and closed to all others.
-fn verify(path: &Path) -> Result<(), String> {
+/// The device and the inode of the directory, if it is one, this user's, and
+/// closed to all others.
+fn verify(path: &Path, owner: u32) -> Result<(u64, u64), String> {
     let shown = path.display();
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
     let directory: OwnedFd = rustix::fs::open(path, flags, Mode::empty())
         .map_err(|error| format!("{shown} is no directory that this user can enter: {error}"))?;
     let stat = rustix::fs::fstat(&directory).map_err(|error| format!("{shown}: {error}"))?;
-    let me = rustix::process::geteuid().as_raw();
-    if stat.st_uid != me {
+    if stat.st_uid != owner {
         return Err(format!(
-            "{shown} belongs to user {}, not to {me}: remove it, or set XDG_RUNTIME_DIR",
+            "{shown} belongs to user {}, not to {owner}: remove it, or set XDG_RUNTIME_DIR",
             stat.st_uid
         ));
     }
@@ -147,7 +184,8 @@ fn verify(path: &Path) -> Result<(), String> {
             stat.st_mode & 0o777
         ));
     }
-    Ok(())
+    #[allow(clippy::useless_conversion, reason = "types differ by system")]
+    Ok((stat.st_dev.into(), stat.st_ino.into()))
 }
 
 #[cfg(test)]

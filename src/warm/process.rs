@@ -30,6 +30,29 @@ fn started_in(stat: &str) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
+/// The numbers of all processes that there are.
+pub fn all() -> Vec<u32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The user of a process, by which it may do what it does.
+pub fn owner(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A variable of the environment that a process was started with, if this user
+/// may know.
+pub fn variable(pid: u32, name: &str) -> Option<Vec<u8>> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0);
+    variables.find_map(|variable| {
+        variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec)
+    })
+}
+
 /// The children of a process.
 pub fn children(pid: u32) -> Vec<u32> {
     if let Ok(listed) = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
@@ -42,11 +65,7 @@ pub fn children(pid: u32) -> Vec<u32> {
         let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         rest.get(1..).is_some_and(|rest| rest.starts_with(&parent))
     };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(is_child)
-        .collect()
+    all().into_iter().filter(is_child).collect()
 }
 
 /// What these processes have together; those that are gone have none.
@@ -84,6 +103,16 @@ mod tests {
         assert_eq!(started_in(stat), Some(98765));
         assert_eq!(started_in(&stat.replace(") S ", ") Z ")), None, "it has ended");
         assert_eq!(started_in("42 (cut"), None);
+    }
+
+    #[test]
+    fn the_variables_and_the_user_of_a_process_are_found() {
+        let me = std::process::id();
+        let path = std::env::var_os("PATH").map(std::ffi::OsString::into_encoded_bytes);
+        assert_eq!(variable(me, "PATH"), path);
+        assert_eq!(variable(me, "PAT"), None);
+        assert_eq!(owner(me), Some(rustix::process::geteuid().as_raw()));
+        assert!(all().contains(&me));
     }
 
     #[test]

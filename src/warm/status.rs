@@ -2,7 +2,7 @@
 //! `cgi2wsgi warm` reads: lines of a name and a value.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,9 @@ const FORMAT: &str = "cgi2wsgi warm status 1";
 
 /// How many of the last restarts are kept.
 const RESTARTS_KEPT: usize = 3;
+
+/// More than a file has, in bytes.
+const LARGEST: u64 = 1 << 20;
 
 /// How long that of a zygote that is gone is kept.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
@@ -183,7 +186,16 @@ impl Status {
 
     /// What the file at `path` says, if it is there and whole.
     pub fn read(path: &Path) -> Option<Self> {
-        Self::decode(&fs::read_to_string(path).ok()?)
+        // In another user's directory, root may find anything.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)
+            .ok()?
+            .take(LARGEST);
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        Self::decode(&text)
     }
 
     /// Those of all zygotes in `place` whose processes are there, by

@@ -10,11 +10,11 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
 use crate::command_line::{CGI, Output, Test, collect, run, trials_of};
-use crate::process::{AtParentDeath, PATIENCE, Running, until};
+use crate::process::{AtParentDeath, PATIENCE, Running, User, until};
 use crate::stage::Stage;
 use crate::world::World;
 
-const TESTS: [(&str, Test); 11] = [
+const TESTS: [(&str, Test); 12] = [
     ("where there is no zygote, the user and the places are named", none),
     ("status shows requests, and restarts with their reasons", status),
     ("a zygote that was killed is told of by the next", killed),
@@ -25,6 +25,7 @@ const TESTS: [(&str, Test); 11] = [
     ("an application with threads is served cold, and the reason is shown", threads),
     ("a log that is large is begun anew", rotation),
     ("beyond --warm-memory requests wait in line", ceiling),
+    ("root sees and stops the zygotes of all users, wherever they are", root),
     ("a mistake in the command line is exit status 2", mistakes),
 ];
 
@@ -405,6 +406,58 @@ fn ceiling(stage: &Stage) -> Result<()> {
     ensure!(row.remarks.is_empty(), "{row:?}");
     let log = warm.shows(&["log"])?;
     ensure!(log.matches("--warm-memory allows 64 MiB").count() == 1, "{log}");
+    Ok(())
+}
+
+/// A service with `PrivateTmp` has a temporary directory that no other process sees. Root looks from a directory of its
+/// own; where the tests do not run as root, its user sees what it may.
+fn root(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-root")?;
+    let shared = hello(stage, &warm.place, "shared.py")?;
+    let private = hello(stage, &warm.place, "private.py")?;
+    warm.asks(&shared)?;
+    let is_root = User::current().uid == 0;
+    if is_root {
+        let hidden = stage.workplace("w-hidden")?;
+        let script = "mount -t tmpfs -o mode=1777 none \"$TMPDIR\" && exec \"$@\"";
+        let front = warm.request(&private);
+        let mut command = stage.command(Path::new("unshare"));
+        command.args(["-m", "sh", "-c", script, "sh", "setpriv", "--clear-groups"]);
+        command.arg(format!("--reuid={}", stage.user.uid));
+        command.arg(format!("--regid={}", stage.user.gid));
+        command.arg(front.get_program()).args(front.get_args());
+        for (name, value) in front.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.env("TMPDIR", &hidden).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let running = Running::start(command, &User::current(), AtParentDeath::Kill)?;
+        let (status, _) = collect(running)?.ends(0)?.response()?;
+        ensure!(status == 200, "{status}");
+        ensure!(fs::read_dir(&hidden)?.next().is_none(), "it is not hidden");
+    }
+    let seer = if is_root { User::current() } else { stage.user.clone() };
+    let ask = |arguments: &[&str]| -> Result<Output> {
+        let mut command = warm.command(arguments);
+        if is_root {
+            command.env_remove("TMPDIR");
+        }
+        collect(Running::start(command, &seer, AtParentDeath::Kill)?)
+    };
+    let applications = if is_root { vec![&shared, &private] } else { vec![&shared] };
+    for application in applications {
+        let table = ask(&["warm", "status"])?;
+        let table = String::from_utf8_lossy(&table.ends(0)?.stdout).into_owned();
+        let rows = || table.lines().filter(|line| line.starts_with(application.as_str()));
+        ensure!(rows().count() == 1, "{table}");
+        ensure!(!is_root || !rows().any(|row| row.contains(" root ")), "{table}");
+        let log = ask(&["warm", "log"])?;
+        let log = String::from_utf8_lossy(&log.ends(0)?.stdout).into_owned();
+        ensure!(log.contains(&format!("{application}: is ready")), "{log}");
+        let stopped = ask(&["warm", "stop", application])?;
+        let stopped = String::from_utf8_lossy(&stopped.ends(0)?.stdout).into_owned();
+        ensure!(stopped.starts_with(&format!("stopped {application} ")), "{stopped}");
+        ask(&["warm", "stop", application])?.ends(1)?;
+    }
     Ok(())
 }
 

@@ -1,11 +1,11 @@
-//! `cgi2wsgi warm log`: what this user's zygotes had to say.
+//! `cgi2wsgi warm log`: what this user's zygotes, or everybody's for root, had to say.
 
 use anyhow::{Context, Result};
 
 use super::{NOTHING, none, places, show};
 use crate::cgi::variables::Variables;
 use crate::cli::WarmLogArgs;
-use crate::report;
+use crate::report::{self, printable};
 use crate::warm::log::Log;
 
 pub(super) fn run(arguments: &WarmLogArgs, variables: &Variables) -> Result<u8> {
@@ -18,7 +18,8 @@ pub(super) fn run(arguments: &WarmLogArgs, variables: &Variables) -> Result<u8> 
         if arguments.path {
             show(format!("{shown}\n").as_bytes())?;
         } else {
-            show(last_lines(&text, arguments.lines))?;
+            let text = String::from_utf8_lossy(last_lines(&text, arguments.lines));
+            show(printable(&text).as_bytes())?;
         }
     }
     if !found {

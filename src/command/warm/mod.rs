@@ -1,6 +1,6 @@
-//! `cgi2wsgi warm`: what this user's zygotes do, for a person. Reads what they
-//! leave in their private directory, and asks them to end; knows nothing else
-//! of them.
+//! `cgi2wsgi warm`: what this user's zygotes do, or everybody's for root, for a
+//! person. Reads what they leave in their private directory, and asks them to
+//! end; knows nothing else of them.
 
 mod log;
 mod status;
@@ -17,6 +17,7 @@ use crate::cli::WarmVerb;
 use crate::command::serve::MISCONFIGURED;
 use crate::report;
 use crate::warm::place::Place;
+use crate::warm::process;
 use crate::warm::status::Status;
 
 /// Exit status: there is nothing to show or to stop, or it did not stop.
@@ -43,11 +44,28 @@ fn places(variables: &Variables) -> Result<Vec<Place>> {
     Place::existing(variables).map_err(anyhow::Error::msg)
 }
 
-/// The zygotes that live, with the files that say so.
-fn zygotes(variables: &Variables) -> Result<Vec<(PathBuf, Status)>> {
+/// A zygote that lives.
+struct Zygote {
+    /// Its user.
+    owner: u32,
+    /// Where it says so.
+    file: PathBuf,
+    status: Status,
+}
+
+/// Those that there are.
+fn zygotes(variables: &Variables) -> Result<Vec<Zygote>> {
     let mut all = Vec::new();
     for place in places(variables)? {
-        all.extend(Status::all(&place).with_context(|| place.path().display().to_string())?);
+        let found = match Status::all(&place) {
+            // It went with its last zygote just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found.with_context(|| place.path().display().to_string())?,
+        };
+        let owner = place.owner();
+        // Root shows, and stops, nothing on another user's word but what is that user's.
+        let found = found.into_iter().filter(|(_, one)| process::owner(one.pid) == Some(owner));
+        all.extend(found.map(|(file, status)| Zygote { owner, file, status }));
     }
     Ok(all)
 }
@@ -56,6 +74,9 @@ fn zygotes(variables: &Variables) -> Result<Vec<(PathBuf, Status)>> {
 fn none(variables: &Variables) -> String {
     let me = rustix::process::geteuid().as_raw();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    if me == 0 {
+        return "no zygote runs, of any user".to_owned();
+    }
     no_zygote(&user_name(&passwd, me), &Place::candidates(variables))
 }
 
@@ -63,8 +84,8 @@ fn no_zygote(user: &str, places: &[PathBuf]) -> String {
     let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     let places = places.join(" or ");
     format!(
-        "no zygote runs for user {user} in {places}: ask as the web server's user, with its TMPDIR \
-         and XDG_RUNTIME_DIR"
+        "no zygote runs for user {user} in {places}: ask as root, or as the web server's user with \
+         its TMPDIR and XDG_RUNTIME_DIR"
     )
 }
 

@@ -1,10 +1,10 @@
-//! `cgi2wsgi warm status`: a table of this user's zygotes.
+//! `cgi2wsgi warm status`: a table of this user's zygotes, or everybody's for root.
 
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-use super::{NOTHING, is_coloured, none, show, user_name, zygotes};
+use super::{NOTHING, Zygote, is_coloured, none, show, user_name, zygotes};
 use crate::cgi::variables::Variables;
 use crate::report;
 use crate::warm::process::{self, Memory};
@@ -17,14 +17,13 @@ pub(super) fn run(variables: &Variables) -> Result<u8> {
         return Ok(NOTHING);
     }
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let user = user_name(&passwd, rustix::process::geteuid().as_raw());
     let now = SystemTime::now();
     let rows: Vec<Row> = zygotes
         .into_iter()
-        .map(|(_, status)| {
+        .map(|Zygote { owner, status, .. }| {
             let pids = process::children(status.pid).into_iter().chain([status.pid]);
             Row {
-                user: user.clone(),
+                user: user_name(&passwd, owner),
                 age: now.duration_since(status.since).unwrap_or_default(),
                 memory: process::memory(pids),
                 status,

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::{NOTHING, none, show, zygotes};
+use super::{NOTHING, Zygote, none, show, zygotes};
 use crate::application::Application;
 use crate::cgi::variables::Variables;
 use crate::cli::{Options, WarmStopArgs};
@@ -27,8 +27,9 @@ pub(super) fn run(arguments: WarmStopArgs, variables: &Variables) -> Result<u8> 
         let app = arguments.app.or_else(|| variables.get_os("CGI2WSGI_APP").map(OsStr::to_owned));
         let app = app.context("which? name an application, or give --all")?;
         let names = names(&app, arguments.options, variables)?;
-        let running: Vec<String> = zygotes.iter().map(|(_, s)| s.application.clone()).collect();
-        zygotes.retain(|(_, status)| is_meant(&status.application, &names));
+        let running: Vec<String> =
+            zygotes.iter().map(|zygote| zygote.status.application.clone()).collect();
+        zygotes.retain(|zygote| is_meant(&zygote.status.application, &names));
         if zygotes.is_empty() && !running.is_empty() {
             report::plain(&format!(
                 "no zygote of {} runs; these do: {}",
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: WarmStopArgs, variables: &Variables) -> Result<u8> 
         return Ok(NOTHING);
     }
     let mut code = 0;
-    for (file, status) in zygotes {
+    for Zygote { file, status, .. } in zygotes {
         match stop(&status) {
             // What it said last, it says at its end.
             Ok(How::Ended) => show(told(&latest(&file, status), "stopped").as_bytes())?,
