@@ -3,6 +3,7 @@
 
 mod apache;
 mod between;
+mod by_hand;
 mod endings;
 mod fresh;
 mod isolation;
@@ -24,6 +25,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
         ("warm::steps", &steps::TESTS[..]),
         ("warm::endings", &endings::TESTS[..]),
         ("warm::fresh", &fresh::TESTS[..]),
+        ("warm::by-hand", &by_hand::TESTS[..]),
         ("warm::isolation", &isolation::TESTS[..]),
         ("warm::place", &place::TESTS[..]),
         ("warm::limits", &limits::TESTS[..]),

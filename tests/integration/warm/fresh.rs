@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -123,10 +124,14 @@ fn settings(stage: &Stage) -> Result<()> {
     says(&site, "1 h1 3")
 }
 
-fn environment(stage: &Stage) -> Result<()> {
-    let site = Site::new(stage, &[])?;
-    // A virtual environment whose packages are the tests' own and one directory more.
-    let venv = site.path("venv");
+/// An import of what is not installed yet.
+pub(crate) const IMPORT_EXTRA: &str = "try:\n    import extra\nexcept ImportError:\n    SETTING = 'none'\n\
+                                       else:\n    SETTING = extra.WHAT\n";
+
+/// A virtual environment beside the application, whose packages are the tests' own and one directory more. Returns it and
+/// that directory.
+pub(crate) fn make_venv(site: &Site<'_>) -> Result<(PathBuf, PathBuf)> {
+    let (stage, venv) = (site.stage, site.path("venv"));
     let version = fs::read_dir(stage.python_env().join("lib"))?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .find(|name| name.starts_with("python"))
@@ -136,8 +141,13 @@ fn environment(stage: &Stage) -> Result<()> {
     fs::create_dir(venv.join("bin"))?;
     symlink(stage.python_env().join("bin/python"), venv.join("bin/python"))?;
     fs::copy(stage.python_env().join("pyvenv.cfg"), venv.join("pyvenv.cfg"))?;
-    let import = "try:\n    import extra\nexcept ImportError:\n    SETTING = 'none'\nelse:\n    SETTING = extra.WHAT\n";
-    site.write("import.py", import)?;
+    Ok((venv, packages))
+}
+
+fn environment(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let (venv, packages) = make_venv(&site)?;
+    site.write("import.py", IMPORT_EXTRA)?;
     says(&site, "1 h1 none")?;
     let zygote = site.zygote()?;
     fs::write(packages.join("extra.py"), "WHAT = 'extra'\n")?;
@@ -151,17 +161,23 @@ fn environment(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-fn releases(stage: &Stage) -> Result<()> {
-    let site = Site::new(stage, &[])?;
+/// Directories of the names 1, 2 and 3, whose applications say so.
+pub(crate) fn make_releases(site: &Site<'_>) -> Result<()> {
     for release in ["1", "2", "3"] {
         let directory = site.path(release);
         fs::create_dir(&directory)?;
         let code = format!(
             "def application(environ, start_response):\n    \
-             start_response('200 OK', [])\n    return [b'release {release}']\n"
+             start_response('200 OK', [('Content-Type', 'text/plain')])\n    return [b'release {release}']\n"
         );
         fs::write(directory.join("site.py"), code)?;
     }
+    Ok(())
+}
+
+fn releases(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    make_releases(&site)?;
     let ask = |expected: &str| -> Result<()> {
         let application = site.path("current/site.py");
         let command = site.command_of(&stage.bridge(), &application, "id=x");

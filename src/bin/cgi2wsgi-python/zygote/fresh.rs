@@ -8,95 +8,87 @@
 //!
 //! The kernel tells (inotify): each child looks, with one system call, when it
 //! has a request in its hands, so that the very next request after an edit
-//! sees it. Where the kernel cannot know, on network file systems, and where
-//! it gives no more watches, files are looked at by hand, once a second.
+//! sees it. What the kernel does not watch is looked at by hand, once a second:
+//! see [`super::by_hand`].
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
-use std::time::Duration;
 
-use cgi2wsgi::application::Source;
+use cgi2wsgi::application::{Application, Source};
 use cgi2wsgi::handoff::Handoff;
-use cgi2wsgi::timings::Moment;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
+use super::by_hand::{ByHand, FileSystems, Part, nanoseconds};
 use super::opened::{self, Opened};
 use super::shared::Shared;
 
-/// How often files are looked at by hand.
-const BY_HAND: Duration = Duration::from_secs(1);
-
-/// What an edit, a replacement, a removal or a `touch` is to the kernel.
-const CHANGES: WatchFlags = WatchFlags::MODIFY
-    .union(WatchFlags::ATTRIB)
-    .union(WatchFlags::MOVE_SELF)
-    .union(WatchFlags::DELETE_SELF);
-
-/// What becomes of a link.
-const SELF: WatchFlags =
-    WatchFlags::ATTRIB.union(WatchFlags::MOVE_SELF).union(WatchFlags::DELETE_SELF);
-
-/// What an installation does to a directory of packages.
-const ENTRIES: WatchFlags = WatchFlags::CREATE
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::MOVED_FROM)
-    .union(WatchFlags::MOVED_TO);
-
-/// A file's identity and the time of its last change, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: i64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(stat: &rustix::fs::Stat) -> Self {
-        #[allow(
-            clippy::cast_lossless,
-            clippy::useless_conversion,
-            reason = "types differ by system"
-        )]
-        Self {
-            device: stat.st_dev.into(),
-            inode: stat.st_ino.into(),
-            size: stat.st_size,
-            modified: (stat.st_mtime.into(), nanoseconds(stat.st_mtime_nsec)),
-        }
-    }
-}
-
-/// Of one type, whatever the system's is.
-fn nanoseconds(part: impl TryInto<i64>) -> i64 {
-    part.try_into().unwrap_or_default()
+/// Which changes of it the kernel is to tell of.
+fn changes_of(part: Part) -> WatchFlags {
+    let itself = WatchFlags::MOVE_SELF.union(WatchFlags::DELETE_SELF);
+    let changes = match part {
+        // An edit, a replacement, a removal and a `touch`.
+        Part::File => itself.union(WatchFlags::MODIFY).union(WatchFlags::ATTRIB),
+        Part::Link => itself.union(WatchFlags::ATTRIB).union(WatchFlags::DONT_FOLLOW),
+        Part::Directory => itself.union(WatchFlags::ONLYDIR),
+        // What an installation does.
+        Part::Entries => itself
+            .union(WatchFlags::ATTRIB)
+            .union(WatchFlags::CREATE)
+            .union(WatchFlags::DELETE)
+            .union(WatchFlags::MOVED_FROM)
+            .union(WatchFlags::MOVED_TO),
+    };
+    // One path may be several of these.
+    changes.union(WatchFlags::MASK_ADD)
 }
 
 /// In memory that the zygote and its children share.
 #[repr(C)]
 struct Told {
     stale: AtomicU32,
-    /// When files were last looked at by hand, as [`Moment::to_nanos`].
+    /// When files were last looked at by hand.
     looked: AtomicU64,
+}
+
+/// What people edit. It gets the watches first, if there are few, and where it is
+/// on another machine, that is asked.
+struct Own {
+    directory: PathBuf,
+    venv: Option<PathBuf>,
+}
+
+impl Own {
+    fn of(application: &Application) -> Self {
+        Self {
+            directory: application.directory.clone(),
+            venv: application.venv.as_ref().map(|venv| venv.directory.clone()),
+        }
+    }
+
+    fn has(&self, file: &Path) -> bool {
+        file.starts_with(&self.directory)
+            && !self.venv.as_ref().is_some_and(|venv| file.starts_with(venv))
+    }
 }
 
 pub(super) struct Watch {
     kernel: Option<OwnedFd>,
     names: HashMap<i32, PathBuf>,
-    /// The files that the kernel does not watch.
-    by_hand: Vec<(PathBuf, Option<Stamp>)>,
+    by_hand: ByHand,
+    systems: FileSystems,
+    own: Own,
     /// What changed while the application was imported.
     early: Option<PathBuf>,
     /// The directories and links on the way to the files.
     passed: HashSet<PathBuf>,
-    /// None: children then learn of a change from the kernel alone.
+    /// None: children then look for themselves.
     shared: Option<Shared<Told>>,
 }
 
@@ -115,13 +107,16 @@ impl Watch {
         files.extend(loaded_files(py));
         files.extend(surroundings(handoff));
         files.extend(mapped_files());
-        files.sort_unstable();
+        let own = Own::of(&handoff.application);
+        files.sort_unstable_by(|a, b| (!own.has(a), a).cmp(&(!own.has(b), b)));
         files.dedup();
         let kernel = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
         let mut watch = Self {
             kernel,
             names: HashMap::new(),
-            by_hand: Vec::new(),
+            by_hand: ByHand::default(),
+            systems: FileSystems::default(),
+            own,
             early: None,
             passed: HashSet::new(),
             // SAFETY: zeroes are valid atomics.
@@ -132,7 +127,7 @@ impl Watch {
             watch.add(file, began, is_own);
         }
         for directory in packages(py) {
-            watch.ask_kernel(&directory, ENTRIES.union(SELF));
+            watch.watch(&directory, Part::Entries);
         }
         watch
     }
@@ -146,11 +141,7 @@ impl Watch {
         }
         let stat = stat.ok();
         self.add_way_to(&file);
-        let watched = self
-            .kernel
-            .as_ref()
-            .filter(|_| is_local(&file))
-            .and_then(|kernel| inotify::add_watch(kernel, &file, CHANGES).ok());
+        self.watch(&file, Part::File);
         // It may have been changed after it was read and before it is watched.
         if let Some(stat) = rustix::fs::stat(&file).ok().or(stat)
             && stat.st_mode & libc::S_IFMT == libc::S_IFREG
@@ -160,14 +151,8 @@ impl Watch {
             let changed = (i64::from(stat.st_ctime), nanoseconds(stat.st_ctime_nsec));
             // One in the future tells of a clock that was wrong.
             if changed > began && changed <= now() && self.early.is_none() {
-                self.early = Some(file.clone());
+                self.early = Some(file);
             }
-        }
-        match watched {
-            Some(number) => {
-                self.names.insert(number, file);
-            }
-            None => self.by_hand.push((file, stat.as_ref().map(Stamp::of))),
         }
     }
 
@@ -188,7 +173,7 @@ impl Watch {
             if let Some(target) = target {
                 links += 1;
                 if is_new {
-                    self.ask_kernel(&here, SELF.union(WatchFlags::DONT_FOLLOW));
+                    self.watch(&here, Part::Link);
                 }
                 here.pop();
                 if target.is_absolute() {
@@ -196,30 +181,29 @@ impl Watch {
                 }
                 ahead.extend(names_of(&target).rev());
             } else if is_new && !ahead.is_empty() {
-                let moved = WatchFlags::MOVE_SELF.union(WatchFlags::DELETE_SELF);
-                self.ask_kernel(&here, moved.union(WatchFlags::ONLYDIR));
+                self.watch(&here, Part::Directory);
             }
         }
     }
 
-    /// What the kernel does not watch besides the files is not watched.
-    fn ask_kernel(&mut self, path: &Path, changes: WatchFlags) {
-        let changes = changes.union(WatchFlags::MASK_ADD);
-        let watched =
-            self.kernel.as_ref().and_then(|kernel| inotify::add_watch(kernel, path, changes).ok());
-        if let Some(number) = watched {
-            self.names.entry(number).or_insert_with(|| path.to_owned());
+    /// By the kernel, or by hand.
+    fn watch(&mut self, path: &Path, part: Part) {
+        let watched = self
+            .kernel
+            .as_ref()
+            .filter(|_| self.systems.are_local(path, part))
+            .and_then(|kernel| inotify::add_watch(kernel, path, changes_of(part)).ok());
+        match watched {
+            Some(number) => {
+                self.names.entry(number).or_insert_with(|| path.to_owned());
+            }
+            None => self.by_hand.add(path.to_owned(), part, self.own.has(path)),
         }
     }
 
     /// What the zygote waits for.
     pub(super) fn polled(&self) -> Vec<PollFd<'_>> {
         self.kernel.iter().map(|kernel| PollFd::new(kernel, PollFlags::IN)).collect()
-    }
-
-    /// How long the zygote may wait before it looks again.
-    pub(super) fn interval(&self) -> Duration {
-        if self.by_hand.is_empty() { Duration::from_secs(3600) } else { BY_HAND }
     }
 
     /// A file that has changed, for the zygote.
@@ -237,7 +221,11 @@ impl Watch {
             let named = reader.next().ok().and_then(|event| self.names.get(&event.wd()).cloned());
             return Some(named.unwrap_or_else(|| "a file".into()));
         }
-        self.changed_by_hand()
+        if let Some(path) = self.changed_by_hand() {
+            return Some(path.to_owned());
+        }
+        // A child may have seen what is not to be seen any more.
+        self.is_told().then(|| "a file".into())
     }
 
     /// Tells the children that wait.
@@ -247,55 +235,28 @@ impl Watch {
         }
     }
 
+    fn is_told(&self) -> bool {
+        self.shared.as_ref().is_some_and(|told| told.stale.load(SeqCst) != 0)
+    }
+
     /// Whether something has changed, for a child.
     pub(super) fn is_stale(&self) -> bool {
         self.early.is_some()
-            || self.shared.as_ref().is_some_and(|told| told.stale.load(SeqCst) != 0)
+            || self.is_told()
             || self.kernel.as_ref().is_some_and(readable)
             || self.changed_by_hand().is_some()
     }
 
-    fn changed_by_hand(&self) -> Option<PathBuf> {
-        if self.by_hand.is_empty() {
-            return None;
-        }
-        let now = Moment::now().to_nanos();
-        let looked = self.shared.as_ref().map_or(0, |told| told.looked.load(SeqCst));
-        let age = u128::from(now.saturating_sub(looked));
-        if looked != 0 && age < BY_HAND.as_nanos() {
-            return None;
-        }
-        let changed = self
-            .by_hand
-            .iter()
-            .find(|(file, stamp)| rustix::fs::stat(file).ok().as_ref().map(Stamp::of) != *stamp);
-        if let (None, Some(told)) = (changed, &self.shared) {
-            told.looked.store(now, SeqCst);
-        }
-        changed.map(|(file, _)| file.clone())
+    fn changed_by_hand(&self) -> Option<&Path> {
+        let changed = self.by_hand.changed(self.shared.as_ref().map(|told| &told.looked))?;
+        self.spread();
+        Some(changed)
     }
 }
 
 fn readable(descriptor: &OwnedFd) -> bool {
     let mut wait = [PollFd::new(descriptor, PollFlags::IN)];
     poll(&mut wait, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
-}
-
-/// Whether the kernel knows of every change of a file: not where another
-/// machine, or another program, may change it.
-fn is_local(file: &Path) -> bool {
-    const REMOTE: [i64; 8] = [
-        0x6969,      // NFS
-        0x517b,      // SMB
-        0xff53_4d42, // CIFS
-        0xfe53_4d42, // SMB2
-        0x6573_5546, // FUSE
-        0x0102_1997, // 9P
-        0x00c3_6400, // Ceph
-        0x5346_414f, // AFS
-    ];
-    #[allow(clippy::useless_conversion, reason = "the type differs by system")]
-    rustix::fs::statfs(file).is_ok_and(|system| !REMOTE.contains(&i64::from(system.f_type)))
 }
 
 /// The names on the way along a path, but for those that lead nowhere.

@@ -8,6 +8,7 @@
 //! it stays for those that have a request, to tell how they end. A child that
 //! waits dies with it; one that has a request finishes that alone if need be.
 
+mod by_hand;
 mod ceiling;
 mod changes;
 mod child;
@@ -372,7 +373,7 @@ impl Zygote<'_> {
             }
             self.journal.update(self.requests, self.waiting(), self.busy());
             let idle = self.start.limits.idle.saturating_sub(self.last.elapsed());
-            let step = idle.max(Duration::from_millis(1)).min(self.watch.interval());
+            let step = idle.max(Duration::from_millis(1));
             let step = self.journal.due().map_or(step, |due| due.min(step));
             let step = self.ceiling.as_ref().map_or(step, |_| ceiling::LOOK.min(step));
             let step = if forked.is_err() { step.min(FORK_AGAIN) } else { step };
