@@ -179,7 +179,7 @@ pub struct Options {
     #[arg(long)]
     pub warm: bool,
 
-    /// With --warm, leave after SECONDS without a request [default: 600]
+    /// With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]
     #[arg(long, value_name = "SECONDS")]
     pub warm_idle: Option<OsString>,
 

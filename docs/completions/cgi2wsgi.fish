@@ -31,7 +31,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l mount -d 'The public 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timeout -d 'Give up after SECONDS: answer 504, and log where the application hung' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-idle -d 'With --warm, leave after SECONDS without a request [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
@@ -59,7 +59,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l mount -d '
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l timeout -d 'Give up after SECONDS: answer 504, and log where the application hung' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-idle -d 'With --warm, leave after SECONDS without a request [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
@@ -85,7 +85,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l timeout -d 'Give up after SECONDS: answer 504, and log where the application hung' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-idle -d 'With --warm, leave after SECONDS without a request [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r

@@ -109,7 +109,7 @@ fn prepare_answer(place: &AtomicPtr<Vec<u8>>, status: u16, form: Form, is_head: 
     place.store(Box::into_raw(Box::new(bytes)), SeqCst);
 }
 
-fn action(handler: extern "C" fn(c_int)) -> libc::sigaction {
+pub(crate) fn action(handler: extern "C" fn(c_int)) -> libc::sigaction {
     // SAFETY: a zeroed sigaction is a valid one, with an empty mask.
     let mut action = unsafe { std::mem::zeroed::<libc::sigaction>() };
     action.sa_sigaction = handler as *const c_void as usize;
@@ -200,7 +200,7 @@ pub(crate) fn hold_off_timeout() {
 
 /// A timer that sends `signal` to this process, and lives as long as it.
 #[cfg(target_os = "linux")]
-fn create_timer(place: &AtomicPtr<c_void>, signal: c_int) -> bool {
+pub(crate) fn create_timer(place: &AtomicPtr<c_void>, signal: c_int) -> bool {
     // SAFETY: a zeroed sigevent is valid; the timer's id is written before it
     // is used.
     unsafe {
@@ -217,7 +217,7 @@ fn create_timer(place: &AtomicPtr<c_void>, signal: c_int) -> bool {
 
 /// Async-signal-safe.
 #[cfg(target_os = "linux")]
-fn set_timer(timer: &AtomicPtr<c_void>, after: Duration) -> bool {
+pub(crate) fn set_timer(timer: &AtomicPtr<c_void>, after: Duration) -> bool {
     // SAFETY: a zeroed itimerspec is valid, and the timer was created.
     unsafe {
         let mut when = std::mem::zeroed::<libc::itimerspec>();
@@ -225,6 +225,13 @@ fn set_timer(timer: &AtomicPtr<c_void>, after: Duration) -> bool {
         when.it_value.tv_nsec = after.subsec_nanos().into();
         libc::timer_settime(timer.load(SeqCst), 0, &raw const when, std::ptr::null_mut()) == 0
     }
+}
+
+/// It sends nothing more, but for what it has sent already.
+#[cfg(target_os = "linux")]
+pub(crate) fn delete_timer(timer: &AtomicPtr<c_void>) {
+    // SAFETY: the timer was created, if there is one.
+    unsafe { libc::timer_delete(timer.load(SeqCst)) };
 }
 
 /// R13: a SIGTERM that comes between the look for signals and a system call

@@ -14,7 +14,7 @@ use crate::stage::Stage;
 use crate::warm::between::{Between, call_of, hello, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 11] = [
+pub(crate) const TESTS: [(&str, Test); 14] = [
     ("--warm-idle: the zygote leaves, and leaves nothing", idle),
     ("--warm-spare: as many children wait", spare),
     ("--warm-max: one at a time, the others in the order they came", max),
@@ -26,6 +26,9 @@ pub(crate) const TESTS: [(&str, Test); 11] = [
     ("--timeout while nobody answers: a 504 and no execution", timeout_in_line),
     ("--timeout counts the time in line, and the rest is left for the answer", timeout_left),
     ("SIGTERM while the application is imported ends the zygote", terminated_import),
+    ("an import that never ends, for which nobody waits, is ended after --warm-idle", endless),
+    ("an import that is blocked in C, for which nobody waits, is ended after --warm-idle", blocked),
+    ("an import that somebody waits for may take longer than --warm-idle", awaited),
 ];
 
 fn idle(stage: &Stage) -> Result<()> {
@@ -236,5 +239,61 @@ fn terminated_import(stage: &Stage) -> Result<()> {
     site.write("go", "")?;
     good(&collect(running)?)?;
     ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
+    site.ends_clean()
+}
+
+fn endless(stage: &Stage) -> Result<()> {
+    is_abandoned(stage, "while True:\n    pass\n")
+}
+
+fn blocked(stage: &Stage) -> Result<()> {
+    is_abandoned(stage, "time.sleep(1e6)\n")
+}
+
+/// The import of `code` ends with its zygote, which tells why.
+fn is_abandoned(stage: &Stage, code: &str) -> Result<()> {
+    const WHY: &str = "the import takes longer than --warm-idle, 1 s, and nobody waits for it";
+    let site = Site::new(stage, &["--warm-idle", "1"])?;
+    let words = "print('a word', file=sys.stderr, flush=True)\nnote('importing', os.getpid())\n";
+    site.write("import.py", &format!("{words}{code}"))?;
+    let front = site.begin("id=x")?;
+    site.wait_lines("importing", 1)?;
+    let zygote = site.zygote()?;
+    front.signal(libc::SIGKILL)?;
+    wait_gone(zygote)?;
+    for expected in ["app.py: a word\n", &format!("ends after 0 request(s): {WHY}\n")] {
+        ensure!(site.log().contains(expected), "no {expected:?}: {}", site.log());
+    }
+    site.ends_clean()?;
+    site.write("import.py", "pass\n")?;
+    site.body("id=y")?;
+    let status = site.verb(&["status"])?;
+    ensure!(status.contains(WHY), "{status}");
+    ensure!(site.runs("x") == 0 && site.runs("y") == 1, "{:?}", site.lines("runs"));
+    ensure!(site.starts() == 2, "{}", site.log());
+    Ok(())
+}
+
+/// The front that has started the zygote is gone; another waits in line.
+fn awaited(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--warm-idle", "0.3"])?;
+    let code = "note('importing', os.getpid())\nbegan = time.monotonic()\n\
+                while time.monotonic() - began < 1.5:\n    time.sleep(0.01)\n\
+                note('late', os.getpid())\nwait_for('go')\n";
+    site.write("import.py", code)?;
+    let first = site.begin("id=x")?;
+    site.wait_lines("importing", 1)?;
+    let second = site.begin("id=y")?;
+    until(PATIENCE, "a second in line", || Ok((connections(&site)? == 2).then_some(())))?;
+    first.signal(libc::SIGKILL)?;
+    site.wait_lines("late", 1)?;
+    site.write("go", "")?;
+    let body = good(&collect(second)?)?;
+    ensure!(body == "y 1 h1 1\n", "{body}");
+    ensure!(site.runs("x") == 0 && site.runs("y") == 1, "{:?}", site.lines("runs"));
+    ensure!(site.starts() == 1, "{}", site.log());
+    // The zygote is idle from here on, as ever.
+    until(PATIENCE, "the end", || Ok(site.processes().is_empty().then_some(())))?;
+    ensure!(site.log().contains("no request for 0.3 s"), "{}", site.log());
     site.ends_clean()
 }

@@ -57,6 +57,16 @@ impl<'s> Site<'s> {
         self.path("t").join(format!("cgi2wsgi-{}", self.stage.user.uid))
     }
 
+    /// What `cgi2wsgi warm` says of the site.
+    pub(crate) fn verb(&self, words: &[&str]) -> Result<String> {
+        let mut command = self.stage.command(&self.stage.bridge());
+        command.arg("warm").args(words).env("TMPDIR", self.path("t"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = run(self.stage, command)?;
+        output.ends(0)?;
+        String::from_utf8(output.stdout).context("it is not UTF-8")
+    }
+
     /// A front that asks for `query`.
     pub(crate) fn command(&self, query: &str) -> Command {
         self.command_of(&self.stage.bridge(), &self.path("app.py"), query)

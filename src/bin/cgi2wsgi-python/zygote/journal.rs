@@ -82,11 +82,34 @@ impl Journal {
         })
     }
 
+    /// Goes on with what [`Self::begin`] has begun in this process, before it ran
+    /// this executable anew. Nothing: another zygote has begun since.
+    pub(super) fn resume(handoff: &Handoff, start: &Start) -> Option<Self> {
+        let place = Place::at(start.place.clone()).ok()?;
+        let _ = LOG.set((Log::new(&place), status::shown(&handoff.application)));
+        let file = place.status(&start.identity.name());
+        let status = Status::read(&file).filter(|status| status.pid == std::process::id())?;
+        Some(Self {
+            inode: std::fs::symlink_metadata(&file).ok().map(|file| file.ino()),
+            status,
+            file,
+            written: Instant::now(),
+            is_due: false,
+            common: None,
+            stderr: None,
+        })
+    }
+
     /// The import is over: what it wrote is copied to the log, which is standard
     /// error from here on. Nothing stays in a buffer, or each child would write
     /// it again.
     pub(super) fn imported(&mut self, py: Python<'_>) {
         flush(py);
+        self.take_over_output();
+    }
+
+    /// Copies what the import has written.
+    pub(super) fn take_over_output(&mut self) {
         let mut said = Vec::new();
         let copied = ImportOutput::of_stderr().and_then(|output| output.copy_to(&mut said));
         if copied.is_ok() && !said.is_empty() {

@@ -8,6 +8,7 @@
 //! it stays for those that have a request, to tell how they end. A child that
 //! waits dies with it; one that has a request finishes that alone if need be.
 
+mod abandoned;
 mod by_hand;
 mod ceiling;
 mod changes;
@@ -117,10 +118,14 @@ enum Ending {
 /// Becomes the zygote of `handoff`, with the listening socket as standard
 /// input. Returns when it is no longer needed.
 pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
+    if let Some(inode) = abandoned::inode_of_arguments() {
+        return abandoned::end(handoff, start, inode);
+    }
     // Before the front goes on, which holds the lock: it is this one's for certain.
     let (place, name) = (Place::at(start.place.clone()), start.identity.name());
     let socket = place.as_ref().ok().and_then(|place| place.socket(&name).ok());
     let socket = socket.and_then(|path| std::fs::symlink_metadata(path).ok());
+    let inode = socket.map(|socket| socket.ino());
     let listener = match detach() {
         Ok(listener) => listener,
         Err(error) => {
@@ -136,10 +141,11 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
         }
     };
     let leave = || {
-        if let (Ok(place), Some(socket)) = (&place, &socket) {
-            lock::leave(place, &name, socket.ino());
+        if let (Ok(place), Some(inode)) = (&place, inode) {
+            lock::leave(place, &name, inode);
         }
     };
+    abandoned::look_after(handoff, start, &listener, inode.unwrap_or_default());
     let status = live(handoff, start, &listener, journal, &leave);
     leave();
     status
@@ -165,6 +171,7 @@ fn live(
         let before = Before::import();
         let imported = import(py, handoff, start.limits.request.as_deref());
         emergency::hold_off_timeout();
+        abandoned::look_no_more();
         journal.imported(py);
         if termination::came() {
             journal.enter(Phase::Ended(STOPPED.into()));
