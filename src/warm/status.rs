@@ -212,6 +212,29 @@ impl Status {
         Ok(all)
     }
 
+    /// For each application in `place` of which no zygote lives, what the last
+    /// one told, and when.
+    pub fn gone(place: &Place) -> io::Result<Vec<(SystemTime, Self)>> {
+        let mut gone: Vec<(SystemTime, Self)> = Vec::new();
+        let living = Self::all(place)?;
+        for path in fs::read_dir(place.path())?.flatten().map(|entry| entry.path()) {
+            let Ok(at) = path.symlink_metadata().and_then(|file| file.modified()) else { continue };
+            let is_status = path.extension().is_some_and(|extension| extension == "status");
+            let Some(status) = Self::read(&path).filter(|_| is_status) else { continue };
+            let is_same = |other: &Self| other.application == status.application;
+            if living.iter().any(|(_, other)| is_same(other)) || status.is_alive() {
+                continue;
+            }
+            match gone.iter_mut().find(|(_, other)| is_same(other)) {
+                Some(last) if last.0 >= at => {}
+                Some(last) => *last = (at, status),
+                None => gone.push((at, status)),
+            }
+        }
+        gone.sort_by(|(_, a), (_, b)| a.application.cmp(&b.application));
+        Ok(gone)
+    }
+
     /// Puts it at `path`, whole at once. Returns the inode of the file.
     pub fn write(&self, path: &Path) -> io::Result<u64> {
         let mut name = path.as_os_str().to_owned();
@@ -355,6 +378,34 @@ pub(crate) mod tests {
         assert_eq!(all, [(place.status("alive"), alive)]);
         let names = fs::read_dir(place.path()).expect("listed").count();
         assert_eq!(names, 3, "nothing temporary is left");
+    }
+
+    #[test]
+    fn of_the_dead_the_last_of_each_application_is_told() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let variables =
+            [("TMPDIR", temporary.path().to_str().expect("UTF-8"))].into_iter().collect();
+        let place = Place::open(&variables).expect("a place");
+        let write = |name: &str, application: &str, started: u64, why: &str, age: u64| {
+            let mut status = status();
+            status.application = application.into();
+            (status.started, status.phase) = (started, Phase::Ended(why.into()));
+            status.write(&place.status(name)).expect("written");
+            let file = OpenOptions::new().append(true).open(place.status(name));
+            let at = SystemTime::now() - Duration::from_secs(age);
+            file.and_then(|file| file.set_modified(at)).expect("it is older");
+        };
+        write("a", "b.py", 1, "the first", 30);
+        write("b", "b.py", 2, "the last", 10);
+        write("c", "b.py", 3, "the second", 20);
+        write("d", "a.py", 4, "alone", 5);
+        write("e", "lives.py", 5, "before", 5);
+        write("f", "lives.py", status().started, "it lives", 9);
+        let gone = Status::gone(&place).expect("listed");
+        let told: Vec<_> = gone.iter().map(|(_, s)| (s.application.as_str(), &s.phase)).collect();
+        let ended = |why: &str| Phase::Ended(why.into());
+        assert_eq!(told, [("a.py", &ended("alone")), ("b.py", &ended("the last"))]);
+        assert!(gone[1].0 < gone[0].0, "when it ended");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod stop;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
@@ -66,6 +67,16 @@ fn zygotes(variables: &Variables) -> Result<Vec<Zygote>> {
         // Root shows, and stops, nothing on another user's word but what is that user's.
         let found = found.into_iter().filter(|(_, one)| process::owner(one.pid) == Some(owner));
         all.extend(found.map(|(file, status)| Zygote { owner, file, status }));
+    }
+    Ok(all)
+}
+
+/// What is told of those that are gone, the last of each application that has
+/// no other.
+fn gone(variables: &Variables) -> Result<Vec<(SystemTime, Status)>> {
+    let mut all = Vec::new();
+    for place in places(variables)? {
+        all.extend(Status::gone(&place).with_context(|| place.path().display().to_string())?);
     }
     Ok(all)
 }

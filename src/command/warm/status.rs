@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-use super::{NOTHING, Zygote, is_coloured, none, show, user_name, zygotes};
+use super::{NOTHING, Zygote, gone, is_coloured, none, show, user_name, zygotes};
 use crate::cgi::variables::Variables;
 use crate::report;
 use crate::warm::process::{self, Memory};
@@ -12,12 +12,16 @@ use crate::warm::status::{Phase, Status};
 
 pub(super) fn run(variables: &Variables) -> Result<u8> {
     let zygotes = zygotes(variables)?;
+    let now = SystemTime::now();
+    let gone: String = gone(variables)?
+        .iter()
+        .map(|(at, status)| ended(status, now.duration_since(*at).unwrap_or_default()))
+        .collect();
     if zygotes.is_empty() {
-        report::plain(&none(variables));
+        report::plain([none(variables).as_str(), "\n", &gone].concat().trim_end());
         return Ok(NOTHING);
     }
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let now = SystemTime::now();
     let rows: Vec<Row> = zygotes
         .into_iter()
         .map(|Zygote { owner, status, .. }| {
@@ -30,7 +34,7 @@ pub(super) fn run(variables: &Variables) -> Result<u8> {
             }
         })
         .collect();
-    show(table(&rows, is_coloured()).as_bytes())?;
+    show((table(&rows, is_coloured()) + &gone).as_bytes())?;
     Ok(0)
 }
 
@@ -105,6 +109,22 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
         status.restarts.to_string(),
         status.last_restarts.last().map_or_else(|| "-".to_owned(), |last| last.why.clone()),
     ]
+}
+
+/// A line on the last zygote of an application: one that restarts for each
+/// request is rarely met alive.
+fn ended(status: &Status, since: Duration) -> String {
+    let why = match &status.phase {
+        Phase::Ended(why) => why,
+        _ => "it was killed",
+    };
+    format!(
+        "no zygote runs of {}: the last ended {} ago, after {} request(s) and {} restart(s): {why}\n",
+        status.application,
+        age(since),
+        status.requests,
+        status.restarts,
+    )
 }
 
 /// What does not fit into a column and is not as it should be.
@@ -182,6 +202,19 @@ mod tests {
         assert_eq!(lines[3], "  too large");
         assert!(lines[1].contains("45.0 MiB RSS") && lines[4].starts_with("RSS: "), "{shown}");
         assert!(!shown.contains('\x1b'));
+    }
+
+    #[test]
+    fn it_is_told_why_the_last_one_ended() {
+        let mut status = row("/srv/app.py", 1).status;
+        let told = |status: &Status| ended(status, Duration::from_secs(200));
+        assert!(told(&status).ends_with("1 request(s) and 0 restart(s): it was killed\n"));
+        (status.phase, status.restarts) = (Phase::Ended("state.json changed".into()), 7);
+        assert_eq!(
+            told(&status),
+            "no zygote runs of /srv/app.py: the last ended 3 min ago, after 1 request(s) and 7 \
+             restart(s): state.json changed\n"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -13,12 +13,14 @@ use crate::process::{AtParentDeath, PATIENCE, Running, until};
 use crate::stage::Stage;
 use crate::warm::site::{Site, good, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 11] = [
+pub(crate) const TESTS: [(&str, Test); 13] = [
     ("50 first requests at once start one zygote, which imports once", thundering_start),
     ("an edit is seen by the next request, however an editor writes", edits),
     ("a touch of the application, and a module that is removed, are seen", touch_and_removal),
     ("a file that was read at import is seen to change", settings),
     ("pyvenv.cfg and a new package are seen", environment),
+    ("an archive of modules is seen to change", archive),
+    ("a file that requests write and the import reads is named as the reason", state_file),
     ("a release that a symbolic link or a moved directory puts in place is seen", releases),
     ("a syntax error is a 500 with the error in the log, and heals", syntax_error),
     ("an edit while the application is imported is seen", edit_during_import),
@@ -158,6 +160,60 @@ fn environment(stage: &Stage) -> Result<()> {
     fs::write(venv.join("pyvenv.cfg"), format!("{configuration}\n"))?;
     says(&site, "1 h1 extra")?;
     ensure!(site.zygote_of_now()? != second, "the same zygote");
+    Ok(())
+}
+
+fn archive(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let packed = site.path("packed.zip");
+    let pack = |version: &str| -> Result<()> {
+        let code = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as archive:\n    \
+                    archive.writestr('package/__init__.py', '')\n    \
+                    archive.writestr('package/inner.py', f'VERSION = {sys.argv[2]!r}\\n')\n";
+        let mut python = stage.command(&stage.python());
+        python.args(["-c", code]).arg(&packed).arg(version).stderr(Stdio::piped());
+        run(stage, python)?.ends(0).map(drop)
+    };
+    pack("packed")?;
+    let import = format!(
+        "sys.path.insert(0, {packed:?})\nimport package.inner\nSETTING = package.inner.VERSION\n"
+    );
+    site.write("import.py", &import)?;
+    says(&site, "1 h1 packed")?;
+    says(&site, "1 h1 packed")?;
+    pack("packed again")?;
+    says(&site, "1 h1 packed again")?;
+    fs::rename(&packed, site.path("old.zip"))?;
+    pack("packed anew")?;
+    says(&site, "1 h1 packed anew")?;
+    ensure!(site.starts() == 3, "{}", site.log());
+    ensure!(site.log().contains("packed.zip changed"), "{}", site.log());
+    Ok(())
+}
+
+/// It is right, and slow: the person is told which file it is.
+fn state_file(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let code = "STATE = HERE / 'state.json'\nSETTING = json.loads(STATE.read_text())\n\
+                def counted(note=note):\n    def again(name, text):\n        note(name, text)\n        \
+                STATE.write_text(json.dumps(SETTING + 1))\n    return again\nnote = counted()\n";
+    site.write("import.py", code)?;
+    site.write("state.json", "1")?;
+    for number in 1..=4 {
+        says(&site, &format!("1 h1 {number}"))?;
+    }
+    ensure!(site.starts() == 4, "{}", site.log());
+    // None is left alive.
+    until(PATIENCE, "the end", || Ok(site.processes().is_empty().then_some(())))?;
+    site.verb(&["status"])?
+        .ends(1)?
+        .says("/app.py: the last ended ")?
+        .says(" and 3 restart(s): /")?
+        .says("/state.json changed\n")?;
+    let kept = fs::read_to_string(site.placed(".status").pop().context("no status")?)?;
+    let reasons = kept.lines().filter(|line| line.starts_with("restarted: "));
+    let named = reasons.filter(|line| line.ends_with("/state.json changed")).count();
+    ensure!(named == 3, "of three restarts {named} are named: {kept}");
     Ok(())
 }
 

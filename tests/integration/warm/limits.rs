@@ -265,9 +265,11 @@ fn is_abandoned(stage: &Stage, code: &str) -> Result<()> {
         ensure!(site.log().contains(expected), "no {expected:?}: {}", site.log());
     }
     site.ends_clean()?;
+    site.verb(&["status"])?.ends(1)?.says(WHY)?;
     site.write("import.py", "pass\n")?;
     site.body("id=y")?;
-    let status = site.verb(&["status"])?;
+    let told = site.verb(&["status"])?;
+    let status = String::from_utf8_lossy(&told.ends(0)?.stdout);
     ensure!(status.contains(WHY), "{status}");
     ensure!(site.runs("x") == 0 && site.runs("y") == 1, "{:?}", site.lines("runs"));
     ensure!(site.starts() == 2, "{}", site.log());

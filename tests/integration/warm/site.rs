@@ -58,13 +58,11 @@ impl<'s> Site<'s> {
     }
 
     /// What `cgi2wsgi warm` says of the site.
-    pub(crate) fn verb(&self, words: &[&str]) -> Result<String> {
+    pub(crate) fn verb(&self, words: &[&str]) -> Result<Output> {
         let mut command = self.stage.command(&self.stage.bridge());
         command.arg("warm").args(words).env("TMPDIR", self.path("t"));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = run(self.stage, command)?;
-        output.ends(0)?;
-        String::from_utf8(output.stdout).context("it is not UTF-8")
+        run(self.stage, command)
     }
 
     /// A front that asks for `query`.
