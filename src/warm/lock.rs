@@ -76,9 +76,9 @@ fn is_at(file: &File, path: &Path) -> bool {
 /// turned away and starts another; nothing is left in the directory.
 pub fn leave(place: &Place, name: &str, inode: u64) {
     let Ok(path) = place.socket(name) else { return };
-    if let Ok(lock) = Lock::take(place, name)
-        && lock.remove_socket(&path, inode)
-    {
+    let Ok(lock) = Lock::take(place, name) else { return };
+    // One that took this one's place may have left before it.
+    if lock.remove_socket(&path, inode) || !path.exists() {
         lock.remove();
     }
 }
@@ -158,5 +158,7 @@ mod tests {
         assert!(path.exists(), "another's was removed");
         leave(&place, "x", inode);
         assert!(!path.exists() && !place.lock("x").exists(), "something is left");
+        leave(&place, "x", inode);
+        assert!(!place.lock("x").exists(), "a lock of nobody is left");
     }
 }

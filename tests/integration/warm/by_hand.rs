@@ -130,6 +130,7 @@ impl<'s> Fronts<'s> {
             ensure!(body == before || body == expected, "{body:?}; {}", self.site.log());
             Ok((body == expected).then_some(()))
         })
+        .with_context(|| self.site.log())
     }
 
     fn has_started(&self, zygotes: usize) -> Result<()> {

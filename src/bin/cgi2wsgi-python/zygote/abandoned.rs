@@ -134,8 +134,10 @@ fn look(lookout: &Lookout) {
         return;
     }
     // SAFETY: both end with null and are made of C strings, as the path is;
-    // execve, write and _exit are async-signal-safe.
+    // fcntl, execve, write and _exit are async-signal-safe.
     unsafe {
+        // While the socket is open, no other file gets the inode of its own.
+        libc::fcntl(lookout.listener, libc::F_SETFD, 0);
         libc::execve(
             c"/proc/self/exe".as_ptr(),
             lookout.arguments.as_ptr(),

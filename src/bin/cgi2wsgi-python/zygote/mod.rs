@@ -23,6 +23,7 @@ mod shared;
 mod signals;
 mod taken;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
@@ -140,8 +141,10 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
             return 1;
         }
     };
+    // Once: when the socket is closed, another's may get its inode.
+    let own = Cell::new(inode);
     let leave = || {
-        if let (Ok(place), Some(inode)) = (&place, inode) {
+        if let (Ok(place), Some(inode)) = (&place, own.take()) {
             lock::leave(place, &name, inode);
         }
     };
