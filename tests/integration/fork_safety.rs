@@ -1,6 +1,7 @@
 //! The examples of `docs/fork-safety.md`: what is said to be right is right over many requests that are forked from one
 //! process, and what is said to be wrong fails as described.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +15,11 @@ use crate::stage::Stage;
 use crate::warm_verbs::Warm;
 use crate::world::World;
 
-const TESTS: [(&str, Test); 5] = [
+const TESTS: [(&str, Test); 6] = [
     ("SQLAlchemy: an engine at import and a session in the request lose no visit", sqlalchemy),
     ("Django: connections that are closed after the import are no request's", django),
     ("temporary files are made in the request", temporary_files),
+    ("random numbers: an object made at import is seeded in the request", random_numbers),
     ("atexit handlers of the import run once for each request, and not in the zygote", at_exit),
     ("every line of code of docs/fork-safety.md is one of an example", page),
 ];
@@ -159,6 +161,35 @@ fn temporary_files(stage: &Stage) -> Result<()> {
     let (status, _) = second.ends(1)?.says("FileNotFoundError")?.response()?;
     ensure!(status == 500, "the second request gets {status}");
     Ok(())
+}
+
+/// The different numbers that each source gives in five requests of one zygote.
+fn drawn(site: &Site<'_>, application: &str) -> Result<Vec<BTreeSet<String>>> {
+    // The first may still meet a zygote for which the copy is an edit.
+    site.answer(application)?.ends(0)?;
+    let mut of_each: Vec<BTreeSet<String>> = Vec::new();
+    for _ in 0..5 {
+        let (status, body) = site.answer(application)?.ends(0)?.response()?;
+        ensure!(status == 200, "{status} {body}");
+        let numbers: Vec<_> = body.split(' ').map(str::to_owned).collect();
+        of_each.resize(numbers.len(), BTreeSet::new());
+        for (source, number) in of_each.iter_mut().zip(numbers) {
+            source.insert(number);
+        }
+    }
+    Ok(of_each)
+}
+
+fn random_numbers(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, "f-random")?;
+    let right = drawn(&site, "random_app.py")?;
+    ensure!(right.len() == 4 && right.iter().all(|numbers| numbers.len() == 5), "{right:?}");
+    site.was_one_zygote("random_app.py", 6)?;
+    let site = Site::new(stage, "f-random-wrong")?;
+    let wrong = drawn(&site, "random_wrong.py")?;
+    let different: Vec<usize> = wrong.iter().map(BTreeSet::len).collect();
+    ensure!(different == [1, 5], "{wrong:?}");
+    site.was_one_zygote("random_wrong.py", 6)
 }
 
 fn at_exit(stage: &Stage) -> Result<()> {
