@@ -10,15 +10,22 @@ use crate::report;
 use crate::warm::process::{self, Memory};
 use crate::warm::status::{Phase, Status};
 
+/// How long the end of a zygote is news.
+const RECENT: Duration = Duration::from_secs(3600);
+
 pub(super) fn run(variables: &Variables) -> Result<u8> {
     let zygotes = zygotes(variables)?;
     let now = SystemTime::now();
-    let gone: String = gone(variables)?
-        .iter()
-        .map(|(at, status)| ended(status, now.duration_since(*at).unwrap_or_default()))
-        .collect();
     if zygotes.is_empty() {
-        report::plain([none(variables).as_str(), "\n", &gone].concat().trim_end());
+        report::plain(&none(variables));
+    }
+    for (at, status) in gone(variables)? {
+        let since = now.duration_since(at).unwrap_or_default();
+        if since < RECENT {
+            report::plain(&ended(&status, since));
+        }
+    }
+    if zygotes.is_empty() {
         return Ok(NOTHING);
     }
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -34,7 +41,7 @@ pub(super) fn run(variables: &Variables) -> Result<u8> {
             }
         })
         .collect();
-    show((table(&rows, is_coloured()) + &gone).as_bytes())?;
+    show(table(&rows, is_coloured()).as_bytes())?;
     Ok(0)
 }
 
@@ -111,15 +118,15 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// A line on the last zygote of an application: one that restarts for each
-/// request is rarely met alive.
+/// A line on the last zygote of an application, beside the table: one that
+/// restarts for each request is rarely met alive.
 fn ended(status: &Status, since: Duration) -> String {
     let why = match &status.phase {
         Phase::Ended(why) => why,
         _ => "it was killed",
     };
     format!(
-        "no zygote runs of {}: the last ended {} ago, after {} request(s) and {} restart(s): {why}\n",
+        "no zygote runs of {}: the last ended {} ago, after {} request(s) and {} restart(s): {why}",
         status.application,
         age(since),
         status.requests,
@@ -208,12 +215,12 @@ mod tests {
     fn it_is_told_why_the_last_one_ended() {
         let mut status = row("/srv/app.py", 1).status;
         let told = |status: &Status| ended(status, Duration::from_secs(200));
-        assert!(told(&status).ends_with("1 request(s) and 0 restart(s): it was killed\n"));
+        assert!(told(&status).ends_with("1 request(s) and 0 restart(s): it was killed"));
         (status.phase, status.restarts) = (Phase::Ended("state.json changed".into()), 7);
         assert_eq!(
             told(&status),
             "no zygote runs of /srv/app.py: the last ended 3 min ago, after 1 request(s) and 7 \
-             restart(s): state.json changed\n"
+             restart(s): state.json changed"
         );
     }
 
