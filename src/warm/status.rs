@@ -220,7 +220,8 @@ impl Status {
         for path in fs::read_dir(place.path())?.flatten().map(|entry| entry.path()) {
             let Ok(at) = path.symlink_metadata().and_then(|file| file.modified()) else { continue };
             let is_status = path.extension().is_some_and(|extension| extension == "status");
-            let Some(status) = Self::read(&path).filter(|_| is_status) else { continue };
+            let status = is_status.then(|| Self::read(&path)).flatten();
+            let Some(status) = status else { continue };
             let is_same = |other: &Self| other.application == status.application;
             if living.iter().any(|(_, other)| is_same(other)) || status.is_alive() {
                 continue;

@@ -72,11 +72,13 @@ fn zygotes(variables: &Variables) -> Result<Vec<Zygote>> {
 }
 
 /// What is told of those that are gone, the last of each application that has
-/// no other.
-fn gone(variables: &Variables) -> Result<Vec<(SystemTime, Status)>> {
+/// no other: by which user, and when.
+fn gone(variables: &Variables) -> Result<Vec<(u32, SystemTime, Status)>> {
     let mut all = Vec::new();
     for place in places(variables)? {
-        all.extend(Status::gone(&place).with_context(|| place.path().display().to_string())?);
+        // Not where one has just gone with its place.
+        let found = Status::gone(&place).unwrap_or_default();
+        all.extend(found.into_iter().map(|(at, status)| (place.owner(), at, status)));
     }
     Ok(all)
 }

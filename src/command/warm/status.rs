@@ -19,16 +19,16 @@ pub(super) fn run(variables: &Variables) -> Result<u8> {
     if zygotes.is_empty() {
         report::plain(&none(variables));
     }
-    for (at, status) in gone(variables)? {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    for (owner, at, status) in gone(variables)? {
         let since = now.duration_since(at).unwrap_or_default();
         if since < RECENT {
-            report::plain(&ended(&status, since));
+            report::plain(&ended(&user_name(&passwd, owner), &status, since));
         }
     }
     if zygotes.is_empty() {
         return Ok(NOTHING);
     }
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let rows: Vec<Row> = zygotes
         .into_iter()
         .map(|Zygote { owner, status, .. }| {
@@ -120,13 +120,13 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
 
 /// A line on the last zygote of an application, beside the table: one that
 /// restarts for each request is rarely met alive.
-fn ended(status: &Status, since: Duration) -> String {
+fn ended(user: &str, status: &Status, since: Duration) -> String {
     let why = match &status.phase {
         Phase::Ended(why) => why,
         _ => "it was killed",
     };
     format!(
-        "no zygote runs of {}: the last ended {} ago, after {} request(s) and {} restart(s): {why}",
+        "no zygote of {user} runs {}: the last ended {} ago, after {} request(s) and {} restart(s): {why}",
         status.application,
         age(since),
         status.requests,
@@ -214,12 +214,12 @@ mod tests {
     #[test]
     fn it_is_told_why_the_last_one_ended() {
         let mut status = row("/srv/app.py", 1).status;
-        let told = |status: &Status| ended(status, Duration::from_secs(200));
+        let told = |status: &Status| ended("www-data", status, Duration::from_secs(200));
         assert!(told(&status).ends_with("1 request(s) and 0 restart(s): it was killed"));
         (status.phase, status.restarts) = (Phase::Ended("state.json changed".into()), 7);
         assert_eq!(
             told(&status),
-            "no zygote runs of /srv/app.py: the last ended 3 min ago, after 1 request(s) and 7 \
+            "no zygote of www-data runs /srv/app.py: the last ended 3 min ago, after 1 request(s) and 7 \
              restart(s): state.json changed"
         );
     }
