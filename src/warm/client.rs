@@ -7,7 +7,6 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use rustix::net::{
     shutdown, socket_with,
 };
 
-use super::lock::{Lock, crowd};
+use super::lock::{Lock, crowd, mark};
 use super::message::{Call, HELLO, Reply, Stream, peer_user};
 use super::output::ImportOutput;
 use super::place::Place;
@@ -83,7 +82,7 @@ pub fn run(call: &Call, zygote: &Zygote<'_>) -> Outcome {
     };
     let mut why = String::from("the first request");
     for _ in 0..ATTEMPTS {
-        let (connected, inode, import) = match zygote.connect_or_start(&path, &why) {
+        let (connected, of, import) = match zygote.connect_or_start(&path, &why) {
             Ok(connected) => connected,
             Err(error) => {
                 return Outcome::Cold(Some(format!("no zygote can be started: {error}")));
@@ -97,13 +96,13 @@ pub fn run(call: &Call, zygote: &Zygote<'_>) -> Outcome {
             }
             Said::Nothing => "the last one was gone".clone_into(&mut why),
             Said::Stale if import.is_some() => {
-                zygote.forget(&path, inode);
+                zygote.forget(&path, of);
                 let reason = "a file of the application changed while it was imported";
                 return Outcome::Cold(Some(reason.into()));
             }
             Said::Stale => {
                 "a file of the application changed".clone_into(&mut why);
-                zygote.forget(&path, inode);
+                zygote.forget(&path, of);
             }
         }
     }
@@ -120,17 +119,17 @@ enum Said {
 type Connected = (OwnedFd, u64, Option<ImportOutput>);
 
 impl Zygote<'_> {
-    /// A connection, the socket's inode, and if this process started it, what
+    /// A connection, the socket's mark, and if this process started it, what
     /// it writes.
     fn connect_or_start(&self, path: &Path, why: &str) -> io::Result<Connected> {
-        if let Some((socket, inode)) = connected(path)? {
-            return Ok((socket, inode, None));
+        if let Some((socket, of)) = connected(path)? {
+            return Ok((socket, of, None));
         }
         // One of all that come at once starts it; the others wait here for the
         // moment that takes, and find it.
         let _lock = Lock::take(self.place, self.name)?;
-        if let Some((socket, inode)) = connected(path)? {
-            return Ok((socket, inode, None));
+        if let Some((socket, of)) = connected(path)? {
+            return Ok((socket, of, None));
         }
         remove(path)?;
         if let Some(siblings) = crowd(self.place, self.name) {
@@ -155,26 +154,26 @@ impl Zygote<'_> {
                 return Err(error);
             }
         };
-        let (socket, inode) = connected(path)?.ok_or(io::ErrorKind::ConnectionRefused)?;
-        Ok((socket, inode, Some(import)))
+        let (socket, of) = connected(path)?.ok_or(io::ErrorKind::ConnectionRefused)?;
+        Ok((socket, of, Some(import)))
     }
 
     /// Takes a stale zygote's socket away, unless somebody has done it.
-    fn forget(&self, path: &Path, inode: u64) {
+    fn forget(&self, path: &Path, of: u64) {
         if let Ok(lock) = Lock::take(self.place, self.name) {
-            lock.remove_socket(path, inode);
+            lock.remove_socket(path, of);
         }
     }
 }
 
-/// A connection to whoever listens at `path`, and the inode there; nothing if
+/// A connection to whoever listens at `path`, and the mark of the file there; nothing if
 /// nobody does.
 fn connected(path: &Path) -> io::Result<Option<(OwnedFd, u64)>> {
     let Ok(file) = std::fs::symlink_metadata(path) else { return Ok(None) };
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     loop {
         match connect(&socket, &SocketAddrUnix::new(path)?) {
-            Ok(()) => return Ok(Some((socket, file.ino()))),
+            Ok(()) => return Ok(Some((socket, mark(&file)))),
             Err(Errno::INTR) => {}
             Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
             Err(error) => return Err(error.into()),

@@ -1,6 +1,7 @@
 //! Who may make and remove the socket of one zygote: whoever holds its lock.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -50,10 +51,10 @@ impl Lock {
         }
     }
 
-    /// Removes the socket at `path` if it is the one with this inode, and says
-    /// whether it was.
-    pub fn remove_socket(&self, path: &Path, inode: u64) -> bool {
-        let is_same = std::fs::symlink_metadata(path).is_ok_and(|file| file.ino() == inode);
+    /// Removes the socket at `path` if it is the one with this [`mark`], and
+    /// says whether it was.
+    pub fn remove_socket(&self, path: &Path, of: u64) -> bool {
+        let is_same = std::fs::symlink_metadata(path).is_ok_and(|file| mark(&file) == of);
         // Whoever comes next makes another, and complains if it cannot.
         is_same && std::fs::remove_file(path).is_ok()
     }
@@ -72,13 +73,21 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// At the end of a zygote whose socket has this inode: whoever waits there is
-/// turned away and starts another; nothing is left in the directory.
-pub fn leave(place: &Place, name: &str, inode: u64) {
+/// What tells a socket's file from another that takes its place: it may get the
+/// same inode.
+pub fn mark(file: &Metadata) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (file.ino(), file.mtime(), file.mtime_nsec()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// At the end of a zygote whose socket has this [`mark`]: whoever waits there
+/// is turned away and starts another; nothing is left in the directory.
+pub fn leave(place: &Place, name: &str, of: u64) {
     let Ok(path) = place.socket(name) else { return };
     let Ok(lock) = Lock::take(place, name) else { return };
     // One that took this one's place may have left before it.
-    if lock.remove_socket(&path, inode) || !path.exists() {
+    if lock.remove_socket(&path, of) || !path.exists() {
         lock.remove();
     }
 }
@@ -153,12 +162,12 @@ mod tests {
         let place = place(temporary.path());
         let path = place.socket("x").expect("a path");
         std::fs::write(&path, "").expect("written");
-        let inode = std::fs::metadata(&path).expect("it is there").ino();
-        leave(&place, "x", inode + 1);
+        let own = mark(&std::fs::metadata(&path).expect("it is there"));
+        leave(&place, "x", own + 1);
         assert!(path.exists(), "another's was removed");
-        leave(&place, "x", inode);
+        leave(&place, "x", own);
         assert!(!path.exists() && !place.lock("x").exists(), "something is left");
-        leave(&place, "x", inode);
+        leave(&place, "x", own);
         assert!(!place.lock("x").exists(), "a lock of nobody is left");
     }
 }

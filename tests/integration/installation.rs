@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
 use crate::command_line::{CGI, Output, Test, bridge, run, trials_of};
-use crate::stage::Stage;
+use crate::stage::{Stage, copy_executable};
 use crate::world::World;
 
 const TESTS: [(&str, Test); 13] = [
@@ -40,8 +40,7 @@ fn installed(stage: &Stage, name: &str, companion: Option<&str>) -> Result<PathB
     let copy = |from: &str, to: &str| -> Result<()> {
         let to = place.join(to);
         fs::create_dir_all(to.parent().context("no directory")?).context("no directory")?;
-        fs::copy(stage.path(from), &to).with_context(|| to.display().to_string())?;
-        Ok(())
+        copy_executable(&stage.path(from), &to)
     };
     copy("bin/cgi2wsgi", "bin/cgi2wsgi")?;
     if let Some(companion) = companion {

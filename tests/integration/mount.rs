@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::server::Kind;
-use crate::stage::Stage;
+use crate::stage::{Stage, copy_executable};
 
 /// How many seconds a zygote stays without a request: long enough for all rows that share it to come close after each
 /// other, and short enough that few are there at a time.
@@ -129,7 +129,7 @@ fn wsgi_file(named: &str, own: &Path) -> Result<Option<PathBuf>> {
         let file = PathBuf::from(format!("{named}.wsgi"));
         // Mounts share it: what is there must not be written again under an application that reads it.
         if !file.is_file() {
-            fs::copy(original, &file).with_context(|| format!("cannot copy {named}"))?;
+            copy_executable(original, &file)?;
         }
         return Ok(Some(file));
     }

@@ -232,6 +232,15 @@ impl Stage {
 }
 
 /// Copies a file or a tree, keeping modes and symbolic links, without caches and databases of a developer's runs.
+/// A copy of an executable file that can be started at once. A file that this process itself writes is open for writing
+/// in every process that another of its threads forks meanwhile, and cannot be started until those have ended.
+pub(crate) fn copy_executable(from: &Path, to: &Path) -> Result<()> {
+    let copied = Command::new("cp").arg("--").args([from, to]).status();
+    let copied = copied.context("there is no cp")?;
+    ensure!(copied.success(), "cannot copy {} to {}", from.display(), to.display());
+    Ok(())
+}
+
 fn copy(from: &Path, to: &Path, owner: Option<&User>) -> Result<()> {
     let failed = || format!("cannot copy {} to {}", from.display(), to.display());
     let kind = fs::symlink_metadata(from).with_context(failed)?.file_type();
@@ -249,8 +258,12 @@ fn copy(from: &Path, to: &Path, owner: Option<&User>) -> Result<()> {
         }
         open_to_all(to)?;
     } else if kind.is_file() {
-        fs::copy(from, to).with_context(failed)?;
         let mode = fs::metadata(from).with_context(failed)?.permissions().mode();
+        if mode & 0o111 == 0 {
+            fs::copy(from, to).with_context(failed)?;
+        } else {
+            copy_executable(from, to)?;
+        }
         fs::set_permissions(to, fs::Permissions::from_mode(mode | 0o444)).with_context(failed)?;
     } else {
         bail!("{} is neither a file nor a directory", from.display());

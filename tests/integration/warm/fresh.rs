@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command_line::{Test, collect, run};
 use crate::process::{AtParentDeath, PATIENCE, Running, until};
-use crate::stage::Stage;
+use crate::stage::{Stage, copy_executable};
 use crate::warm::site::{Site, good, wait_gone};
 
 pub(crate) const TESTS: [(&str, Test); 13] = [
@@ -325,7 +325,7 @@ fn replaced(stage: &Stage) -> Result<()> {
     let bin = site.path("bin");
     fs::create_dir(&bin)?;
     for name in ["cgi2wsgi", "cgi2wsgi-python"] {
-        fs::copy(stage.path("bin").join(name), bin.join(name))?;
+        copy_executable(&stage.path("bin").join(name), &bin.join(name))?;
     }
     let ask = |query: &str| -> Result<Running> {
         let command = site.command_of(&bin.join("cgi2wsgi"), &site.path("app.py"), query);
@@ -344,7 +344,7 @@ fn replaced(stage: &Stage) -> Result<()> {
     wait_gone(zygote)?;
 
     let second = site.zygote_of_now()?;
-    fs::copy(bin.join("cgi2wsgi-python"), bin.join("new"))?;
+    copy_executable(&bin.join("cgi2wsgi-python"), &bin.join("new"))?;
     fs::rename(bin.join("new"), bin.join("cgi2wsgi-python"))?;
     good(&collect(ask("id=x")?)?)?;
     wait_gone(second)?;

@@ -24,7 +24,7 @@ use cgi2wsgi::warm::status::Phase;
 use super::journal::Journal;
 use crate::emergency;
 
-/// The argument that means [`end`]; the inode of the socket is behind it.
+/// The argument that means [`end`]; the mark of the socket is behind it.
 const ARGUMENT: &CStr = c"--abandoned";
 
 /// How much finer than `--warm-idle` it is looked who waits.
@@ -51,16 +51,16 @@ fn signal() -> c_int {
     libc::SIGRTMAX() - 6
 }
 
-/// Looks after the import that begins now. `inode` is that of the socket's
+/// Looks after the import that begins now. `mark` is that of the socket's
 /// file. Without a timer, which only a limit of the system can be the reason
 /// for, nothing does.
-pub(super) fn look_after(handoff: &Handoff, start: &Start, listener: &OwnedFd, inode: u64) {
+pub(super) fn look_after(handoff: &Handoff, start: &Start, listener: &OwnedFd, mark: u64) {
     if handoff.timeout.is_some() {
         return;
     }
     let Ok(socket) = rustix::fs::fstat(listener) else { return };
     let name = CString::new("cgi2wsgi-python").unwrap_or_default();
-    let inode = CString::new(inode.to_string()).unwrap_or_default();
+    let mark = CString::new(mark.to_string()).unwrap_or_default();
     let mut variables: Vec<_> = std::env::vars_os().collect();
     variables.push((handoff::VARIABLE.into(), handoff.encode()));
     variables.push((start::VARIABLE.into(), start.encode()));
@@ -72,7 +72,7 @@ pub(super) fn look_after(handoff: &Handoff, start: &Start, listener: &OwnedFd, i
         number: socket.st_ino.try_into().unwrap_or_default(),
         idle: start.limits.idle,
         seen: AtomicU64::new(Moment::now().to_nanos()),
-        arguments: pointers([name, ARGUMENT.to_owned(), inode].into_iter()),
+        arguments: pointers([name, ARGUMENT.to_owned(), mark].into_iter()),
         environment: pointers(variables),
     };
     LOOKOUT.store(Box::into_raw(Box::new(lookout)), SeqCst);
@@ -234,15 +234,15 @@ fn is_anyone_there(answer: &[u8]) -> Option<bool> {
     }
 }
 
-/// The inode in the arguments, if this process is to end the zygote it was.
-pub(super) fn inode_of_arguments() -> Option<u64> {
+/// The mark in the arguments, if this process is to end the zygote it was.
+pub(super) fn mark_of_arguments() -> Option<u64> {
     let mut arguments = std::env::args_os().skip(1);
     let is_it = arguments.next()?.as_bytes() == ARGUMENT.to_bytes();
     is_it.then(|| arguments.next()?.to_str()?.parse().ok()).flatten()
 }
 
 /// Tells why, and leaves nothing.
-pub(super) fn end(handoff: &Handoff, start: &Start, inode: u64) -> u8 {
+pub(super) fn end(handoff: &Handoff, start: &Start, mark: u64) -> u8 {
     let why = format!(
         "the import takes longer than --warm-idle, {} s, and nobody waits for it",
         start.limits.idle.as_secs_f64()
@@ -252,7 +252,7 @@ pub(super) fn end(handoff: &Handoff, start: &Start, inode: u64) -> u8 {
         journal.enter(Phase::Ended(why));
     }
     if let Ok(place) = Place::at(start.place.clone()) {
-        lock::leave(&place, &start.identity.name(), inode);
+        lock::leave(&place, &start.identity.name(), mark);
     }
     1
 }

@@ -28,7 +28,6 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use cgi2wsgi::handoff::Handoff;
@@ -119,14 +118,14 @@ enum Ending {
 /// Becomes the zygote of `handoff`, with the listening socket as standard
 /// input. Returns when it is no longer needed.
 pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
-    if let Some(inode) = abandoned::inode_of_arguments() {
-        return abandoned::end(handoff, start, inode);
+    if let Some(mark) = abandoned::mark_of_arguments() {
+        return abandoned::end(handoff, start, mark);
     }
     // Before the front goes on, which holds the lock: it is this one's for certain.
     let (place, name) = (Place::at(start.place.clone()), start.identity.name());
     let socket = place.as_ref().ok().and_then(|place| place.socket(&name).ok());
     let socket = socket.and_then(|path| std::fs::symlink_metadata(path).ok());
-    let inode = socket.map(|socket| socket.ino());
+    let mark = socket.map(|socket| lock::mark(&socket));
     let listener = match detach() {
         Ok(listener) => listener,
         Err(error) => {
@@ -141,14 +140,13 @@ pub(crate) fn run(handoff: &Handoff, start: &Start) -> u8 {
             return 1;
         }
     };
-    // Once: when the socket is closed, another's may get its inode.
-    let own = Cell::new(inode);
+    let own = Cell::new(mark);
     let leave = || {
-        if let (Ok(place), Some(inode)) = (&place, own.take()) {
-            lock::leave(place, &name, inode);
+        if let (Ok(place), Some(mark)) = (&place, own.take()) {
+            lock::leave(place, &name, mark);
         }
     };
-    abandoned::look_after(handoff, start, &listener, inode.unwrap_or_default());
+    abandoned::look_after(handoff, start, &listener, mark.unwrap_or_default());
     let status = live(handoff, start, &listener, journal, &leave);
     leave();
     status
