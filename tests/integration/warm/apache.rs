@@ -56,6 +56,8 @@ fn all(stage: &Stage) -> Result<()> {
 
     let mut leaving = begin("id=z&do=stream")?;
     leaving.body_until(b"begun\n")?;
+    // Of this one and of the one before.
+    site.wait_lines("streaming", 2)?;
     let child: i32 = site.lines("streaming").pop().unwrap_or_default().parse()?;
     drop(leaving.hang_up());
     // It learns of that when it writes, as a program of its own would.
