@@ -104,11 +104,12 @@ fn run() -> Result<()> {
     ensure!(!groups.is_empty(), "no group is called {filter:?}: there are {names}");
 
     let mut bench = Bench { stage: Stage::new()?, quick };
-    let machine = Machine::look(&bench.stage);
+    let mut machine = Machine::look(&bench.stage);
     let is_whole = !quick && groups.len() == GROUPS.len();
     let mut sections = Vec::new();
     for (name, measure) in groups {
         report::progress(&format!("== {name}"));
+        machine.rest();
         let section = measure(&bench).with_context(|| {
             format!("{name} failed; what it ran is left in {}", bench.stage.keep().display())
         })?;

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -16,7 +18,8 @@ use crate::stage::Stage;
 pub(crate) struct Machine {
     processor: String,
     software: String,
-    busy: Busy,
+    /// Of the processors' time, what others took before each group, in percent.
+    others: Vec<u64>,
 }
 
 impl Machine {
@@ -50,52 +53,47 @@ impl Machine {
         Self {
             processor: format!("{model}, {cores} cores{}", memory.unwrap_or_default()),
             software: format!("Linux {release}, {python}, {gunicorn}, {apache}"),
-            busy: Busy::now(),
+            others: Vec::new(),
         }
     }
-}
 
-/// What the processors have done since they were started, in clock ticks.
-struct Busy {
-    /// Whatever it was, idling included.
-    all: u64,
-    /// Not idle.
-    working: u64,
-    /// By this process, and by those it has waited for.
-    own: u64,
-}
+    /// Watches what others do while nothing is measured. Meanwhile is no time to ask: zygotes and what a server starts
+    /// are nobody's children, and nobody tells what they took.
+    pub(crate) fn rest(&mut self) {
+        let before = ticks();
+        thread::sleep(REST);
+        let after = ticks();
+        if let Some(all) = Some(after.0 - before.0).filter(|all| *all > 0) {
+            self.others.push((after.1 - before.1) * 100 / all);
+        }
+    }
 
-impl Busy {
-    /// Zeroes where the kernel does not tell.
-    fn now() -> Self {
-        let numbers = |text: &str| -> Vec<u64> {
-            text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    /// What disturbed the measurement, as a sentence.
+    fn disturbance(&self) -> String {
+        let Some(percent) = self.others.iter().max() else {
+            return "What else ran is not known.".to_owned();
         };
-        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        // user, nice, system, idle, iowait, irq, softirq, steal; what follows is in user already.
-        let ticks = numbers(stat.lines().next().unwrap_or_default());
-        let all = ticks.iter().take(8).sum();
-        let idle: u64 = ticks.iter().skip(3).take(2).sum();
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        // Behind the name, which may have spaces: utime, stime, cutime and cstime are fields 14 to 17, the state is 3.
-        let fields = stat.rsplit(')').next().unwrap_or_default();
-        let own =
-            fields.split_whitespace().skip(11).take(4).filter_map(|word| word.parse::<u64>().ok());
-        Self { all, working: all - idle, own: own.sum() }
+        let advice = if *percent > 5 { ": **the run was disturbed**" } else { "" };
+        format!(
+            "In a second of rest before each group, others' processes took {percent} % of the processors' time at \
+             most{advice}."
+        )
     }
+}
 
-    /// How much others took since then, as a sentence: what disturbed the measurement.
-    fn by_others(&self) -> String {
-        let now = Self::now();
-        let all = now.all - self.all;
-        let others = (now.working - self.working).saturating_sub(now.own - self.own);
-        if all == 0 {
-            return "What else ran meanwhile is not known.".to_owned();
-        }
-        let percent = others * 100 / all;
-        let advice = if percent > 5 { ": **the run was disturbed**" } else { "" };
-        format!("Others' processes took {percent} % of the processors' time meanwhile{advice}.")
-    }
+/// How long the processors are watched before a group.
+const REST: Duration = Duration::from_secs(1);
+
+/// What the processors have done since they were started, in clock ticks: whatever it was, and what was not idling.
+/// Zeroes where the kernel does not tell.
+fn ticks() -> (u64, u64) {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    // user, nice, system, idle, iowait, irq, softirq, steal; what follows is in user already.
+    let first = stat.lines().next().unwrap_or_default();
+    let ticks = first.split_whitespace().filter_map(|word| word.parse().ok());
+    let ticks: Vec<u64> = ticks.take(8).collect();
+    let all: u64 = ticks.iter().sum();
+    (all, all - ticks.iter().skip(3).take(2).sum::<u64>())
 }
 
 /// Writes page and picture into `directory`.
@@ -118,7 +116,7 @@ pub(crate) fn write(directory: &Path, sections: &[Section], machine: &Machine) -
          ## Targets\n\n{}\n",
         machine.processor,
         machine.software,
-        machine.busy.by_others(),
+        machine.disturbance(),
         verdicts(&aimed).text()
     );
     let missed = missed(&aimed);
