@@ -1,7 +1,7 @@
 //! CGI as RFC 3875 and the real servers have it: bytes in, bytes out.
 //!
 //! Nothing here knows of Python, of settings or of the command line, and only
-//! [`body`], [`output`], `pipe` and [`response`] touch descriptors.
+//! [`body`], [`output`] and [`response`] touch descriptors.
 
 pub mod argv;
 pub mod body;
@@ -10,7 +10,6 @@ pub mod head;
 pub mod mount;
 pub mod output;
 pub mod path;
-mod pipe;
 pub mod refusal;
 pub mod request;
 pub mod response;

@@ -7,7 +7,6 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat};
@@ -16,7 +15,6 @@ use rustix::net::{SendFlags, Shutdown};
 use rustix::pipe::SpliceFlags;
 
 use super::body::{Body, OnInterrupt};
-use super::pipe;
 
 /// A pipe that polls as writable takes this many bytes without blocking.
 const ATOMIC: usize = 4096;
@@ -32,7 +30,6 @@ const LARGE: u64 = 1 << 18;
 pub struct Output {
     fd: OwnedFd,
     kind: FileType,
-    written: AtomicU64,
 }
 
 impl Output {
@@ -40,7 +37,7 @@ impl Output {
     pub fn new(fd: OwnedFd) -> Self {
         let kind =
             fstat(&fd).map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
-        Self { fd, kind, written: AtomicU64::new(0) }
+        Self { fd, kind }
     }
 
     /// Writes `first` and then `second`, together if the descriptor takes
@@ -62,7 +59,6 @@ impl Output {
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
-                    self.note_written(count as u64);
                     let of_first = count.min(first.len());
                     first = &first[of_first..];
                     second = &second[count - of_first..];
@@ -71,13 +67,6 @@ impl Output {
             }
         }
         Ok(())
-    }
-
-    fn note_written(&self, count: u64) {
-        let before = self.written.fetch_add(count, Relaxed);
-        if (before..before + count).contains(&pipe::LARGE) && self.kind == FileType::Fifo {
-            pipe::enlarge(&self.fd);
-        }
     }
 
     /// R14: sends `count` bytes of a regular file from its current position,
@@ -215,38 +204,4 @@ pub fn is_gone(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use super::*;
-
-    #[test]
-    fn a_long_response_gets_a_larger_pipe_and_arrives_whole() {
-        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
-        let size = || rustix::pipe::fcntl_getpipe_size(&reader).expect("a size");
-        let (usual, output, body) = (size(), Output::new(writer), Mutex::new(Body::empty()));
-        let piece = vec![b'x'; 32 << 10];
-        let pieces = usize::try_from(pipe::LARGE).expect("it fits") / piece.len();
-        let sizes: Vec<usize> = std::thread::scope(|scope| {
-            let read = scope.spawn(|| {
-                let mut file = File::from(reader.try_clone().expect("a copy"));
-                let mut all = vec![0; (pieces + 1) * piece.len()];
-                file.read_exact(&mut all).expect("all of it");
-                all
-            });
-            let sizes = (0..=pieces).map(|_| {
-                let written = output.write_all(&piece, &[], &body, &|| Ok(()));
-                written.expect("written");
-                size()
-            });
-            let sizes = sizes.collect();
-            assert!(read.join().expect("it ends").iter().all(|byte| *byte == b'x'));
-            sizes
-        });
-        assert!(sizes[..pieces].iter().all(|size| *size == usual), "{sizes:?}");
-        assert!(sizes[pieces] > usual, "{sizes:?}");
-    }
 }
