@@ -26,23 +26,22 @@ pub(crate) struct Ratio {
     pub(crate) high: f64,
 }
 
-/// The ratio of the medians of two subjects that ran in the same rounds: a round is drawn as a pair, since what slows
-/// one down slows the other down too.
+/// The ratio of the medians of two subjects. Where they ran in the same rounds, a round is drawn as a pair, since what
+/// slows one down slows the other down too; otherwise each is drawn by itself.
 pub(crate) fn ratio(subject: &[f64], peer: &[f64]) -> Ratio {
     const DRAWS: usize = 2000;
-    let rounds = subject.len().min(peer.len());
+    let together = subject.len() == peer.len();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let (mut ours, mut theirs) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
+    let mut draw =
+        |count: usize| -> Vec<usize> { (0..count).map(|_| random.below(count)).collect() };
+    let of = |values: &[f64], rounds: &[usize]| {
+        median(&rounds.iter().map(|round| values[*round]).collect::<Vec<_>>())
+    };
     let drawn: Vec<f64> = (0..DRAWS)
         .map(|_| {
-            ours.clear();
-            theirs.clear();
-            for _ in 0..rounds {
-                let round = random.below(rounds);
-                ours.push(subject[round]);
-                theirs.push(peer[round]);
-            }
-            median(&ours) / median(&theirs)
+            let rounds = draw(subject.len());
+            let others = if together { rounds.clone() } else { draw(peer.len()) };
+            of(subject, &rounds) / of(peer, &others)
         })
         .collect();
     Ratio {
