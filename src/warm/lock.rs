@@ -115,11 +115,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
     use super::*;
-
-    fn place(temporary: &Path) -> Place {
-        let path = temporary.to_str().expect("UTF-8");
-        Place::open(&[("TMPDIR", path)].into_iter().collect()).expect("a place")
-    }
+    use crate::warm::place::tests::place;
 
     #[test]
     fn a_lock_that_is_removed_while_others_wait_still_excludes() {

@@ -189,7 +189,7 @@ fn verify(path: &Path, owner: u32) -> Result<(u64, u64), String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -199,11 +199,16 @@ mod tests {
         [("TMPDIR", temporary.to_str().expect("UTF-8"))].into_iter().collect()
     }
 
+    /// That in a temporary directory of a test's own.
+    pub(crate) fn place(temporary: &Path) -> Place {
+        Place::open(&variables(temporary)).expect("a place")
+    }
+
     #[test]
     fn it_is_made_closed_to_all_others_and_found_again() {
         let temporary = tempfile::tempdir().expect("a directory");
         for _ in 0..2 {
-            let place = Place::open(&variables(temporary.path())).expect("a place");
+            let place = place(temporary.path());
             let mode = fs::metadata(place.path()).expect("it is there").permissions().mode();
             assert_eq!(mode & 0o777, 0o700);
         }
@@ -245,7 +250,7 @@ mod tests {
             paths.filter(|path| own.iter().any(|own| path.starts_with(own))).collect()
         };
         assert!(existing().is_empty());
-        let of_server = Place::open(&variables(temporary.path())).expect("a place");
+        let of_server = place(temporary.path());
         let of_shell = Place::open(&both).expect("a place");
         assert_eq!(existing(), [of_shell.path(), of_server.path()]);
     }
@@ -255,7 +260,7 @@ mod tests {
         let temporary = tempfile::tempdir().expect("a directory");
         let deep = temporary.path().join("x".repeat(90));
         fs::create_dir(&deep).expect("made");
-        let place = Place::open(&variables(&deep)).expect("a place");
+        let place = place(&deep);
         let error = place.socket(&"f".repeat(32)).expect_err("too long");
         assert!(error.contains("at most 107"), "{error}");
     }

@@ -286,6 +286,7 @@ fn moment(seconds: &str) -> Option<SystemTime> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::warm::place::tests::place;
 
     pub(crate) fn status() -> Status {
         Status {
@@ -365,9 +366,7 @@ pub(crate) mod tests {
     #[test]
     fn only_those_that_live_are_listed() {
         let temporary = tempfile::tempdir().expect("a directory");
-        let variables =
-            [("TMPDIR", temporary.path().to_str().expect("UTF-8"))].into_iter().collect();
-        let place = Place::open(&variables).expect("a place");
+        let place = place(temporary.path());
         let alive = status();
         let mut dead = status();
         dead.started += 1;
@@ -384,9 +383,7 @@ pub(crate) mod tests {
     #[test]
     fn of_the_dead_the_last_of_each_application_is_told() {
         let temporary = tempfile::tempdir().expect("a directory");
-        let variables =
-            [("TMPDIR", temporary.path().to_str().expect("UTF-8"))].into_iter().collect();
-        let place = Place::open(&variables).expect("a place");
+        let place = place(temporary.path());
         let write = |name: &str, application: &str, started: u64, why: &str, age: u64| {
             let mut status = status();
             status.application = application.into();
@@ -412,9 +409,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_old_is_swept_unless_its_zygote_lives() {
         let temporary = tempfile::tempdir().expect("a directory");
-        let variables =
-            [("TMPDIR", temporary.path().to_str().expect("UTF-8"))].into_iter().collect();
-        let place = Place::open(&variables).expect("a place");
+        let place = place(temporary.path());
         let mut gone = status();
         gone.started += 1;
         for (name, status) in [("alive", &status()), ("gone", &gone), ("new", &gone)] {

@@ -133,6 +133,17 @@ impl<'s> Fronts<'s> {
         .with_context(|| self.site.log())
     }
 
+    /// A `touch` of the application's file, which says the same as before, has another zygote started.
+    fn restarts_at_touch(&self, file: &Path, body: &str, zygotes: usize) -> Result<()> {
+        let touched = Command::new("touch").arg(file).status()?;
+        ensure!(touched.success(), "no touch");
+        until(PATIENCE, "another zygote", || {
+            self.says(body)?;
+            Ok((self.site.starts() == zygotes).then_some(()))
+        })?;
+        self.site.zygote_of_now().map(drop).with_context(|| self.site.log())
+    }
+
     fn has_started(&self, zygotes: usize) -> Result<()> {
         ensure!(self.site.starts() == zygotes, "not {zygotes} starts: {}", self.site.log());
         Ok(())
@@ -173,11 +184,6 @@ fn replace_unseen(path: &Path, text: &str) -> Result<()> {
     Ok(File::options().write(true).open(path)?.set_modified(before.modified()?)?)
 }
 
-fn touch(path: &Path) -> Result<()> {
-    ensure!(Command::new("touch").arg(path).status()?.success(), "no touch");
-    Ok(())
-}
-
 fn no_instances(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     let fronts = Fronts::limited(&site, "instances", 0)?;
@@ -194,12 +200,7 @@ fn no_instances(stage: &Stage) -> Result<()> {
     replace_unseen(&site.path("import.py"), "SETTING = 2\n")?;
     fronts.comes_to_say("x 1 h22 1", "x 1 h22 2")?;
     fronts.has_started(5)?;
-    touch(&site.path("app.py"))?;
-    until(PATIENCE, "another zygote", || {
-        fronts.says("x 1 h22 2")?;
-        Ok((site.starts() == 6).then_some(()))
-    })?;
-    site.zygote_of_now().with_context(|| site.log())?;
+    fronts.restarts_at_touch(&site.path("app.py"), "x 1 h22 2", 6)?;
     for file in ["helper.py", "site-packages", "import.py", "app.py"] {
         ensure!(site.log().contains(&format!("{file} changed")), "{file}: {}", site.log());
     }
@@ -257,12 +258,7 @@ fn behind(stage: &Stage) -> Result<()> {
     replace_unseen(&site.path("u/settings.json"), "2")?;
     fronts.comes_to_say("x 1 by rename 1", "x 1 by rename 2")?;
     fronts.has_started(4)?;
-    touch(&site.path("u/app.py"))?;
-    until(PATIENCE, "another zygote", || {
-        fronts.says("x 1 by rename 2")?;
-        Ok((site.starts() == 5).then_some(()))
-    })?;
-    site.zygote_of_now()?;
+    fronts.restarts_at_touch(&site.path("u/app.py"), "x 1 by rename 2", 5)?;
     fronts.end()
 }
 
