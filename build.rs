@@ -1,44 +1,34 @@
-//! Links `cgi2wsgi-python` so that it finds its libpython where it was built,
-//! and tells it which interpreter that is. `cgi2wsgi` itself gets nothing.
+//! Gives front and worker the identity of their build: a hash of all that they are made of.
+//!
+//! Both carry it, the worker in its file name too, so that a front never works with a worker of other sources.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+const SOURCES: [&str; 6] =
+    ["build.rs", "Cargo.toml", "Cargo.lock", "src", "worker/Cargo.toml", "worker/src"];
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
-    let config = pyo3_build_config::get();
-    let version = format!("{}.{}", config.version().major, config.version().minor);
+    let mut files = BTreeSet::new();
+    for source in SOURCES {
+        println!("cargo:rerun-if-changed={source}");
+        collect(Path::new(source), &mut files);
+    }
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        file.hash(&mut hasher);
+        fs::read(&file).unwrap_or_default().hash(&mut hasher);
+    }
+    println!("cargo:rustc-env=BUILD_IDENTITY={:016x}", hasher.finish());
+}
 
-    if let (Some(dir), Some(name)) = (config.lib_dir(), config.lib_name()) {
-        let found = ["so", "dylib", "a"]
-            .iter()
-            .any(|suffix| Path::new(dir).join(format!("lib{name}.{suffix}")).exists());
-        if !found {
-            println!(
-                "cargo:warning=lib{name} is not in {dir}: install the development files of \
-                 Python {version} (Debian: apt-get install libpython{version}-dev), or choose \
-                 another interpreter with PYO3_PYTHON"
-            );
+fn collect(path: &Path, files: &mut BTreeSet<PathBuf>) {
+    match fs::read_dir(path) {
+        Ok(entries) => entries.flatten().for_each(|entry| collect(&entry.path(), files)),
+        Err(_) => {
+            files.insert(path.to_owned());
         }
-        // A libpython outside the loader's path (pyenv, uv, /opt) is found all the same.
-        println!("cargo:rustc-link-arg-bin=cgi2wsgi-python=-Wl,-rpath,{dir}");
     }
-    if !config.shared() {
-        // Extension modules look for Python's symbols in the executable.
-        println!("cargo:rustc-link-arg-bin=cgi2wsgi-python=-Wl,--export-dynamic");
-    }
-
-    // Inside a virtual environment sys.executable is the environment's: the
-    // interpreter behind it is what stays when the environment is removed.
-    let executable = config
-        .run_python_script(
-            "import sys; print(getattr(sys, '_base_executable', None) or sys.executable)",
-        )
-        .map(|text| text.trim().to_owned())
-        .ok()
-        .or_else(|| config.executable().map(str::to_owned))
-        .unwrap_or_default();
-    // Cargo gives these to `cargo run` too: names that cgi2wsgi would take for
-    // misspelt settings would have it say so.
-    println!("cargo:rustc-env=BUILD_PYTHON={executable}");
-    println!("cargo:rustc-env=BUILD_PYTHON_VERSION={version}");
 }

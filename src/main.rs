@@ -4,8 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use cgi2wsgi::cgi::variables::Variables;
-use cgi2wsgi::cli::{Cli, Verb};
-use cgi2wsgi::command::{request, serve, warm};
+use cgi2wsgi::front::cli::{Cli, Verb};
+use cgi2wsgi::front::exit::MISCONFIGURED;
+use cgi2wsgi::front::{answer, request, warm};
+use cgi2wsgi::handoff::build::worker_file_name;
 use cgi2wsgi::timings::Moment;
 use clap::{CommandFactory, Parser};
 
@@ -13,9 +15,14 @@ fn main() -> ExitCode {
     let began = Moment::now();
     let variables = Variables::from_process();
     if variables.are_from_a_server() {
-        return serve::under_a_server(std::env::args_os().skip(1).collect(), &variables, began);
+        return answer::under_a_server(std::env::args_os().skip(1).collect(), &variables, began);
     }
     let cli = Cli::parse();
+    if cli.worker_file_name {
+        let name = format!("{}\n", worker_file_name().display());
+        let written = std::io::stdout().write_all(name.as_bytes());
+        return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     match cli.verb {
         Some(Verb::Request(arguments)) => request::run(*arguments, variables, began),
         Some(Verb::Warm(verb)) => warm::run(verb, &variables),
@@ -23,8 +30,8 @@ fn main() -> ExitCode {
             // As clap does where an argument is missing: short, and not on stdout.
             let help = Cli::command().render_help();
             let _ = std::io::stderr().write_all(help.to_string().as_bytes());
-            ExitCode::from(serve::MISCONFIGURED)
+            ExitCode::from(MISCONFIGURED)
         }
-        None => serve::at_a_shell(cli.app, cli.options, &variables, began),
+        None => answer::at_a_shell(cli.app, cli.options, &variables, began),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 /// A moment, as all processes of a machine count it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Duration);
 
 impl Moment {
@@ -47,7 +47,7 @@ impl Add<Duration> for Moment {
 /// What a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// `cgi2wsgi`, until it has become `cgi2wsgi-python`.
+    /// The front, until it has somebody to answer.
     Front,
     /// A request body without a length, read to its end (B4).
     Body,
@@ -87,9 +87,13 @@ impl Timings {
 
     /// The phase that was under way has ended, and this one begins.
     pub fn begin(&mut self, phase: Phase) {
-        let now = Moment::now();
-        self.end_at(now);
-        self.current = Some((phase, now));
+        self.begin_at(phase, Moment::now());
+    }
+
+    /// The same, for a phase that began at `moment`.
+    pub fn begin_at(&mut self, phase: Phase, moment: Moment) {
+        self.end_at(moment);
+        self.current = Some((phase, moment));
     }
 
     /// The last phase has ended.

@@ -9,8 +9,10 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+
+use super::file_id::{FileId, closed};
 
 /// Asked whenever a signal interrupts a system call; an error ends the call.
 pub type OnInterrupt<'a> = &'a dyn Fn() -> io::Result<()>;
@@ -29,10 +31,6 @@ const LARGE: u64 = 1 << 20;
 /// Beyond it, what is in the pipe does not stay in the processor's cache.
 const PIPE: usize = 256 << 10;
 
-/// How long the rest of a refused or ignored upload may pause before it is
-/// given up.
-const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
-
 /// A request body that is read once, from its beginning to its end.
 #[derive(Debug)]
 pub struct Body {
@@ -43,6 +41,10 @@ pub struct Body {
     buffer: Vec<u8>,
     at: usize,
     spool: Spool,
+    /// Whether somebody will read it.
+    is_wanted: bool,
+    /// Which file standard input is: an application may close its number, and open another.
+    file: Option<FileId>,
     ended_early: bool,
 }
 
@@ -55,7 +57,13 @@ impl Body {
         {
             let _ = rustix::pipe::fcntl_setpipe_size(&stdin, PIPE);
         }
-        Self { stdin: Some(stdin), owed: length, length, ..Self::empty() }
+        let file = FileId::of(&stdin);
+        Self { stdin: Some(stdin), owed: length, length, file, ..Self::empty() }
+    }
+
+    /// The rest of a body that nobody will read, of `owed` bytes: what comes of it is dropped.
+    pub fn unwanted(stdin: OwnedFd, owed: u64) -> Self {
+        Self { is_wanted: false, ..Self::new(stdin, owed) }
     }
 
     /// No body, and nothing to read one from.
@@ -67,6 +75,8 @@ impl Body {
             buffer: Vec::new(),
             at: 0,
             spool: Spool::default(),
+            is_wanted: true,
+            file: None,
             ended_early: false,
         }
     }
@@ -219,6 +229,9 @@ impl Body {
     /// its end. EINTR and EAGAIN are not errors (B8).
     fn receive(&mut self, into: &mut [u8], interrupted: OnInterrupt<'_>) -> io::Result<usize> {
         let Some(stdin) = &self.stdin else { return Ok(0) };
+        if FileId::of(stdin) != self.file {
+            return Err(closed("request body"));
+        }
         let most = into.len().min(usize::try_from(self.owed).unwrap_or(usize::MAX));
         loop {
             match rustix::io::read(stdin, &mut into[..most]) {
@@ -245,34 +258,27 @@ impl Body {
         self.stdin.as_ref().filter(|_| self.owed > 0).map(AsFd::as_fd)
     }
 
-    /// B6: takes into the spool what standard input has ready. To be called
-    /// when a poll says that it is readable.
+    /// How many bytes the server has not delivered yet.
+    pub fn owed(&self) -> u64 {
+        self.undelivered().map_or(0, |_| self.owed)
+    }
+
+    /// B6: takes into the spool what standard input has ready, or drops it. To be called when a
+    /// poll says that it is readable.
     pub fn spool_ready(&mut self) -> io::Result<()> {
         let mut piece = [0; 16 << 10];
         let count = self.receive(&mut piece, &|| Ok(()))?;
         if count == 0 {
             self.give_up();
         }
-        self.spool.push(&piece[..count])
+        if self.is_wanted { self.spool.push(&piece[..count]) } else { Ok(()) }
     }
 
-    /// B6: reads and throws away the rest of the body, so that a server that
-    /// insists on delivering it gets around to reading the response. Ends when
-    /// the client has sent nothing for 30 seconds.
-    pub fn discard(&mut self) {
-        let mut piece = Vec::new();
-        while let Some(stdin) = self.undelivered() {
-            piece.resize(BUFFER, 0);
-            match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&PATIENCE)) {
-                Err(Errno::INTR) => continue,
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
-            match self.receive(&mut piece, &|| Ok(())) {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
-        }
+    /// Reads no more of standard input. How many bytes the server has not delivered yet.
+    pub fn surrender(&mut self) -> u64 {
+        let owed = self.owed();
+        self.give_up();
+        owed
     }
 
     /// Nothing more will come.

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
@@ -15,6 +15,7 @@ use rustix::net::{SendFlags, Shutdown};
 use rustix::pipe::SpliceFlags;
 
 use super::body::{Body, OnInterrupt};
+use super::file_id::{FileId, closed};
 
 /// A pipe that polls as writable takes this many bytes without blocking.
 const ATOMIC: usize = 4096;
@@ -30,6 +31,7 @@ const LARGE: u64 = 1 << 18;
 pub struct Output {
     fd: OwnedFd,
     kind: FileType,
+    file: Option<FileId>,
 }
 
 impl Output {
@@ -37,7 +39,8 @@ impl Output {
     pub fn new(fd: OwnedFd) -> Self {
         let kind =
             fstat(&fd).map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
-        Self { fd, kind }
+        let file = FileId::of(&fd);
+        Self { fd, kind, file }
     }
 
     /// Writes `first` and then `second`, together if the descriptor takes
@@ -51,6 +54,7 @@ impl Output {
         interrupted: OnInterrupt<'_>,
     ) -> io::Result<()> {
         while !(first.is_empty() && second.is_empty()) {
+            self.check()?;
             let written = if self.wait_for_room(body, interrupted)? {
                 self.write_without_blocking(first, second)
             } else {
@@ -85,6 +89,7 @@ impl Output {
             let _ = rustix::pipe::fcntl_setpipe_size(&self.fd, SPLICE);
         }
         while left > 0 {
+            self.check()?;
             let owing = self.wait_for_room(body, interrupted)?;
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(SPLICE);
             let moved = match self.kind {
@@ -136,6 +141,11 @@ impl Output {
         Ok(count - left)
     }
 
+    /// P11: whether it is still what it was.
+    fn check(&self) -> io::Result<()> {
+        if FileId::of(&self.fd) == self.file { Ok(()) } else { Err(closed("response")) }
+    }
+
     /// B6. Returns whether the server still owes some of the body; if so, the
     /// descriptor has room for [`ATOMIC`] bytes now. A body that another
     /// thread is reading is not in anybody's way.
@@ -177,24 +187,13 @@ impl Output {
         }
     }
 
-    /// Ends the response: the server sees its end now, whatever this process
-    /// still does. Under Apache's `mod_cgid` standard input and output are one
-    /// socket, of which only the writing side is closed.
-    pub fn close(self, body: &Mutex<Body>) {
-        if self.kind == FileType::Socket
-            && let Ok(body) = body.try_lock()
-            && body.undelivered().is_some_and(|stdin| same_file(stdin, &self.fd))
-        {
+    /// Ends the response: the server sees its end now, whatever this process still does. Under
+    /// Apache's `mod_cgid` standard input and output are one socket, which the front holds too.
+    pub fn close(self) {
+        if self.kind == FileType::Socket && self.check().is_ok() {
             // Failure means that the other side is gone already.
             let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
         }
-    }
-}
-
-fn same_file(one: impl AsFd, other: impl AsFd) -> bool {
-    match (fstat(one), fstat(other)) {
-        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
-        _ => false,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The visitor gets one plain line; the reason is for the log alone.
 
-use super::head::Head;
+use super::head::{Form, Head};
 
 /// Why a request is not given to the application, or what is sent because the
 /// application failed.
@@ -28,8 +28,9 @@ impl Refusal {
         Self::new(500, reason)
     }
 
-    /// The head and the body of the answer.
-    pub fn answer(&self) -> (Head, Vec<u8>) {
+    /// The whole answer, without its body for a HEAD request. `date` is the time as HTTP has it,
+    /// for a response that no server completes.
+    pub fn encode(&self, form: Form, is_head_request: bool, date: &str) -> Vec<u8> {
         let mut body = format!("{}\n", visitor_line(self.status));
         if let Some(details) = &self.details {
             body.push('\n');
@@ -38,7 +39,14 @@ impl Refusal {
         let mut head = Head::with_code(self.status);
         head.set("Content-Type", b"text/plain; charset=utf-8");
         head.set("Content-Length", body.len().to_string().as_bytes());
-        (head, body.into_bytes())
+        if form == Form::Nph {
+            head.set("Date", date.as_bytes());
+        }
+        let mut bytes = head.encode(form);
+        if !is_head_request {
+            bytes.extend_from_slice(body.as_bytes());
+        }
+        bytes
     }
 }
 

@@ -5,34 +5,22 @@
 use std::fs::File;
 use std::io;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::body::{Body, OnInterrupt};
 use super::head::{Form, Head};
 use super::output::Output;
-use super::refusal::Refusal;
-use super::request::{Request, Scheme};
-use super::variables::Variables;
-use crate::timings::{Phase, Timings};
+use super::request::Request;
 
-/// How far this process' response has come, for whoever must answer from a
-/// signal handler. One process gives one response.
-pub static PROGRESS: AtomicU8 = AtomicU8::new(Progress::Nothing as u8);
+/// What wants to know of the head before it goes out.
+pub trait BeforeHead: Send {
+    /// Adds the fields that depend on the time.
+    fn complete(&mut self, head: &mut Head);
 
-/// The values of [`PROGRESS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Progress {
-    /// Not a byte of the response is sent.
-    Nothing,
-    /// The head is on its way.
-    Head,
-    /// The head is sent.
-    Body,
+    /// The head goes out now. An error keeps it back.
+    fn announce(&mut self) -> io::Result<()>;
 }
 
 /// The response to one request.
-#[derive(Debug)]
 pub struct Response {
     output: Output,
     form: Form,
@@ -47,31 +35,18 @@ pub struct Response {
     written: u64,
     too_long: bool,
     warnings: Vec<String>,
-    timings: Option<Timings>,
-    before_head: Option<BeforeHead>,
-}
-
-/// What is done once, just before the first byte is sent.
-struct BeforeHead(Box<dyn FnOnce() + Send>);
-
-impl std::fmt::Debug for BeforeHead {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("BeforeHead")
-    }
+    before_head: Option<Box<dyn BeforeHead>>,
 }
 
 impl Response {
     /// The response to `request`, to be written to `output`.
-    pub fn to(request: &Request, output: Output, form: Form) -> Self {
-        Self::to_variables(&request.variables, request.scheme, output, form)
-    }
-
-    /// The response to variables of which no request could be made.
-    pub fn to_malformed(variables: &Variables, output: Output, form: Form) -> Self {
-        Self::to_variables(variables, Scheme::Http, output, form)
-    }
-
-    fn to_variables(variables: &Variables, scheme: Scheme, output: Output, form: Form) -> Self {
+    pub fn to(
+        request: &Request,
+        output: Output,
+        form: Form,
+        before_head: Option<Box<dyn BeforeHead>>,
+    ) -> Self {
+        let (variables, scheme) = (&request.variables, request.scheme);
         // Both may be a client's words, and stand in a header if R9 wants it.
         let name = variables.get("SERVER_NAME").unwrap_or_default();
         let port = variables.get("SERVER_PORT").unwrap_or_default();
@@ -92,31 +67,8 @@ impl Response {
             written: 0,
             too_long: false,
             warnings: Vec::new(),
-            timings: None,
-            before_head: None,
+            before_head,
         }
-    }
-
-    /// Has the head tell where the time went.
-    pub fn tell_timings(&mut self, timings: Option<Timings>) {
-        self.timings = timings;
-    }
-
-    /// Has `act` done just before the first byte is sent.
-    pub fn before_head(&mut self, act: impl FnOnce() + Send + 'static) {
-        self.before_head = Some(BeforeHead(Box::new(act)));
-    }
-
-    /// What the request waits for from now on, if that is to be told.
-    pub fn begin(&mut self, phase: Phase) {
-        if let Some(timings) = self.timings.as_mut().filter(|_| !self.sent) {
-            timings.begin(phase);
-        }
-    }
-
-    /// Where the time went, once the head is sent.
-    pub fn timings(&self) -> Option<String> {
-        self.timings.as_ref().filter(|_| self.sent).map(Timings::line)
     }
 
     /// Whether the application has called `start_response`.
@@ -232,25 +184,9 @@ impl Response {
         }
     }
 
-    /// Gives the bridge's own answer, if none was begun.
-    pub fn refuse(
-        &mut self,
-        refusal: &Refusal,
-        body: &Mutex<Body>,
-        interrupted: OnInterrupt<'_>,
-    ) -> io::Result<()> {
-        if self.sent {
-            return Ok(());
-        }
-        let (head, text) = refusal.answer();
-        self.head = Some(head);
-        self.write(&text, body, interrupted)?;
-        Ok(())
-    }
-
     /// Closes standard output: the server has the whole response.
-    pub fn close(self, body: &Mutex<Body>) {
-        self.output.close(body);
+    pub fn close(self) {
+        self.output.close();
     }
 
     /// How much of a piece of `length` bytes goes into the body (R7).
@@ -306,9 +242,8 @@ impl Response {
             ));
             head.set("Location", &absolute);
         }
-        if let Some(timings) = &mut self.timings {
-            timings.end();
-            head.add("Server-Timing", timings.server_timing().as_bytes());
+        if let Some(before_head) = &mut self.before_head {
+            before_head.complete(head);
         }
         let (longest, server) = self.longest_line;
         for (name, value) in head.fields() {
@@ -319,10 +254,6 @@ impl Response {
                     String::from_utf8_lossy(name)
                 ));
             }
-        }
-        if self.form == Form::Nph && head.get("Date").is_none() {
-            let now = httpdate::fmt_http_date(std::time::SystemTime::now());
-            head.set("Date", now.as_bytes());
         }
         self.declared = head
             .get("Content-Length")
@@ -343,14 +274,11 @@ impl Response {
         if head.is_empty() {
             return self.output.write_all(chunk, &[], body, interrupted);
         }
-        self.sent = true;
-        if let Some(BeforeHead(act)) = self.before_head.take() {
-            act();
+        if let Some(before_head) = &mut self.before_head {
+            before_head.announce()?;
         }
-        PROGRESS.store(Progress::Head as u8, Ordering::SeqCst);
-        let result = self.output.write_all(head, chunk, body, interrupted);
-        PROGRESS.store(Progress::Body as u8, Ordering::SeqCst);
-        result
+        self.sent = true;
+        self.output.write_all(head, chunk, body, interrupted)
     }
 }
 
@@ -377,6 +305,7 @@ mod tests {
     use std::io::Read;
 
     use super::super::mount::Mount;
+    use super::super::variables::Variables;
     use super::*;
 
     /// What a server reads, and the warnings, of a response with `head` and
@@ -392,7 +321,7 @@ mod tests {
         let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
         let (nothing, _) = rustix::pipe::pipe().expect("a pipe");
         let body = Mutex::new(Body::new(nothing, 0));
-        let mut response = Response::to(&request, Output::new(writer), Form::Cgi);
+        let mut response = Response::to(&request, Output::new(writer), Form::Cgi, None);
         let mut head = Head::parse(status.as_bytes()).expect("a status");
         for (name, value) in fields {
             head.push(name.as_bytes(), value.as_bytes()).expect("well formed");
@@ -405,7 +334,7 @@ mod tests {
         }
         let whole = response.finish(&body, &|| Ok(())).expect("room");
         let warnings = response.take_warnings();
-        response.close(&body);
+        response.close();
         let mut text = String::new();
         File::from(reader).read_to_string(&mut text).expect("UTF-8");
         (text, warnings, whole)

@@ -21,7 +21,7 @@ use crate::world::World;
 pub(crate) type Test = fn(&Stage) -> Result<()>;
 
 const TESTS: [(&str, Test); 14] = [
-    ("cgi2wsgi is not linked to libpython, cgi2wsgi-python is", linking),
+    ("cgi2wsgi is linked statically, and its worker to no libpython", linking),
     ("without any variables it is a GET of / on localhost", no_variables),
     ("PATH_INFO and QUERY_STRING alone make a request", few_variables),
     ("a terminal's or pipe's stdin is not waited for without variables", stdin_without_variables),
@@ -139,11 +139,11 @@ fn linking(stage: &Stage) -> Result<()> {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok(text.lines().filter(|line| line.contains("(NEEDED)")).collect::<Vec<_>>().join("\n"))
     };
-    let front = needed(Path::new(env!("CARGO_BIN_EXE_cgi2wsgi")))?;
-    ensure!(front.contains("libc."), "the dynamic section of cgi2wsgi names no libc: {front}");
-    ensure!(!front.contains("libpython"), "cgi2wsgi is linked to libpython: {front}");
-    let companion = needed(&stage.path("bin/cgi2wsgi-python"))?;
-    ensure!(companion.contains("libpython"), "cgi2wsgi-python has no libpython: {companion}");
+    let front = needed(&stage.path("bin/cgi2wsgi"))?;
+    ensure!(front.is_empty(), "cgi2wsgi needs libraries: {front}");
+    let worker = needed(&stage.path(&format!("bin/{}", stage.worker_name()?)))?;
+    ensure!(worker.contains("libc."), "the dynamic section of the worker names no libc: {worker}");
+    ensure!(!worker.contains("libpython"), "the worker is linked to a libpython: {worker}");
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-//! Where the executables, the application and its virtual environment are found, and what is said when one of them
-//! is not, does not fit, or cannot be read (P10).
+//! Where the worker, the application, its Python and its virtual environment are found, and what is said when one of them
+//! is not, does not fit, or cannot be used (P10).
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,39 +14,46 @@ use crate::command_line::{CGI, Output, Test, bridge, run, trials_of};
 use crate::stage::{Stage, copy_executable};
 use crate::world::World;
 
-const TESTS: [(&str, Test); 13] = [
-    ("cgi2wsgi-python is found in ../libexec/cgi2wsgi", libexec),
-    ("a virtual environment's version picks the executable", version_picks),
-    ("a missing cgi2wsgi-python is named, with a whole 500", missing),
-    ("a virtual environment of another version is named with both versions", mismatched),
-    ("executables of two builds do not run together", two_builds),
-    ("cgi2wsgi-python started by a server runs nothing", alone),
-    ("P10: a libpython that the user cannot read is named with its place", unreadable_python),
+const TESTS: &[(&str, Test)] = &[
+    ("the worker is found in ../lib/cgi2wsgi", in_lib),
+    ("the worker is found in the packages of the front's prefix", in_site_packages),
+    ("a missing worker is named with its build, with a whole 500", missing),
+    ("a worker of another build is not used, whatever its name is", other_build),
+    ("a damaged worker is named with what Python says of it", damaged),
+    ("a worker that others can write to is not loaded", writable_by_others),
+    ("--python names the interpreter by its path and by its name in PATH", python_option),
+    ("--python: what is no Python is a whole 500 with the reason", no_python),
+    ("a wrapper script is a Python", wrapper_script),
+    ("a virtual environment whose Python is gone is named with the cure", python_gone),
+    ("P10: a Python that the user cannot execute is named with the user", python_forbidden),
+    ("without PATH the system's Python is taken", system_python),
+    ("P6: a PYTHONHOME that breaks the start is named", python_home),
     ("a virtual environment beside the application is found", venv_beside),
     ("a virtual environment beside the application's package is found", venv_beside_package),
     ("the virtual environment that is active in the shell is used", venv_active),
+    ("the virtual environment that cgi2wsgi is installed in is used", venv_of_front),
     ("a file in a package is imported as part of it", file_in_package),
     ("options on the #! line and through env -S are read", interpreter_line),
     ("RFC 5: a script named nph- writes a whole HTTP response", non_parsed_header),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
-    trials_of("installation", &TESTS, world)
+    trials_of("installation", TESTS, world)
 }
 
-/// A new place with `bin/cgi2wsgi` in it, and `cgi2wsgi-python` as `companion`, if anywhere.
-fn installed(stage: &Stage, name: &str, companion: Option<&str>) -> Result<PathBuf> {
-    let place = stage.workplace(name)?;
-    let copy = |from: &str, to: &str| -> Result<()> {
-        let to = place.join(to);
+/// A new directory with `bin/cgi2wsgi` in it, and the worker in the directory `worker`, if anywhere.
+fn installed(stage: &Stage, name: &str, worker: Option<&str>) -> Result<PathBuf> {
+    let prefix = stage.workplace(name)?;
+    let copy = |from: &str, to: PathBuf| -> Result<()> {
         fs::create_dir_all(to.parent().context("no directory")?).context("no directory")?;
         copy_executable(&stage.path(from), &to)
     };
-    copy("bin/cgi2wsgi", "bin/cgi2wsgi")?;
-    if let Some(companion) = companion {
-        copy("bin/cgi2wsgi-python", companion)?;
+    copy("bin/cgi2wsgi", prefix.join("bin/cgi2wsgi"))?;
+    if let Some(directory) = worker {
+        let worker = stage.worker_name()?;
+        copy(&format!("bin/{worker}"), prefix.join(directory).join(worker))?;
     }
-    Ok(place)
+    Ok(prefix)
 }
 
 /// A request of hello.py to the `cgi2wsgi` in `place`, from a server that says nothing of a virtual environment.
@@ -75,105 +82,157 @@ fn refuses(output: &Output, texts: &[&str]) -> Result<()> {
     texts.iter().try_for_each(|text| output.says(text).map(drop))
 }
 
-/// The `pyvenv.cfg` of the tests' environment, with another version.
-fn venv_of_version(stage: &Stage, place: &Path, version: &str) -> Result<String> {
-    let venv = place.join("venv-of-another");
-    fs::create_dir_all(&venv).context("no directory")?;
-    let configuration = fs::read_to_string(stage.python_env().join("pyvenv.cfg"))?;
-    let lines: Vec<String> = configuration
-        .lines()
-        .map(|line| match line.split_once('=') {
-            Some((name, _)) if name.trim() == "version" => format!("version = {version}"),
-            _ => line.to_owned(),
-        })
-        .collect();
-    fs::write(venv.join("pyvenv.cfg"), lines.join("\n")).context("no pyvenv.cfg")?;
-    Ok(venv.display().to_string())
+fn in_lib(stage: &Stage) -> Result<()> {
+    let prefix = installed(stage, "in-lib", Some("lib/cgi2wsgi"))?;
+    greets(&hello(stage, &prefix, &[])?)
 }
 
-/// Major and minor version of the tests' Python.
-fn version(stage: &Stage) -> Result<String> {
-    let output = Command::new(stage.path("bin/cgi2wsgi-python")).arg("--version").output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version = text.split("(Python ").nth(1).and_then(|rest| rest.trim().strip_suffix(')'));
-    version.map(str::to_owned).with_context(|| format!("--version says {text:?}"))
-}
-
-fn libexec(stage: &Stage) -> Result<()> {
-    let place = installed(stage, "libexec", Some("libexec/cgi2wsgi/cgi2wsgi-python"))?;
-    greets(&hello(stage, &place, &[])?)
-}
-
-fn version_picks(stage: &Stage) -> Result<()> {
-    let version = version(stage)?;
-    let companion = format!("bin/cgi2wsgi-python{version}");
-    let place = installed(stage, "version-picks", Some(&companion))?;
-    // Another one without a version must not be taken: it would say something else.
-    fs::write(place.join("bin/cgi2wsgi-python"), "#!/bin/sh\nexit 9\n")?;
-    fs::set_permissions(place.join("bin/cgi2wsgi-python"), fs::Permissions::from_mode(0o755))?;
-    let venv = stage.python_env().display().to_string();
-    greets(&hello(stage, &place, &[("CGI2WSGI_VENV", &venv)])?)
+fn in_site_packages(stage: &Stage) -> Result<()> {
+    let packages = "lib/python3.99/site-packages/cgi2wsgi";
+    let prefix = installed(stage, "in-site-packages", Some(packages))?;
+    greets(&hello(stage, &prefix, &[])?)
 }
 
 fn missing(stage: &Stage) -> Result<()> {
-    let place = installed(stage, "missing", None)?;
-    let output = hello(stage, &place, &[])?;
-    refuses(&output, &["cgi2wsgi-python is installed neither in", "libexec/cgi2wsgi"])?;
-    let venv = venv_of_version(stage, &place, "3.99.1")?;
-    let output = hello(stage, &place, &[("CGI2WSGI_VENV", &venv)])?;
-    refuses(&output, &["cgi2wsgi-python3.99"])
+    let prefix = installed(stage, "missing", None)?;
+    let bin = prefix.join("bin").display().to_string();
+    let output = hello(stage, &prefix, &[])?;
+    refuses(&output, &[&stage.worker_name()?, "is neither in", &bin, "from one build"])?;
+    // That of another build beside it is none.
+    let other = prefix.join("bin/cgi2wsgi_worker-0123456789abcdef.so");
+    copy_executable(&stage.path("bin").join(stage.worker_name()?), &other)?;
+    refuses(&hello(stage, &prefix, &[])?, &["is neither in"])?;
+    // Nor is one in the current directory, in PATH or where a variable of somebody's points to.
+    let place = stage.path("bin").display().to_string();
+    let variables = [("PATH", place.as_str()), ("LD_LIBRARY_PATH", &place)];
+    refuses(&hello(stage, &prefix, &variables)?, &["is neither in"])
 }
 
-fn mismatched(stage: &Stage) -> Result<()> {
-    let place = installed(stage, "mismatched", Some("bin/cgi2wsgi-python"))?;
-    let venv = venv_of_version(stage, &place, "3.99.1")?;
-    let output = hello(stage, &place, &[("CGI2WSGI_VENV", &venv)])?;
-    refuses(&output, &["is for Python 3.99", &format!("embeds {}", version(stage)?)])
+/// The worker's file with the identity of its build changed.
+fn other_build(stage: &Stage) -> Result<()> {
+    let prefix = installed(stage, "other-build", Some("bin"))?;
+    let name = stage.worker_name()?;
+    let build = name.trim_start_matches("cgi2wsgi_worker-").trim_end_matches(".so").as_bytes();
+    let worker = prefix.join("bin").join(&name);
+    let mut bytes = fs::read(&worker)?;
+    let places: Vec<usize> = (0..bytes.len() - build.len())
+        .filter(|at| bytes[*at..].starts_with(build))
+        .collect();
+    ensure!(!places.is_empty(), "the worker does not carry its build");
+    for at in places {
+        bytes[at..at + build.len()].copy_from_slice(b"0123456789abcdef");
+    }
+    fs::write(&worker, bytes)?;
+    refuses(&hello(stage, &prefix, &[])?, &["0123456789abcdef", "from one build"])
 }
 
-fn two_builds(stage: &Stage) -> Result<()> {
-    let mut command = stage.command(&stage.path("bin/cgi2wsgi-python"));
-    command.env("CGI2WSGI_HANDOFF", "16:cgi2wsgi 0.0.0 1");
-    refuses(&run(stage, piped(command, &[]))?, &["install both from one build"])
+fn damaged(stage: &Stage) -> Result<()> {
+    let prefix = installed(stage, "damaged", Some("bin"))?;
+    let worker = prefix.join("bin").join(stage.worker_name()?);
+    let whole = fs::read(&worker)?;
+    for (length, said) in [(0, "file too short"), (1000, "file too short"), (64, "file too short")] {
+        fs::write(&worker, &whole[..length])?;
+        refuses(&hello(stage, &prefix, &[])?, &["cannot load the worker", said])?;
+    }
+    fs::write(&worker, vec![b'x'; 5000])?;
+    refuses(&hello(stage, &prefix, &[])?, &["cannot load the worker", "invalid ELF header"])
 }
 
-fn alone(stage: &Stage) -> Result<()> {
-    let mut command = stage.command(&stage.path("bin/cgi2wsgi-python"));
-    // What a visitor can bring: words of the query, and headers.
-    command.arg(stage.path("fixtures/hello.py")).env("HTTP_CGI2WSGI_HANDOFF", "x");
-    refuses(&run(stage, piped(command, &[]))?, &["started by cgi2wsgi"])
+fn writable_by_others(stage: &Stage) -> Result<()> {
+    let prefix = installed(stage, "writable-by-others", Some("bin"))?;
+    let worker = prefix.join("bin").join(stage.worker_name()?);
+    fs::set_permissions(&worker, fs::Permissions::from_mode(0o757))?;
+    refuses(&hello(stage, &prefix, &[])?, &["can be written to by others", "chmod go-w"])?;
+    fs::set_permissions(&worker, fs::Permissions::from_mode(0o755))?;
+    greets(&hello(stage, &prefix, &[])?)
 }
 
-/// A copy of libpython, in a directory that only its owner may enter, for an executable that needs that copy.
-fn unreadable_python(stage: &Stage) -> Result<()> {
-    let companion = Path::new("bin/cgi2wsgi-python");
-    let place = installed(stage, "unreadable-python", companion.to_str())?;
-    let tool = |program: &str, arguments: &[&str]| -> Result<String> {
-        let output = Command::new(program).args(arguments).output();
-        let output = output.with_context(|| format!("there is no {program}"))?;
-        let error = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{program} {arguments:?}: {error}");
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    };
-    let executable = place.join(companion).display().to_string();
-    let needed = tool("patchelf", &["--print-needed", &executable])?;
-    let library =
-        needed.lines().find(|name| name.starts_with("libpython")).context(needed.clone())?;
-    let directory = tool("patchelf", &["--print-rpath", &executable])?;
+/// An executable script in the stage.
+fn script(stage: &Stage, name: &str, text: &str) -> Result<String> {
+    Ok(stage.script(name, text)?.display().to_string())
+}
+
+fn with_python(stage: &Stage, python: &str) -> Result<Output> {
+    let mut command = stage.command(&stage.bridge());
+    command.args(["--python", python]).arg(stage.path("fixtures/hello.py"));
+    run(stage, piped(command, &[]))
+}
+
+fn python_option(stage: &Stage) -> Result<()> {
+    greets(&with_python(stage, &stage.python().display().to_string())?)?;
+    greets(&with_python(stage, "python3")?)?;
+    refuses(&with_python(stage, "python-of-nobody")?, &["python-of-nobody", "is not in PATH"])?;
+    refuses(&with_python(stage, "/nowhere/python3")?, &["there is no Python /nowhere/python3"])?;
+    let venv = stage.python_env().display().to_string();
+    refuses(&with_python(stage, &venv)?, &["is a directory", "--venv"])
+}
+
+fn no_python(stage: &Stage) -> Result<()> {
+    let says = script(stage, "says.sh", "#!/bin/sh\necho hello >&2\nexit 3\n")?;
+    refuses(&with_python(stage, &says)?, &["hello", "does not start", "exit status 3"])?;
+    let killed = script(stage, "killed.sh", "#!/bin/sh\nkill -9 $$\n")?;
+    refuses(&with_python(stage, &killed)?, &["does not start", "signal 9"])?;
+    let nothing = script(stage, "nothing.sh", "#!/nowhere/sh\n")?;
+    refuses(&with_python(stage, &nothing)?, &["cannot be started"])?;
+    let noise = script(stage, "noise.sh", "#!/bin/sh\neval \"printf noise >&$6\"\nsleep 9\n")?;
+    refuses(&with_python(stage, &noise)?, &["does not start"])?;
+    let hangs = script(stage, "hangs.sh", "#!/bin/sh\nexec sleep 60\n")?;
+    let mut command = stage.command(&stage.bridge());
+    command.args(["--python", &hangs, "--timeout", "0.5"]).arg(stage.path("fixtures/hello.py"));
+    let output = run(stage, piped(command, &[]))?;
+    let (status, _) = output.ends(1)?.response()?;
+    ensure!(status == 504, "{status}");
+    output.says("was not begun within --timeout, 0.5 s").map(drop)
+}
+
+fn wrapper_script(stage: &Stage) -> Result<()> {
+    let python = stage.python().display().to_string();
+    let wrapper = script(stage, "wrapper.sh", &format!("#!/bin/sh\nexec {python} \"$@\"\n"))?;
+    greets(&with_python(stage, &wrapper)?)?;
+    // One that stays, and hands on what it is given.
+    let stays = script(stage, "stays.sh", &format!("#!/bin/sh\n{python} \"$@\"\n"))?;
+    greets(&with_python(stage, &stays)?)
+}
+
+fn python_gone(stage: &Stage) -> Result<()> {
+    let place = stage.workplace("python-gone")?;
+    fs::create_dir_all(place.join("venv/bin"))?;
+    fs::write(place.join("venv/pyvenv.cfg"), "home = /nowhere/bin\n")?;
+    symlink("/nowhere/bin/python3", place.join("venv/bin/python"))?;
+    fs::copy(stage.path("fixtures/hello.py"), place.join("hello.py"))?;
+    let mut command = stage.command(&stage.bridge());
+    command.arg(place.join("hello.py"));
+    let expected = ["is gone", "/nowhere/bin/python3", "-m venv --clear"];
+    refuses(&run(stage, piped(command, &[]))?, &expected)
+}
+
+/// The tests' user may own what it made; nobody may enter a directory of mode 0.
+fn python_forbidden(stage: &Stage) -> Result<()> {
+    let place = stage.workplace("python-forbidden")?;
     let private = place.join("private");
     fs::create_dir(&private)?;
-    let copy = "libpython-of-somebody.so.1";
-    fs::copy(Path::new(directory.trim()).join(library), private.join(copy))?;
-    tool("patchelf", &["--replace-needed", library, copy, &executable])?;
-    tool("patchelf", &["--set-rpath", &private.display().to_string(), &executable])?;
-
-    greets(&hello(stage, &place, &[])?)?;
-    // The tests' user may own what it made; nobody may enter a directory of mode 0.
+    let python = private.join("python3");
+    symlink(stage.python(), &python)?;
     fs::set_permissions(&private, fs::Permissions::from_mode(0o000))?;
-    let output = hello(stage, &place, &[]);
+    let output = with_python(stage, &python.display().to_string());
     fs::set_permissions(&private, fs::Permissions::from_mode(0o700))?;
-    let expected = [copy, "cannot read", &private.display().to_string(), "PYO3_PYTHON="];
-    refuses(&output?, &expected)
+    refuses(&output?, &[&python.display().to_string(), "cannot be reached by user"])?;
+    let plain = place.join("plain");
+    fs::write(&plain, "no executable")?;
+    refuses(&with_python(stage, &plain.display().to_string())?, &["cannot be executed by user"])
+}
+
+fn system_python(stage: &Stage) -> Result<()> {
+    let mut command = stage.command(&stage.bridge());
+    command.arg(stage.path("fixtures/hello.py"));
+    command.env_remove("PATH");
+    greets(&run(stage, piped(command, &[]))?)
+}
+
+fn python_home(stage: &Stage) -> Result<()> {
+    let prefix = installed(stage, "python-home", Some("bin"))?;
+    let output = hello(stage, &prefix, &[("PYTHONHOME", "/nowhere")])?;
+    refuses(&output, &["does not start", "PYTHONHOME is set, to \"/nowhere\""])
 }
 
 /// Runs an application that names its environment, and expects the tests' one by its link at `venv`.
@@ -213,6 +272,41 @@ fn venv_active(stage: &Stage) -> Result<()> {
     let place = stage.workplace("active")?;
     let venv = stage.python_env().display().to_string();
     names_venv(stage, &place.join("app.py"), stage.python_env(), &[("VIRTUAL_ENV", &venv)])
+}
+
+/// As `venv/bin/pip install` leaves it.
+fn venv_of_front(stage: &Stage) -> Result<()> {
+    let prefix = installed(stage, "venv-of-front", Some("lib/cgi2wsgi"))?;
+    for entry in ["pyvenv.cfg", "lib/python3", "bin/python"] {
+        let from = stage.python_env().join(entry);
+        let is_packages = entry.starts_with("lib");
+        let from = if is_packages { lib_of(stage)? } else { from };
+        let to = if is_packages {
+            prefix.join("lib").join(from.file_name().context("a name")?)
+        } else {
+            prefix.join(entry)
+        };
+        symlink(from, to)?;
+    }
+    let app = prefix.join("app.py");
+    fs::write(
+        &app,
+        "import sys\nimport django\n\n\ndef application(environ, start_response):\n    \
+         start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
+         return [sys.prefix.encode()]\n",
+    )?;
+    let mut command = stage.command(&prefix.join("bin/cgi2wsgi"));
+    command.arg(&app);
+    let output = run(stage, piped(command, &[]))?;
+    let (status, body) = output.ends(0)?.response()?;
+    ensure!(status == 200 && Path::new(&body) == prefix, "{status} {body}");
+    Ok(())
+}
+
+/// `lib/python3.X` of the tests' environment.
+fn lib_of(stage: &Stage) -> Result<PathBuf> {
+    let mut entries = fs::read_dir(stage.python_env().join("lib"))?.flatten();
+    Ok(entries.next().context("an environment without a library")?.path())
 }
 
 fn file_in_package(stage: &Stage) -> Result<()> {

@@ -278,15 +278,16 @@ fn send(pid: c_int, signal: c_int) -> io::Result<()> {
     }
 }
 
-/// The processes that run this executable.
-pub(crate) fn running(executable: &Path) -> Result<Vec<c_int>> {
+/// The processes that have loaded this file.
+pub(crate) fn loaded_by(file: &Path) -> Result<Vec<c_int>> {
     let entries = fs::read_dir("/proc").context("cannot read /proc")?.flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    // Nobody can tell what a process runs that is gone, or that is another user's.
-    let runs = |pid: &c_int| {
-        fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|link| link == executable)
+    let name = file.to_str().context("the path is not UTF-8")?;
+    // Nobody can tell what a process has loaded that is gone, or that is another user's.
+    let has_loaded = |pid: &c_int| {
+        fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains(name))
     };
-    Ok(numbers.filter(runs).collect())
+    Ok(numbers.filter(has_loaded).collect())
 }
 
 /// Whether a process has left the session of whoever started it.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::process::{
-    AtParentDeath, End, PATIENCE, Running, User, leads_session, running, terminate, until,
+    AtParentDeath, End, PATIENCE, Running, User, leads_session, loaded_by, terminate, until,
 };
 use crate::server::Kind;
 
@@ -24,6 +24,15 @@ const PYTHON_ENV: &str = "CGI2WSGI_TEST_PYTHON_ENV";
 const OTHER_BRIDGE: &str = "CGI2WSGI_TEST_BRIDGE";
 /// Names a Caddy that has the cgi plugin, instead of the one that `tests/caddy-build` makes.
 const OTHER_CADDY: &str = "CGI2WSGI_TEST_CADDY";
+
+/// Names the directory with front and worker that `packaging/parts` has built.
+const PARTS: &str = "CGI2WSGI_TEST_PARTS";
+
+fn parts() -> Result<PathBuf> {
+    env::var_os(PARTS).map(PathBuf::from).with_context(|| {
+        format!("{PARTS} is not set: run the tests with `tests/run`, or name a directory that packaging/parts made")
+    })
+}
 
 /// Whether the table is run against another program than this one.
 pub(crate) fn is_other_bridge() -> bool {
@@ -134,11 +143,11 @@ impl Stage {
 
     /// Ends the zygotes of this run, and waits until no process is left that runs one of its executables.
     pub(crate) fn end_zygotes(&self) -> Result<()> {
-        let executable = self.path("bin/cgi2wsgi-python");
+        let worker = self.path(&format!("bin/{}", self.worker_name()?));
         let mut asked = HashSet::new();
         let mut left = Vec::new();
         until(PATIENCE, "the end of all zygotes and their children", || {
-            left = running(&executable)?;
+            left = loaded_by(&worker)?;
             // A zygote leads a session; its children end with it, or with their requests.
             for pid in left.iter().filter(|pid| leads_session(**pid)) {
                 if asked.insert(*pid) {
@@ -175,10 +184,18 @@ impl Stage {
         let bin = self.path("bin");
         fs::create_dir(&bin).context("cannot make the stage's bin directory")?;
         let bridge = env::var_os(OTHER_BRIDGE)
-            .map_or_else(|| env!("CARGO_BIN_EXE_cgi2wsgi").into(), PathBuf::from);
+            .map_or_else(|| parts().map(|parts| parts.join("cgi2wsgi")), |other| Ok(other.into()))?;
         copy(&bridge, &self.bridge(), None)?;
         open_to_all(&self.bridge())?;
-        copy(Path::new(env!("CARGO_BIN_EXE_cgi2wsgi-python")), &bin.join("cgi2wsgi-python"), None)
+        let worker = self.worker_name()?;
+        copy(&parts()?.join(&worker), &bin.join(worker), None)
+    }
+
+    /// The name of the worker's file.
+    pub(crate) fn worker_name(&self) -> Result<String> {
+        let output = Command::new(parts()?.join("cgi2wsgi")).arg("--worker-file-name").output();
+        let output = output.context("cgi2wsgi does not start")?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     fn readable_python_env(&self) -> Result<PathBuf> {

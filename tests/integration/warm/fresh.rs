@@ -26,7 +26,7 @@ pub(crate) const TESTS: [(&str, Test); 13] = [
     ("an edit while the application is imported is seen", edit_during_import),
     ("what requests write beside the code starts no other zygote", unrelated_files),
     ("what an import writes itself is no change", own_files),
-    ("a replaced zygote finishes what it has begun; a replaced cgi2wsgi-python is seen", replaced),
+    ("a replaced zygote finishes what it has begun; a replaced worker is seen", replaced),
 ];
 
 fn thundering_start(stage: &Stage) -> Result<()> {
@@ -324,7 +324,8 @@ fn replaced(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     let bin = site.path("bin");
     fs::create_dir(&bin)?;
-    for name in ["cgi2wsgi", "cgi2wsgi-python"] {
+    let worker = stage.worker_name()?;
+    for name in ["cgi2wsgi", &worker] {
         copy_executable(&stage.path("bin").join(name), &bin.join(name))?;
     }
     let ask = |query: &str| -> Result<Running> {
@@ -344,8 +345,8 @@ fn replaced(stage: &Stage) -> Result<()> {
     wait_gone(zygote)?;
 
     let second = site.zygote_of_now()?;
-    copy_executable(&bin.join("cgi2wsgi-python"), &bin.join("new"))?;
-    fs::rename(bin.join("new"), bin.join("cgi2wsgi-python"))?;
+    copy_executable(&bin.join(&worker), &bin.join("new"))?;
+    fs::rename(bin.join("new"), bin.join(&worker))?;
     good(&collect(ask("id=x")?)?)?;
     wait_gone(second)?;
     until(PATIENCE, "one zygote", || Ok((site.zygotes().len() == 1).then_some(())))?;

@@ -145,12 +145,12 @@ impl<'s> Site<'s> {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             let (before, after) = stat.rsplit_once(')')?;
             let mut fields = after.split_whitespace();
-            if !before.ends_with("(cgi2wsgi-python") || fields.next() == Some("Z") {
+            if before.is_empty() || fields.next() == Some("Z") {
                 return None;
             }
             let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
             let mut variables = environ.split(|byte| *byte == 0);
-            let is_warm = variables.clone().any(|one| one.starts_with(b"CGI2WSGI_ZYGOTE="));
+            let is_warm = variables.clone().any(|one| one.starts_with(b"CGI2WSGI_ZYGOTES="));
             (is_warm && variables.any(|one| one == wanted.as_bytes())).then_some(())?;
             let mut number = || fields.next()?.parse().ok();
             let parent = number()?;

@@ -1,0 +1,27 @@
+//! Which file a descriptor is, whatever becomes of its number (P11).
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::fstat;
+
+/// The device and the inode of an open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId(u64, u64);
+
+impl FileId {
+    /// That of `descriptor`; nothing if it is closed.
+    pub fn of(descriptor: impl AsFd) -> Option<Self> {
+        let stat = fstat(descriptor).ok()?;
+        #[allow(clippy::useless_conversion, reason = "types differ by system")]
+        Some(Self(stat.st_dev.into(), stat.st_ino.into()))
+    }
+}
+
+/// The error for a descriptor that is not any more what it was.
+pub fn closed(what: &str) -> io::Error {
+    io::Error::other(format!(
+        "the application has closed the descriptor of the {what}: it must close no descriptor that \
+         it has not opened (os.closerange)"
+    ))
+}

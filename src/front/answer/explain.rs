@@ -1,0 +1,89 @@
+//! Why the application could not be begun, in words: which Python, how it ended, what that most often means and what
+//! to do.
+
+use std::io;
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::cgi::variables::Variables;
+use crate::front::plan::Plan;
+use crate::front::supervise::{NotBegun, ended};
+
+/// The reason for the log.
+pub(super) fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> String {
+    let python = plan.interpreter.executable.display();
+    match why {
+        NotBegun::NotStarted(error) => format!(
+            "the Python {python} cannot be started: {error}{}",
+            hint_for(error).unwrap_or_default()
+        ),
+        NotBegun::Unusable(reason) => format!(
+            "the Python {python} cannot run the application: {reason}; cgi2wsgi needs CPython 3.9 or \
+             newer, a usual build: name another with --python, or make the virtual environment with it"
+        ),
+        NotBegun::Gone { how, was_loaded: false } => format!(
+            "the Python {python} does not start: its process {} before it had loaded the worker; {}",
+            ended(*how),
+            surroundings(variables)
+        ),
+        NotBegun::Gone { how, was_loaded: true } => format!(
+            "the worker's process {} before it had begun; {}",
+            ended(*how),
+            surroundings(variables)
+        ),
+        NotBegun::OtherBuild(build) => format!(
+            "the worker {} is of build {build}: install front and worker from one build",
+            plan.worker.display()
+        ),
+        NotBegun::Stale => "the application changed while it was imported".to_owned(),
+        NotBegun::Cold(reason) => reason.clone(),
+        NotBegun::TimedOut => format!(
+            "the application was not begun within --timeout, {} s: the Python {python} or what it \
+             imports at its start takes longer, or requests wait in line",
+            plan.deadline.map(|deadline| deadline.timeout.as_secs_f64()).unwrap_or_default()
+        ),
+        NotBegun::NoSignals(error) => format!("the system gives no signals to wait for: {error}"),
+    }
+}
+
+fn hint_for(error: &io::Error) -> Option<String> {
+    match error.raw_os_error()? {
+        libc::EAGAIN => {
+            let most = getrlimit(Resource::Nproc).current;
+            let most = most.map_or("none".to_owned(), |most| most.to_string());
+            Some(format!(
+                "; a request needs two processes: the limit of this user's processes (RLIMIT_NPROC, \
+                 Apache's RLimitNPROC) is {most}"
+            ))
+        }
+        libc::ENOMEM => Some(limit_of_memory().unwrap_or_default()),
+        libc::EACCES => Some("; is it a file that this user may execute, on a file system that is \
+                              not mounted noexec?".to_owned()),
+        libc::ENOEXEC => Some("; it is no executable of this machine".to_owned()),
+        _ => None,
+    }
+}
+
+/// What most often keeps a Python from starting.
+fn surroundings(variables: &Variables) -> String {
+    if let Some(home) = variables.get_os("PYTHONHOME") {
+        return format!(
+            "PYTHONHOME is set, to {home:?}: unset it, or let it name where this Python is installed"
+        );
+    }
+    if let Some(limit) = limit_of_memory() {
+        return limit.trim_start_matches("; ").to_owned();
+    }
+    "what it wrote is above this line, if it wrote anything".to_owned()
+}
+
+fn limit_of_memory() -> Option<String> {
+    let (name, most) = [("RLIMIT_AS", Resource::As), ("RLIMIT_DATA", Resource::Data)]
+        .into_iter()
+        .find_map(|(name, resource)| Some((name, getrlimit(resource).current?)))?;
+    Some(format!(
+        "; the memory of a process is limited to {} MiB ({name}, ulimit -v, Apache's RLimitMEM): \
+         Python needs more, about 64 MiB for a small application",
+        most >> 20
+    ))
+}

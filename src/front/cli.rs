@@ -1,0 +1,339 @@
+//! The command line, as clap reads it. Definitions only: what the words mean
+//! is validated in [`crate::settings`]. The man page and the completions are
+//! made from this file.
+
+// Doc comments here are help texts, which have no Markdown.
+#![allow(clippy::doc_markdown)]
+// A switch on the command line is a bool.
+#![allow(clippy::struct_excessive_bools)]
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+/// What a person types.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cgi2wsgi",
+    version,
+    about = "Run a Python WSGI application as a CGI program",
+    long_about = "Run a Python WSGI application as a CGI program: one request from the environment \
+                  and standard input, one response on standard output.\n\n\
+                  A web server starts it for each request. At a shell, variables make the request \
+                  (PATH_INFO=/hello cgi2wsgi app.py), and `cgi2wsgi request` makes it of flags \
+                  like curl's.",
+    after_help = "Each option can be a variable too: CGI2WSGI_APP, CGI2WSGI_VENV, \
+                  CGI2WSGI_MAX_BODY, ... A flag beats its variable.\n\
+                  Exit status: 0 a response was delivered, 1 the application failed, \
+                  2 the command line or the set-up is wrong.",
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    override_usage = "cgi2wsgi [OPTIONS] APP\n       cgi2wsgi request [OPTIONS] APP [URL]\n       \
+                      cgi2wsgi warm status|stop|log"
+)]
+pub struct Cli {
+    /// A verb; without one, a CGI request is answered.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
+    /// Print the name of the worker's file that belongs to this build
+    #[arg(long, hide = true, exclusive = true)]
+    pub worker_file_name: bool,
+
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
+
+    /// The application: package.module:callable, package.module, package.module:factory(), or a
+    /// file, with :callable or without
+    ///
+    /// Without a callable, application is taken, else app.
+    #[arg(help_heading = "Arguments")]
+    pub app: Option<OsString>,
+}
+
+/// What an operator can write where a server starts the executable: no verbs,
+/// no help, and options before the application only (P1).
+#[derive(Debug, Parser)]
+#[command(name = "cgi2wsgi", disable_help_flag = true, color = clap::ColorChoice::Never)]
+pub struct UnderAServer {
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
+
+    /// The application and what stands behind it, which must be nothing.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
+}
+
+/// What can be done besides answering a CGI request.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Build a request from flags like curl's, run it and show the response
+    Request(Box<RequestArgs>),
+
+    /// Show the zygotes of --warm, stop them, or read their log
+    #[command(subcommand, disable_help_subcommand = true)]
+    Warm(WarmVerb),
+}
+
+/// `cgi2wsgi warm`: what this user's zygotes do.
+#[derive(Debug, Subcommand)]
+pub enum WarmVerb {
+    /// Show the zygotes of this user, or for root of all: how large, how busy, how often restarted and why
+    #[command(
+        after_help = "Exit status: 0 if there are any, 1 if there are none, 2 if the set-up \
+                            is wrong."
+    )]
+    Status,
+
+    /// Stop zygotes; requests that have begun are finished
+    Stop(Box<WarmStopArgs>),
+
+    /// Show what zygotes had to say
+    Log(WarmLogArgs),
+}
+
+/// `cgi2wsgi warm stop`.
+#[derive(Debug, Default, Args)]
+#[command(
+    after_help = "The next request of an application whose --warm is still on starts another.\n\
+                  Exit status: 0 if all are gone that were meant, 1 if there were none or one is \
+                  still there, 2 if the command line or the set-up is wrong."
+)]
+pub struct WarmStopArgs {
+    /// The application, as for cgi2wsgi itself or as `cgi2wsgi warm status` shows it
+    pub app: Option<OsString>,
+
+    /// All zygotes of this user, or for root of all users
+    #[arg(long, conflicts_with = "app")]
+    pub all: bool,
+
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// `cgi2wsgi warm log`.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "Exit status: 0 if there is a log, 1 if there is none, 2 if the set-up is \
+                        wrong.")]
+pub struct WarmLogArgs {
+    /// The last N lines alone
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+
+    /// Tell where it is, and nothing else
+    #[arg(long, conflicts_with = "lines")]
+    pub path: bool,
+}
+
+/// Where the application is and how it is run. Each is `CGI2WSGI_...` too.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Application")]
+pub struct Options {
+    /// Stand in DIR before importing [default: the file's directory]
+    ///
+    /// It is the first import directory, and other relative paths start from it.
+    #[arg(long, value_name = "DIR")]
+    pub chdir: Option<OsString>,
+
+    /// Import from DIR too; repeatable
+    #[arg(long, value_name = "DIR")]
+    pub pythonpath: Vec<OsString>,
+
+    /// The Python that runs the application: a path, or a name in PATH [default: that of the virtual
+    /// environment, else python3]
+    #[arg(long, value_name = "EXE", conflicts_with = "venv")]
+    pub python: Option<OsString>,
+
+    /// The virtual environment of the application [default: .venv or venv beside it]
+    #[arg(long, value_name = "DIR")]
+    pub venv: Option<OsString>,
+
+    /// The public path of the application, or "auto" to recover it
+    ///
+    /// For servers whose SCRIPT_NAME is wrong, as it is behind rewriting in .htaccess.
+    #[arg(long, value_name = "PATH")]
+    pub mount: Option<OsString>,
+
+    /// Serve Apache's Action: the application is the file of PATH_TRANSLATED
+    ///
+    /// SUFFIXES, separated by commas, are those that such a file may have; .wsgi if not given.
+    #[arg(long, value_name = "SUFFIXES", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1")]
+    pub handler: Option<OsString>,
+
+    /// Write a whole HTTP response, for a non-parsed-header script
+    #[arg(long)]
+    pub nph: bool,
+
+    /// Give up after SECONDS: answer 504, and log where the application hung
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<OsString>,
+
+    /// Refuse a request body of more than BYTES (K, M and G are understood)
+    #[arg(long, value_name = "BYTES")]
+    pub max_body: Option<OsString>,
+
+    /// Show tracebacks in the browser too. Never on a public site
+    #[arg(long)]
+    pub debug: bool,
+
+    /// Tell where the time goes: a Server-Timing header and a line in the log
+    #[arg(long)]
+    pub timings: bool,
+
+    /// Keep the imported application ready in a process that forks for each request
+    #[arg(long)]
+    pub warm: bool,
+
+    /// With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    pub warm_idle: Option<OsString>,
+
+    /// With --warm, fork N children ahead of need [default: 2]
+    #[arg(long, value_name = "N")]
+    pub warm_spare: Option<OsString>,
+
+    /// With --warm, run N children at a time; more requests wait in line [default: 64]
+    #[arg(long, value_name = "N")]
+    pub warm_max: Option<OsString>,
+
+    /// With --warm, request PATH once after the import, and throw the response away
+    #[arg(long, value_name = "PATH")]
+    pub warm_request: Option<OsString>,
+
+    /// With --warm, let requests wait in line while all its processes together have more than BYTES
+    /// of memory (K, M and G are understood)
+    #[arg(long, value_name = "BYTES")]
+    pub warm_memory: Option<OsString>,
+}
+
+/// `cgi2wsgi request`: the curl of WSGI.
+#[derive(Debug, Default, Args)]
+#[command(
+    after_help = "Data, form files and JSON are taken from a file with @FILE, and from standard \
+                  input with @-.\n\
+                  Exit status: 22 with -f for a status of 400 or more, as curl's; else 0, 1 or 2 as cgi2wsgi's own."
+)]
+pub struct RequestArgs {
+    /// The application, as for cgi2wsgi itself
+    pub app: OsString,
+
+    /// A path, or a whole URL
+    #[arg(default_value = "/")]
+    pub url: String,
+
+    /// The request method [default: GET, or POST with a body]
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    pub method: Option<String>,
+
+    /// Send DATA in the body; several are joined by &
+    #[arg(short, long, value_name = "DATA", conflicts_with_all = ["form", "json"])]
+    pub data: Vec<OsString>,
+
+    /// Send a multipart form: NAME=VALUE, NAME=@FILE, NAME=@FILE;type=TYPE;filename=NAME
+    #[arg(short = 'F', long, value_name = "FIELD", conflicts_with = "json")]
+    pub form: Vec<OsString>,
+
+    /// Send JSON, and ask for it
+    #[arg(long, value_name = "JSON")]
+    pub json: Option<OsString>,
+
+    /// A header of the request, "Name: value"; "Name:" leaves it out
+    #[arg(short = 'H', long, value_name = "HEADER")]
+    pub header: Vec<String>,
+
+    /// Cookies: "name=value; other=value"
+    #[arg(short = 'b', long, value_name = "COOKIES")]
+    pub cookie: Vec<String>,
+
+    /// Basic authorization
+    #[arg(short, long, value_name = "USER:PASSWORD")]
+    pub user: Option<String>,
+
+    /// Show the head of the response too
+    #[arg(short, long)]
+    pub include: bool,
+
+    /// Ask for the head alone (HEAD), and show it
+    #[arg(short = 'I', long, conflicts_with_all = ["data", "form", "json"])]
+    pub head: bool,
+
+    /// Write to FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<OsString>,
+
+    /// Fail when the status is 400 or more: no body, exit status 22
+    #[arg(short, long)]
+    pub fail: bool,
+
+    /// Show the request's variables and the head of the response on standard error
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory;
+    use clap_complete::Shell;
+
+    use super::*;
+
+    /// Compares what is committed with what this file makes; with REGENERATE=1
+    /// in the environment, writes it instead.
+    fn assert_committed(path: &str, made: &[u8]) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        if std::env::var_os("REGENERATE").is_some() {
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            std::fs::write(&path, made).expect("room");
+        }
+        let committed = std::fs::read(&path).unwrap_or_default();
+        let shown = path.display();
+        assert!(committed == made, "{shown} is stale: REGENERATE=1 cargo test --lib cli");
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+        UnderAServer::command().debug_assert();
+    }
+
+    #[test]
+    fn the_committed_man_pages_are_made_from_the_definitions() {
+        let mut command = Cli::command();
+        command.build();
+        assert_pages_committed("cgi2wsgi", &command);
+    }
+
+    /// One page for a command and each of its verbs.
+    fn assert_pages_committed(name: &str, command: &clap::Command) {
+        let mut page = Vec::new();
+        let named = command.clone().name(name.to_owned().leak() as &'static str);
+        clap_mangen::Man::new(named).date("2026-11-21").render(&mut page).expect("memory");
+        assert_committed(&format!("docs/man/{name}.1"), &page);
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            assert_pages_committed(&format!("{name}-{}", verb.get_name()), verb);
+        }
+    }
+
+    #[test]
+    fn the_committed_completions_are_made_from_the_definitions() {
+        for (shell, name) in [
+            (Shell::Bash, "cgi2wsgi.bash"),
+            (Shell::Zsh, "_cgi2wsgi"),
+            (Shell::Fish, "cgi2wsgi.fish"),
+        ] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cgi2wsgi", &mut script);
+            assert_committed(&format!("docs/completions/{name}"), &script);
+        }
+    }
+}

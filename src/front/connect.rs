@@ -1,0 +1,230 @@
+//! `--warm`: has a child of a zygote answer. Finds the zygote or starts one, and hands the request over.
+//!
+//! The rule that all of this keeps: a request is run a second time, by a normal start, if and only if no child has
+//! begun it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
+
+use super::launch;
+use super::plan::Plan;
+use super::supervise::{NotBegun, Outcome, Process, Supervised, Worker, supervise};
+use crate::cgi::variables::Variables;
+use crate::handoff::channel::peer_user;
+use crate::handoff::{Identity, Limits, ZygoteOrder};
+use crate::report;
+use crate::timings::Moment;
+use crate::zygotes::directory::Directory;
+use crate::zygotes::import_output::ImportOutput;
+use crate::zygotes::lock::{Lock, crowd, mark};
+
+/// How many fronts may wait for a child, where the system allows it.
+const BACKLOG: i32 = 4096;
+
+/// How often another zygote is looked for before the request is run by a normal start.
+const ATTEMPTS: usize = 3;
+
+/// The least time that an import gets where nothing but `--warm-idle` bounds it.
+const SHORTEST_IMPORT: Duration = Duration::from_secs(60);
+
+/// Has a zygote's child answer, if that is wanted. Nothing: the request is to be run by a normal start.
+pub(super) fn answer(
+    plan: &Plan,
+    variables: &Variables,
+    ignores_sigchld: bool,
+) -> Option<Outcome> {
+    let (identity, limits) = plan.warm.as_ref()?;
+    let directory = match Directory::open(variables) {
+        Ok(directory) => directory,
+        Err(reason) => return fall_back(&reason),
+    };
+    let zygote =
+        Zygote { directory: &directory, identity, limits, plan, variables, ignores_sigchld };
+    zygote.answer()
+}
+
+/// Says why the request is run by a normal start.
+fn fall_back(reason: &str) -> Option<Outcome> {
+    report::warning(&format!("--warm: falling back to a normal (cold) start: {reason}"));
+    None
+}
+
+/// Where a zygote of one identity is found, and how one is started.
+struct Zygote<'z> {
+    directory: &'z Directory,
+    identity: &'z Identity,
+    limits: &'z Limits,
+    plan: &'z Plan,
+    variables: &'z Variables,
+    ignores_sigchld: bool,
+}
+
+/// A connection to a zygote's socket.
+struct Connection {
+    socket: OwnedFd,
+    /// [`mark`] of the socket's file.
+    mark: u64,
+    /// What the zygote writes, if this process started it.
+    import: Option<ImportOutput>,
+}
+
+impl Zygote<'_> {
+    fn answer(&self) -> Option<Outcome> {
+        let path = match self.directory.socket(&self.identity.name()) {
+            Ok(path) => path,
+            Err(reason) => return fall_back(&reason),
+        };
+        let mut why = "the first request";
+        for _ in 0..ATTEMPTS {
+            let connection = match self.connect_or_start(&path, why) {
+                Ok(connection) => connection,
+                Err(error) => return fall_back(&format!("no zygote can be started: {error}")),
+            };
+            let is_new = connection.import.is_some();
+            let mark = connection.mark;
+            match self.hand_over(connection) {
+                Outcome::NotBegun(NotBegun::Stale) if is_new => {
+                    self.forget(&path, mark);
+                    return fall_back("a file of the application changed while it was imported");
+                }
+                Outcome::NotBegun(NotBegun::Stale) => {
+                    why = "a file of the application changed";
+                    self.forget(&path, mark);
+                }
+                Outcome::NotBegun(NotBegun::Cold(reason)) if reason.is_empty() => return None,
+                Outcome::NotBegun(NotBegun::Cold(reason)) => return fall_back(&reason),
+                Outcome::NotBegun(NotBegun::OtherBuild(build)) => {
+                    return fall_back(&format!("build {build} of cgi2wsgi listens at the zygote's socket"));
+                }
+                Outcome::NotBegun(NotBegun::Gone { .. }) if is_new => {
+                    return fall_back("the zygote ended before it was ready, for the reason that follows");
+                }
+                Outcome::NotBegun(NotBegun::Gone { .. }) => why = "the last one was gone",
+                outcome => return Some(outcome),
+            }
+        }
+        fall_back("zygotes end before they answer: see `cgi2wsgi warm log`")
+    }
+
+    fn hand_over(&self, connection: Connection) -> Outcome {
+        let me = rustix::process::geteuid().as_raw();
+        match peer_user(connection.socket.as_fd()) {
+            Ok(user) if user == me => {}
+            Ok(user) => {
+                let reason = format!("user {user} listens at the zygote's socket");
+                return Outcome::NotBegun(NotBegun::Cold(reason));
+            }
+            Err(_) => return Outcome::NotBegun(NotBegun::Gone { how: None, was_loaded: false }),
+        }
+        let Connection { socket, import, .. } = connection;
+        let order =
+            self.plan.order(Some(self.identity.clone()), self.variables, self.ignores_sigchld);
+        let request = Supervised {
+            order: &order,
+            variables: self.variables,
+            form: self.plan.service.form,
+            owed: self.plan.owed,
+            deadline: self.plan.deadline,
+            import: import.as_ref(),
+        };
+        supervise(&request, Worker { connection: socket, process: Process::NotKnownYet })
+    }
+
+    /// A connection to the zygote; if there is none, to one that this process starts.
+    fn connect_or_start(&self, path: &Path, why: &str) -> io::Result<Connection> {
+        if let Some(connection) = connected(path)? {
+            return Ok(connection);
+        }
+        // One of all that come at once starts it; the others wait here for the moment that takes, and find it.
+        let name = self.identity.name();
+        let _lock = Lock::take(self.directory, &name)?;
+        if let Some(connection) = connected(path)? {
+            return Ok(connection);
+        }
+        remove(path)?;
+        if let Some(siblings) = crowd(self.directory, &name) {
+            return Err(io::Error::other(format!(
+                "{siblings} run for this application already, each for another environment: does \
+                 the server set a variable for each request under a name of its own? One whose \
+                 name begins with REQUEST_ makes no difference"
+            )));
+        }
+        let listener = listening(path)?;
+        let import = match self.start(path, &listener, why) {
+            Ok(import) => import,
+            Err(error) => {
+                remove(path)?;
+                return Err(error);
+            }
+        };
+        drop(listener);
+        let connection = connected(path)?.ok_or(io::ErrorKind::ConnectionRefused)?;
+        Ok(Connection { import: Some(import), ..connection })
+    }
+
+    fn start(&self, path: &Path, listener: &OwnedFd, why: &str) -> io::Result<ImportOutput> {
+        let deadline = match self.plan.deadline {
+            Some(deadline) => deadline.at,
+            None => Moment::now() + self.limits.idle.max(SHORTEST_IMPORT),
+        };
+        let order = ZygoteOrder {
+            directory: self.directory.path().to_owned(),
+            mark: mark(&std::fs::symlink_metadata(path)?),
+            identity: self.identity.clone(),
+            service: self.plan.service.clone(),
+            limits: self.limits.clone(),
+            deadline,
+            why: why.to_owned(),
+        };
+        launch::zygote(self.plan, self.variables, listener, order, self.ignores_sigchld)
+    }
+
+    /// Takes a stale zygote's socket away, unless somebody has done it.
+    fn forget(&self, path: &Path, mark: u64) {
+        if let Ok(lock) = Lock::take(self.directory, &self.identity.name()) {
+            lock.remove_socket(path, mark);
+        }
+    }
+}
+
+/// A socket that listens at `path`.
+fn listening(path: &Path) -> io::Result<OwnedFd> {
+    let listener =
+        socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Nobody else could enter the directory; the socket says so itself too.
+    let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let bound = SocketAddrUnix::new(path).and_then(|address| bind(&listener, &address));
+    rustix::process::umask(umask);
+    bound?;
+    listen(&listener, BACKLOG)?;
+    Ok(listener)
+}
+
+/// A connection to whoever listens at `path`; nothing if nobody does.
+fn connected(path: &Path) -> io::Result<Option<Connection>> {
+    let Ok(file) = std::fs::symlink_metadata(path) else { return Ok(None) };
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    loop {
+        match connect(&socket, &SocketAddrUnix::new(path)?) {
+            Ok(()) => return Ok(Some(Connection { socket, mark: mark(&file), import: None })),
+            Err(Errno::INTR) => {}
+            Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

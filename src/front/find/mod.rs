@@ -1,0 +1,18 @@
+//! What is on this machine for a request: the application, the Python that runs it, and the worker that this Python
+//! loads. Looks at files, and starts nothing.
+
+pub mod application;
+pub mod python;
+pub mod worker;
+
+use std::path::PathBuf;
+
+/// The user this process runs as, for messages.
+fn this_user() -> String {
+    format!("user {} (the one this process runs as)", rustix::process::geteuid().as_raw())
+}
+
+/// Where this executable really is, whatever links lead to it.
+pub fn this_executable() -> Option<PathBuf> {
+    std::env::current_exe().ok().filter(|path| path.is_absolute())
+}

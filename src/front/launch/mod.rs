@@ -1,0 +1,147 @@
+//! Starts the site's own Python as a worker: for one request, or as a zygote that outlives this process.
+//!
+//! Nothing of a request is in what a worker is started with: variables and descriptors come with the order. `boot.py`
+//! is the program that Python runs. It loads the worker without an import path, and refuses a Python that cannot, in
+//! words that any Python from 2.7 on understands.
+
+mod detach;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::FdFlags;
+use rustix::process::Pid;
+
+use super::plan::Plan;
+use super::supervise::{Process, Worker};
+use crate::cgi::variables::Variables;
+use crate::handoff::channel::{self, Outgoing};
+use crate::handoff::identity::is_of_a_request;
+use crate::handoff::{Order, ZygoteOrder};
+use crate::timings::Moment;
+use crate::zygotes::directory;
+use crate::zygotes::import_output::ImportOutput;
+
+/// What Python runs. Any Python from 2.7 on can parse it.
+const BOOT: &str = include_str!("boot.py");
+
+/// How long a zygote may take to take its order, where nothing else limits it.
+const ZYGOTE_START: Duration = Duration::from_secs(30);
+
+/// Starts a worker for one request, in the application's directory. SIGCHLD must not be ignored.
+pub(super) fn worker(plan: &Plan, variables: &Variables) -> io::Result<Worker> {
+    let (connection, its_end) = channel::pair()?;
+    rustix::io::fcntl_setfd(&its_end, FdFlags::empty())?;
+    let child = python(plan, variables, &its_end)
+        .stdin(nothing()?)
+        .stdout(rustix::stdio::stderr().try_clone_to_owned()?)
+        .current_dir(&plan.service.application.directory)
+        .spawn()?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or(io::ErrorKind::Other)?;
+    Ok(Worker { connection, process: Process::Own(pid) })
+}
+
+/// Starts a zygote, which is nobody's child when this returns. What it writes while it imports is returned.
+pub(super) fn zygote(
+    plan: &Plan,
+    variables: &Variables,
+    listener: &OwnedFd,
+    order: ZygoteOrder,
+    ignores_sigchld: bool,
+) -> io::Result<ImportOutput> {
+    let output = ImportOutput::new()?;
+    let (connection, its_end) = channel::pair()?;
+    let mut command = python(plan, variables, &its_end);
+    command
+        .env(directory::VARIABLE, &order.directory)
+        .stdin(nothing()?)
+        .stdout(output.descriptor()?)
+        .stderr(output.descriptor()?)
+        .current_dir(&plan.service.application.directory);
+    let ended = detach::run(&mut command, &its_end, ignores_sigchld)?;
+    drop(its_end);
+    if !ended.success() {
+        let reason = format!("{} ended with {ended}", plan.interpreter.executable.display());
+        return Err(io::Error::other(reason));
+    }
+    let until = plan.deadline.map_or_else(|| Moment::now() + ZYGOTE_START, |deadline| deadline.at);
+    let order = Order::Zygote(Box::new(order)).encode();
+    send(&connection, &mut Outgoing::new(&order), listener, until)?;
+    Ok(output)
+}
+
+/// Sends an order to a worker that nobody supervises.
+fn send(
+    connection: &OwnedFd,
+    order: &mut Outgoing,
+    descriptor: &OwnedFd,
+    until: Moment,
+) -> io::Result<()> {
+    loop {
+        order.send(connection.as_fd(), &[descriptor.as_fd()])?;
+        if order.is_sent() {
+            return Ok(());
+        }
+        let timeout = Timespec::try_from(until.left()).ok();
+        let ready = poll(&mut [PollFd::new(connection, PollFlags::OUT)], timeout.as_ref());
+        if ready == Ok(0) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+/// The interpreter with the program that loads the worker, in the operator's environment.
+fn python(plan: &Plan, variables: &Variables, its_end: &OwnedFd) -> Command {
+    let mut command = Command::new(&plan.interpreter.executable);
+    // P5: text is UTF-8 whatever the locale, unless the site says otherwise.
+    if variables.get("PYTHONUTF8").is_none() {
+        command.args(["-X", "utf8"]);
+    }
+    command.args(["-c", BOOT]).arg(its_end.as_raw_fd().to_string()).arg(&plan.worker);
+    command.env_clear().envs(surroundings(variables));
+    command
+}
+
+/// The operator's environment: what is the same for all requests, but for what would have Python wait for a person.
+fn surroundings(variables: &Variables) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    variables.iter_os().filter(|(name, _)| {
+        !is_of_a_request(name.as_encoded_bytes())
+            && !name.is_empty()
+            && !matches!(name.as_encoded_bytes(), b"PYTHONINSPECT" | b"PYTHONSTARTUP")
+    })
+}
+
+/// Standard input that is at its end: `/dev/null`, or where there is none a pipe that nobody writes to.
+fn nothing() -> io::Result<Stdio> {
+    match std::fs::File::open("/dev/null") {
+        Ok(null) => Ok(null.into()),
+        Err(_) => Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?.0.into()),
+    }
+}
+
+/// Has the system keep the ends of children, which it does not where a server ignores SIGCHLD. Whether one does.
+pub(super) fn expect_children() -> bool {
+    // SAFETY: the disposition is a valid one.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) == libc::SIG_IGN }
+}
+
+/// As [`std::process::Child::wait`], for a process of this one's that is known by its number.
+fn wait_for(pid: libc::pid_t) -> io::Result<ExitStatus> {
+    let mut status = 0;
+    loop {
+        // SAFETY: waits for one child of this process.
+        if unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid {
+            return Ok(ExitStatus::from_raw(status));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}

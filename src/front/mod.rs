@@ -1,0 +1,25 @@
+//! The front: what servers and people start. It needs no Python.
+//!
+//! - [`cli`], [`settings`]: what can be typed; what it means;
+//! - [`plan`]: from words and variables to what will be run, or the reason why not;
+//! - [`find`]: the application, the Python, the worker;
+//! - [`launch`]: starts a worker, or a zygote;
+//! - [`connect`]: finds a zygote's child instead (`--warm`);
+//! - [`supervise`]: hands the request over and stays with it to its end;
+//! - [`refuse`]: the front's own answer;
+//! - [`answer`]: all of that for one CGI request;
+//! - [`request`], [`warm`]: the other verbs;
+//! - [`exit`]: exit statuses.
+
+pub mod answer;
+pub mod cli;
+pub mod connect;
+pub mod exit;
+pub mod find;
+pub mod launch;
+pub mod plan;
+pub mod refuse;
+pub mod request;
+pub mod settings;
+pub mod supervise;
+pub mod warm;

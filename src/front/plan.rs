@@ -1,0 +1,161 @@
+//! From what was typed and what the environment says to what will be run: the whole way that can be gone without
+//! Python. Whatever is wrong until here is refused before a process is started.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rustix::fs::Mode;
+
+use super::cli::Options;
+use super::find::python::Interpreter;
+use super::find::{self};
+use super::refuse::owed;
+use super::settings::Settings;
+use super::supervise::Deadline;
+use crate::cgi::handler;
+use crate::cgi::head::Form;
+use crate::cgi::mount::Mount;
+use crate::cgi::path;
+use crate::cgi::refusal::Refusal;
+use crate::cgi::request::Request;
+use crate::cgi::variables::Variables;
+use crate::handoff::call::{ProcessState, Timed};
+use crate::handoff::{Call, Identity, Limits, Order, Service};
+use crate::timings::Moment;
+
+/// Why this executable answers itself.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line or the set-up is wrong.
+    Setup(anyhow::Error),
+    /// The request is.
+    Refused(Refusal, Form),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Setup(error)
+    }
+}
+
+/// What will be run.
+#[derive(Debug)]
+pub struct Plan {
+    /// The site's Python.
+    pub interpreter: Interpreter,
+    /// What it loads.
+    pub worker: PathBuf,
+    /// What the worker is told of the site.
+    pub service: Service,
+    /// How much of a request body the server may deliver, in bytes.
+    pub owed: u64,
+    /// When to give up.
+    pub deadline: Option<Deadline>,
+    /// Which zygote answers, and how a new one is to be (`--warm`).
+    pub warm: Option<(Identity, Limits)>,
+    began: Moment,
+    is_timed: bool,
+}
+
+impl Plan {
+    /// Reads the settings, looks at the request and finds the application.
+    pub fn make(
+        app: Option<OsString>,
+        options: Options,
+        variables: &Variables,
+        program: &OsStr,
+        began: Moment,
+    ) -> Result<Self, Failure> {
+        let mut settings = Settings::new(app, options, variables)?;
+        let early_form = form(settings.nph, None, variables, program);
+        let refused = |refusal| Failure::Refused(refusal, early_form);
+        if let Some(suffixes) = &settings.handler {
+            let handled = handler::file_of(variables, suffixes, Path::is_file).map_err(refused)?;
+            settings.app = Some(handled.file.into());
+            settings.mount = Mount::Handler { rest: handled.rest };
+        }
+        let app = settings.app.as_deref().context(
+            "no application: name one behind the options, or in CGI2WSGI_APP (the words of a query \
+             string are never taken for one)",
+        )?;
+        let form = form(settings.nph, Some(app), variables, program);
+        let request =
+            Request::from_variables(variables.clone(), &settings.mount, settings.max_body)
+                .map_err(|refusal| Failure::Refused(refusal, form))?;
+
+        let mut application = find::application::find(&settings, app)?;
+        let interpreter = find::python::find(&settings, &application, variables)?;
+        application.venv.clone_from(&interpreter.venv);
+        let worker = find::worker::find()?;
+        let service = Service {
+            application,
+            mount: settings.mount,
+            form,
+            max_body: settings.max_body,
+            debug: settings.debug,
+            has_timeout: settings.timeout.is_some(),
+        };
+        let warm = settings.warm.map(|limits| {
+            let python = &interpreter.executable;
+            (Identity::new(&service, &limits, python, &worker, variables), limits)
+        });
+        let deadline = settings.timeout.map(|timeout| Deadline { at: began + timeout, timeout });
+        Ok(Self {
+            interpreter,
+            worker,
+            service,
+            owed: owed(request.body),
+            deadline,
+            warm,
+            began,
+            is_timed: settings.timings,
+        })
+    }
+
+    /// The order to answer this request; `identity` is that of the zygote whose child is to.
+    pub fn order(
+        &self,
+        identity: Option<Identity>,
+        variables: &Variables,
+        ignores_sigchld: bool,
+    ) -> Vec<u8> {
+        let call = Call {
+            identity,
+            service: self.service.encode(),
+            process: process_state(ignores_sigchld),
+            timed: self
+                .is_timed
+                .then(|| Timed { began: self.began, handed_over: Moment::now() }),
+            variables: variables.clone(),
+        };
+        Order::Answer(Box::new(call)).encode()
+    }
+}
+
+/// What a process of the request's own inherits of this one.
+fn process_state(ignores_sigchld: bool) -> ProcessState {
+    // The system tells the mask only to who sets another.
+    let umask = rustix::process::umask(Mode::empty());
+    rustix::process::umask(umask);
+    ProcessState { umask: umask.bits(), signal_mask: signal_mask(), ignores_sigchld }
+}
+
+fn signal_mask() -> u64 {
+    // SAFETY: the set is initialized by the call that reads it.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigprocmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut set);
+        (1..=64).filter(|signal| libc::sigismember(&raw const set, *signal) == 1)
+            .fold(0, |mask, signal| mask | 1 << (signal - 1))
+    }
+}
+
+/// RFC 3875 5: a script whose name begins with `nph-` writes the whole response, for its server passes it on as it is.
+pub fn form(nph: bool, app: Option<&OsStr>, variables: &Variables, program: &OsStr) -> Form {
+    let begins = |name: &[u8]| path::last_segment(name).starts_with(b"nph-");
+    let script = variables.get("SCRIPT_FILENAME").unwrap_or_default();
+    let named = [program.as_bytes(), script, app.map(OsStr::as_bytes).unwrap_or_default()];
+    if nph || named.into_iter().any(begins) { Form::Nph } else { Form::Cgi }
+}

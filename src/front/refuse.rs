@@ -1,0 +1,110 @@
+//! The front's own answer, in place of the application's, and what is left of the request body after a response: a
+//! server that insists on delivering it does not read the response before (B6).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
+
+use crate::cgi::body::Body;
+use crate::cgi::head::Form;
+use crate::cgi::output::{Output, is_gone};
+use crate::cgi::refusal::Refusal;
+use crate::cgi::request::BodyLength;
+use crate::cgi::variables::Variables;
+use crate::report;
+use crate::timings::Moment;
+
+/// How long the rest of a request body may take, all of it (B10).
+const DRAINING: Duration = Duration::from_secs(60);
+
+/// What is left of a request body, and until when it is read.
+pub struct Rest {
+    body: Body,
+    until: Moment,
+}
+
+/// Gives an answer to a request that no worker has, and takes the body off the server's hands.
+pub fn refuse(refusal: &Refusal, variables: &Variables, form: Form, owed: u64) {
+    report::error(&format!("{} (answered {})", refusal.reason, refusal.status));
+    if let Some(mut rest) = answer(refusal, variables, form, owed) {
+        while rest.wait_and_drop() {}
+    }
+}
+
+/// Writes an answer and closes standard output. `owed` is how much of the request body the server may still deliver;
+/// what remains of that is returned.
+pub fn answer(refusal: &Refusal, variables: &Variables, form: Form, owed: u64) -> Option<Rest> {
+    let is_head = variables.get("REQUEST_METHOD") == Some(b"HEAD");
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let bytes = refusal.encode(form, is_head, &date);
+    let written = (|| {
+        let body = Mutex::new(Body::unwanted(stdin().try_clone_to_owned()?, owed));
+        let output = Output::new(stdout().try_clone_to_owned()?);
+        release_output();
+        let written = output.write_all(&bytes, &[], &body, &|| Ok(()));
+        output.close();
+        written.map(|()| body.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    })();
+    match written {
+        Ok(body) => Some(Rest { body, until: Moment::now() + DRAINING }),
+        // A server that is gone needs no answer.
+        Err(error) if is_gone(&error) => None,
+        Err(error) => {
+            report::error(&format!("the answer cannot be written: {error}"));
+            None
+        }
+    }
+}
+
+/// Lets go of the response: the server sees its end when the worker closes it.
+pub fn release_output() {
+    // Standard error is held anyway.
+    let _ = dup2_stdout(stderr());
+}
+
+/// How much of the request body the server may deliver.
+pub fn owed(length: BodyLength) -> u64 {
+    match length {
+        BodyLength::Known(length) => length,
+        BodyLength::UntilEnd => u64::MAX,
+    }
+}
+
+impl Rest {
+    /// The rest of a body that a worker has left.
+    pub fn of_worker(owed: u64) -> io::Result<Self> {
+        let body = Body::unwanted(stdin().try_clone_to_owned()?, owed);
+        Ok(Self { body, until: Moment::now() + DRAINING })
+    }
+
+    /// Where more of it comes from; nothing if it is over, or its time is.
+    pub fn source(&self) -> Option<BorrowedFd<'_>> {
+        self.body.undelivered().filter(|_| self.until.left() > Duration::ZERO)
+    }
+
+    /// Until when it is read.
+    pub fn until(&self) -> Moment {
+        self.until
+    }
+
+    /// Drops what has come. To be called when a poll says that something has.
+    pub fn drop_ready(&mut self) -> io::Result<()> {
+        self.body.spool_ready()
+    }
+
+    /// Waits for more and drops it. False: it is over.
+    fn wait_and_drop(&mut self) -> bool {
+        let timeout = Timespec::try_from(self.until.left()).ok();
+        let Some(source) = self.source() else { return false };
+        match poll(&mut [PollFd::new(&source.as_fd(), PollFlags::IN)], timeout.as_ref()) {
+            Err(Errno::INTR) => true,
+            Ok(1..) => self.drop_ready().is_ok(),
+            _ => false,
+        }
+    }
+}

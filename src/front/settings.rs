@@ -1,0 +1,299 @@
+//! What flags and `CGI2WSGI_*` variables say, validated once. A flag beats its
+//! variable; an error names whichever it was, and the value.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cgi::mount::Mount;
+use crate::cgi::variables::Variables;
+use crate::front::cli::Options;
+use crate::handoff::Limits;
+use crate::{did_you_mean, report};
+
+/// What to run and how, as the operator wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `APP`, unless [`Self::handler`] finds it.
+    pub app: Option<OsString>,
+    /// `--chdir`.
+    pub chdir: Option<PathBuf>,
+    /// `--pythonpath`, in order.
+    pub pythonpath: Vec<PathBuf>,
+    /// `--python`: a path, or a name in PATH.
+    pub python: Option<PathBuf>,
+    /// `--venv`.
+    pub venv: Option<PathBuf>,
+    /// `--mount`.
+    pub mount: Mount,
+    /// `--handler`: the suffixes that an application's file may have.
+    pub handler: Option<Vec<String>>,
+    /// `--nph`.
+    pub nph: bool,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// `--max-body`, in bytes.
+    pub max_body: Option<u64>,
+    /// `--debug`.
+    pub debug: bool,
+    /// `--timings`.
+    pub timings: bool,
+    /// `--warm`, and how.
+    pub warm: Option<Limits>,
+}
+
+/// The variables there are, for the one who misspells one.
+const VARIABLES: [&str; 18] = [
+    "CGI2WSGI_APP",
+    "CGI2WSGI_CHDIR",
+    "CGI2WSGI_DEBUG",
+    "CGI2WSGI_HANDLER",
+    "CGI2WSGI_MAX_BODY",
+    "CGI2WSGI_MOUNT",
+    "CGI2WSGI_NPH",
+    "CGI2WSGI_PYTHON",
+    "CGI2WSGI_PYTHONPATH",
+    "CGI2WSGI_TIMEOUT",
+    "CGI2WSGI_TIMINGS",
+    "CGI2WSGI_VENV",
+    "CGI2WSGI_WARM",
+    "CGI2WSGI_WARM_IDLE",
+    "CGI2WSGI_WARM_MAX",
+    "CGI2WSGI_WARM_MEMORY",
+    "CGI2WSGI_WARM_REQUEST",
+    "CGI2WSGI_WARM_SPARE",
+];
+
+/// A value and where it was given.
+struct Given {
+    value: OsString,
+    name: &'static str,
+}
+
+impl Given {
+    fn shown(&self) -> String {
+        format!("{} {:?}", self.name, self.value)
+    }
+
+    fn path(self) -> PathBuf {
+        self.value.into()
+    }
+}
+
+impl Settings {
+    /// Joins what was typed and what the environment says.
+    pub fn new(app: Option<OsString>, options: Options, variables: &Variables) -> Result<Self> {
+        warn_of_misspelt(variables);
+        let given = |flag: Option<OsString>, name, variable: &'static str| match flag {
+            Some(value) => Some(Given { value, name }),
+            None => variables
+                .get_os(variable)
+                .map(|value| Given { value: value.to_owned(), name: variable }),
+        };
+        let switched_on = |flag: bool, variable: &'static str| match variables.get_os(variable) {
+            Some(value) if !flag => switch(&Given { value: value.to_owned(), name: variable }),
+            _ => Ok(flag),
+        };
+
+        let mut pythonpath: Vec<PathBuf> = options.pythonpath.into_iter().map(Into::into).collect();
+        if pythonpath.is_empty()
+            && let Some(value) = variables.get_os("CGI2WSGI_PYTHONPATH")
+        {
+            pythonpath =
+                std::env::split_paths(value).filter(|path| !path.as_os_str().is_empty()).collect();
+        }
+
+        Ok(Self {
+            app: given(app, "APP", "CGI2WSGI_APP").map(|given| given.value),
+            chdir: given(options.chdir, "--chdir", "CGI2WSGI_CHDIR").map(Given::path),
+            pythonpath,
+            python: given(options.python, "--python", "CGI2WSGI_PYTHON").map(Given::path),
+            venv: given(options.venv, "--venv", "CGI2WSGI_VENV").map(Given::path),
+            mount: given(options.mount, "--mount", "CGI2WSGI_MOUNT")
+                .map(|given| {
+                    Mount::parse(given.value.as_bytes())
+                        .map_err(anyhow::Error::msg)
+                        .context(given.name)
+                })
+                .transpose()?
+                .unwrap_or_default(),
+            handler: given(options.handler, "--handler", "CGI2WSGI_HANDLER")
+                .map(|given| suffixes(&given))
+                .transpose()?
+                .flatten(),
+            nph: switched_on(options.nph, "CGI2WSGI_NPH")?,
+            timeout: given(options.timeout, "--timeout", "CGI2WSGI_TIMEOUT")
+                .map(|given| seconds(&given))
+                .transpose()?,
+            max_body: given(options.max_body, "--max-body", "CGI2WSGI_MAX_BODY")
+                .map(|given| bytes(&given))
+                .transpose()?,
+            debug: switched_on(options.debug, "CGI2WSGI_DEBUG")?,
+            timings: switched_on(options.timings, "CGI2WSGI_TIMINGS")?,
+            warm: {
+                let usual = Limits::default();
+                let idle = given(options.warm_idle, "--warm-idle", "CGI2WSGI_WARM_IDLE");
+                let spare = given(options.warm_spare, "--warm-spare", "CGI2WSGI_WARM_SPARE");
+                let max = given(options.warm_max, "--warm-max", "CGI2WSGI_WARM_MAX");
+                let request =
+                    given(options.warm_request, "--warm-request", "CGI2WSGI_WARM_REQUEST");
+                let memory = given(options.warm_memory, "--warm-memory", "CGI2WSGI_WARM_MEMORY");
+                let limits = Limits {
+                    idle: idle.as_ref().map_or(Ok(usual.idle), seconds)?,
+                    spare: spare.as_ref().map_or(Ok(usual.spare), count)?,
+                    max: max.as_ref().map_or(Ok(usual.max), count)?,
+                    request: request.map(|given| given.value),
+                    memory: memory.as_ref().map(bytes).transpose()?,
+                };
+                switched_on(options.warm, "CGI2WSGI_WARM")?.then_some(limits)
+            },
+        })
+    }
+}
+
+/// Whether the environment asks for `--nph`, whatever else in it may be wrong.
+pub fn asks_for_nph(variables: &Variables) -> bool {
+    let name = "CGI2WSGI_NPH";
+    let given = variables.get_os(name).map(|value| Given { value: value.to_owned(), name });
+    given.is_some_and(|given| switch(&given).unwrap_or(false))
+}
+
+fn warn_of_misspelt(variables: &Variables) {
+    for (name, _) in variables.iter().filter(|(name, _)| name.starts_with(b"CGI2WSGI_")) {
+        let name = OsString::from_vec(name.to_vec());
+        if let Some(name) = name.to_str().filter(|name| !VARIABLES.contains(name)) {
+            let meant = did_you_mean::question(name, VARIABLES);
+            report::warning(&format!("the variable {name} means nothing to cgi2wsgi{meant}"));
+        }
+    }
+}
+
+fn switch(given: &Given) -> Result<bool> {
+    match given.value.to_ascii_lowercase().to_str() {
+        Some("1" | "on" | "yes" | "true") => Ok(true),
+        Some("0" | "off" | "no" | "false") => Ok(false),
+        _ => bail!("{} is neither on nor off: write 1 or 0", given.shown()),
+    }
+}
+
+fn seconds(given: &Given) -> Result<Duration> {
+    let parsed = given.value.to_str().and_then(|text| text.parse::<f64>().ok());
+    parsed
+        .filter(|seconds| *seconds >= 0.001 && *seconds < 1e9)
+        .map(Duration::from_secs_f64)
+        .with_context(|| {
+            format!("{} is not a number of seconds from 0.001 on, such as 30 or 2.5", given.shown())
+        })
+}
+
+fn count(given: &Given) -> Result<u32> {
+    let parsed = given.value.to_str().and_then(|text| text.parse::<u32>().ok());
+    parsed
+        .filter(|count| (1..=10_000).contains(count))
+        .with_context(|| format!("{} is not a number from 1 to 10000", given.shown()))
+}
+
+fn bytes(given: &Given) -> Result<u64> {
+    let parse = |text: &OsStr| -> Option<u64> {
+        let text = text.to_str()?;
+        let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        let unit: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {
+            "" => 1,
+            "K" => 1 << 10,
+            "M" => 1 << 20,
+            "G" => 1 << 30,
+            _ => return None,
+        };
+        let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        all_digits.then(|| digits.parse::<u64>().ok()).flatten()?.checked_mul(unit)
+    };
+    parse(&given.value).with_context(|| {
+        format!("{} is not a number of bytes, such as 1048576, 512K or 20M", given.shown())
+    })
+}
+
+/// A switch, or the suffixes that are allowed.
+fn suffixes(given: &Given) -> Result<Option<Vec<String>>> {
+    let text = given.value.to_str().unwrap_or_default();
+    if !text.starts_with('.') {
+        let on = switch(given)
+            .with_context(|| "write suffixes with their dots, such as .wsgi,.py".to_owned())?;
+        return Ok(on.then(|| vec![".wsgi".to_owned()]));
+    }
+    let suffixes: Vec<String> = text.split(',').map(|suffix| suffix.trim().to_owned()).collect();
+    match suffixes.iter().find(|suffix| suffix.len() < 2 || !suffix.starts_with('.')) {
+        Some(wrong) => bail!("{}: {wrong:?} is not a suffix such as .wsgi", given.shown()),
+        None => Ok(Some(suffixes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(options: Options, variables: &[(&str, &str)]) -> Result<Settings> {
+        Settings::new(None, options, &variables.iter().copied().collect())
+    }
+
+    fn message(variables: &[(&str, &str)]) -> String {
+        format!("{:#}", settings(Options::default(), variables).expect_err("it is wrong"))
+    }
+
+    #[test]
+    fn a_flag_beats_its_variable() {
+        let variables = [("CGI2WSGI_VENV", "variable"), ("CGI2WSGI_TIMEOUT", "2")];
+        let options = Options { venv: Some("flag".into()), ..Options::default() };
+        let settings = settings(options, &variables).expect("they are right");
+        assert_eq!(settings.venv, Some("flag".into()));
+        assert_eq!(settings.timeout, Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn an_empty_variable_says_nothing() {
+        let all = VARIABLES.map(|name| (name, ""));
+        assert_eq!(
+            settings(Options::default(), &all).expect("they say nothing"),
+            settings(Options::default(), &[]).expect("nothing is said")
+        );
+    }
+
+    #[test]
+    fn errors_name_the_place_the_value_and_the_remedy() {
+        for (name, value, remedy) in [
+            ("CGI2WSGI_TIMEOUT", "soon", "such as 30 or 2.5"),
+            ("CGI2WSGI_TIMEOUT", "0", "from 0.001 on"),
+            ("CGI2WSGI_TIMEOUT", "1e-10", "from 0.001 on"),
+            ("CGI2WSGI_TIMEOUT", "inf", "from 0.001 on"),
+            ("CGI2WSGI_MAX_BODY", "20 MB", "such as 1048576"),
+            ("CGI2WSGI_MAX_BODY", "99999999999999G", "such as 1048576"),
+            ("CGI2WSGI_WARM_MEMORY", "much", "such as 1048576"),
+            ("CGI2WSGI_DEBUG", "maybe", "write 1 or 0"),
+            ("CGI2WSGI_MOUNT", "app", "begins with a slash"),
+            ("CGI2WSGI_HANDLER", "wsgi", ".wsgi,.py"),
+            ("CGI2WSGI_HANDLER", ".wsgi,py", "not a suffix"),
+        ] {
+            let message = message(&[(name, value)]);
+            assert!(message.contains(name) || message.contains(value), "{message}");
+            assert!(message.contains(remedy), "{message}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units_and_switches_have_words() {
+        let variables = [
+            ("CGI2WSGI_MAX_BODY", "20M"),
+            ("CGI2WSGI_NPH", "Yes"),
+            ("CGI2WSGI_DEBUG", "off"),
+            ("CGI2WSGI_HANDLER", ".wsgi, .py"),
+            ("CGI2WSGI_PYTHONPATH", "/a::/b"),
+        ];
+        let settings = settings(Options::default(), &variables).expect("they are right");
+        assert_eq!(settings.max_body, Some(20 << 20));
+        assert!(settings.nph && !settings.debug);
+        assert_eq!(settings.handler, Some(vec![".wsgi".into(), ".py".into()]));
+        assert_eq!(settings.pythonpath, [PathBuf::from("/a"), PathBuf::from("/b")]);
+    }
+}

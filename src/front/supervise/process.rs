@@ -1,0 +1,142 @@
+//! The process of a worker, as a front can see and signal it: its own child, or that of a zygote.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// A worker's process.
+#[derive(Debug)]
+pub(in crate::front) enum Process {
+    /// This process has started it.
+    Own(Pid),
+    /// A zygote's child, which has not said yet who it is.
+    NotKnownYet,
+    /// A zygote's child.
+    OfZygote(OfZygote),
+}
+
+/// What a front holds of a zygote's child.
+#[derive(Debug)]
+pub(in crate::front) struct OfZygote {
+    pid: Pid,
+    /// A hold of it that no other process of its number can be mistaken for; Linux before 5.3 has none.
+    hold: Option<OwnedFd>,
+    /// What only the zygote writes to: how it ended.
+    end: Option<File>,
+}
+
+/// That a process has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Death {
+    /// In this way.
+    Known(ExitStatus),
+    /// Nobody is there to tell how.
+    Unknown,
+}
+
+impl Process {
+    /// A zygote's child that has told its number; `end` is what the zygote writes to.
+    pub(super) fn of_zygote(pid: u32, end: Option<OwnedFd>) -> Self {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return Self::NotKnownYet;
+        };
+        let hold = pidfd_open(pid, PidfdFlags::empty()).ok();
+        Self::OfZygote(OfZygote { pid, hold, end: end.map(File::from) })
+    }
+
+    /// Whether this process started it.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
+    /// What becomes readable when it has ended. The end of an own child comes as SIGCHLD.
+    pub(super) fn end(&self) -> Option<BorrowedFd<'_>> {
+        let Self::OfZygote(child) = self else { return None };
+        child.end.as_ref().map(AsFd::as_fd).or(child.hold.as_ref().map(AsFd::as_fd))
+    }
+
+    /// Whether it has ended, and how.
+    pub(super) fn look(&mut self) -> Option<Death> {
+        match self {
+            Self::Own(pid) => {
+                let mut status = 0;
+                // SAFETY: waits for one child of this process, and not long.
+                let ended = unsafe {
+                    libc::waitpid(pid.as_raw_nonzero().get(), &raw mut status, libc::WNOHANG)
+                };
+                match ended {
+                    0 => None,
+                    1.. => Some(Death::Known(ExitStatus::from_raw(status))),
+                    _ => Some(Death::Unknown),
+                }
+            }
+            Self::NotKnownYet => None,
+            Self::OfZygote(child) => child.look(),
+        }
+    }
+
+    /// Whether [`Self::look`] can ever tell.
+    pub(super) fn can_tell(&self) -> bool {
+        self.is_own() || self.end().is_some()
+    }
+
+    /// Sends it a signal, unless it is gone.
+    pub(super) fn signal(&self, number: i32) {
+        match self {
+            Self::Own(pid) => kill(*pid, number),
+            Self::NotKnownYet => {}
+            Self::OfZygote(OfZygote { pid, hold, end }) => match hold {
+                Some(hold) => {
+                    if let Some(signal) = named(number) {
+                        let _ = pidfd_send_signal(hold, signal);
+                    }
+                }
+                // As long as the zygote has not said that it has buried it, the number is its own.
+                None if end.as_ref().is_some_and(|end| !is_readable(end)) => kill(*pid, number),
+                None => {}
+            },
+        }
+    }
+}
+
+impl OfZygote {
+    fn look(&mut self) -> Option<Death> {
+        if let Some(end) = &mut self.end {
+            if !is_readable(&*end) {
+                return None;
+            }
+            let mut status = [0; 4];
+            if end.read_exact(&mut status).is_ok() {
+                return Some(Death::Known(ExitStatus::from_raw(i32::from_ne_bytes(status))));
+            }
+            // The zygote is gone.
+            self.end = None;
+        }
+        let hold = self.hold.as_ref()?;
+        is_readable(hold).then_some(Death::Unknown)
+    }
+}
+
+/// A signal of any number, for the few that have no name are sent by number.
+fn named(number: i32) -> Option<Signal> {
+    Signal::from_named_raw(number).or_else(|| {
+        // SAFETY: a real-time signal that no C library keeps for itself.
+        (number == crate::handoff::signals::TRACE)
+            .then(|| unsafe { Signal::from_raw_unchecked(number) })
+    })
+}
+
+fn kill(pid: Pid, number: i32) {
+    // SAFETY: kill has no preconditions.
+    unsafe { libc::kill(pid.as_raw_nonzero().get(), number) };
+}
+
+fn is_readable(descriptor: impl AsFd) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
+}

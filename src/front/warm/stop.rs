@@ -1,0 +1,182 @@
+//! `cgi2wsgi warm stop`: asks zygotes to end, and waits until they are gone.
+//! A zygote finishes nothing: children that have a request do that alone.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::{NOTHING, Zygote, none, show, zygotes};
+use crate::front::find;
+use crate::cgi::variables::Variables;
+use crate::front::cli::{Options, WarmStopArgs};
+use crate::report;
+use crate::front::settings::Settings;
+use crate::zygotes::status::Status;
+
+/// How long a zygote may take to end before it is killed, and then to be gone.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) fn run(arguments: WarmStopArgs, variables: &Variables) -> Result<u8> {
+    let mut zygotes = zygotes(variables)?;
+    if !arguments.all {
+        let app = arguments.app.or_else(|| variables.get_os("CGI2WSGI_APP").map(OsStr::to_owned));
+        let app = app.context("which? name an application, or give --all")?;
+        let names = names(&app, arguments.options, variables)?;
+        let running: Vec<String> =
+            zygotes.iter().map(|zygote| zygote.status.application.clone()).collect();
+        zygotes.retain(|zygote| is_meant(&zygote.status.application, &names));
+        if zygotes.is_empty() && !running.is_empty() {
+            report::plain(&format!(
+                "no zygote of {} runs; these do: {}",
+                names[0],
+                running.join(", ")
+            ));
+            return Ok(NOTHING);
+        }
+    }
+    if zygotes.is_empty() {
+        report::plain(&none(variables));
+        return Ok(NOTHING);
+    }
+    let mut code = 0;
+    for Zygote { file, status, .. } in zygotes {
+        match stop(&status) {
+            // What it said last, it says at its end.
+            Ok(How::Ended) => show(told(&latest(&file, status), "stopped").as_bytes())?,
+            Ok(How::Killed) => show(told(&status, "killed").as_bytes())?,
+            Err(error) => {
+                report::error(&format!("{} (pid {}): {error:#}", status.application, status.pid));
+                code = NOTHING;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// What a person may call the application: as it is found, and as it was typed.
+fn names(app: &OsStr, options: Options, variables: &Variables) -> Result<Vec<String>> {
+    let typed = app.to_string_lossy().into_owned();
+    let settings = Settings::new(Some(OsString::from(app)), options, variables)?;
+    // It need not be there any more.
+    let found = find::application::find(&settings, app);
+    let found = found.ok().map(|application| application.shown());
+    Ok(found.into_iter().chain([typed]).collect())
+}
+
+/// Whether the application that `warm status` shows has one of these names. A
+/// module may be named without the directory it is imported in.
+fn is_meant(shown: &str, names: &[String]) -> bool {
+    names.iter().any(|name| {
+        let module = name.split(':').next().unwrap_or_default();
+        shown == name || shown.strip_prefix(module).is_some_and(|rest| rest.starts_with(" in "))
+    })
+}
+
+fn latest(file: &Path, status: Status) -> Status {
+    match Status::read(file) {
+        Some(last) if (last.pid, last.started) == (status.pid, status.started) => last,
+        _ => status,
+    }
+}
+
+fn told(status: &Status, how: &str) -> String {
+    let Status { application, pid, requests, .. } = status;
+    let requests = if *requests == 1 { "1 request".into() } else { format!("{requests} requests") };
+    let busy = match status.busy {
+        0 => String::new(),
+        1 => "; one that has begun is finished".to_owned(),
+        count => format!("; {count} that have begun are finished"),
+    };
+    format!("{how} {application} (pid {pid}, {requests}{busy})\n")
+}
+
+/// How a zygote ended.
+enum How {
+    Ended,
+    Killed,
+}
+
+fn stop(status: &Status) -> Result<How> {
+    let pid = i32::try_from(status.pid).ok().and_then(Pid::from_raw).context("no such process")?;
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(Errno::SRCH) => return Ok(How::Ended),
+        Err(error) => bail!("the system gives no hold of it ({error}): kill {}", status.pid),
+    };
+    for (signal, how) in [(Signal::TERM, How::Ended), (Signal::KILL, How::Killed)] {
+        // The hold is of one process; it is the zygote if that lives now.
+        if !status.is_alive() {
+            return Ok(How::Ended);
+        }
+        match pidfd_send_signal(&process, signal) {
+            Ok(()) => {}
+            Err(Errno::SRCH) => return Ok(How::Ended),
+            Err(error) => bail!("it cannot be told to end: {error}"),
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).ok();
+            match poll(&mut [PollFd::new(&process, PollFlags::IN)], timeout.as_ref()) {
+                Err(Errno::INTR) => {}
+                Ok(1..) => return Ok(how),
+                _ => break,
+            }
+        }
+    }
+    bail!("it is still there after SIGKILL: it waits for a disk or a network file system")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zygotes::status::tests::status;
+
+    #[test]
+    fn an_application_is_meant_as_it_is_shown_or_by_its_module() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        for (shown, given, expected) in [
+            ("/srv/app.py", &["/srv/app.py", "app.py"][..], true),
+            ("/srv/app.py", &["/other/app.py", "app.py"], false),
+            ("mysite.wsgi in /srv", &["mysite.wsgi:application"], true),
+            ("mysite.wsgi in /srv", &["mysite.wsgi in /srv"], true),
+            ("mysite.wsgi in /srv", &["mysite"], false),
+            ("mysite.wsgi in /srv", &[""], false),
+        ] {
+            assert_eq!(is_meant(shown, &names(given)), expected, "{shown} {given:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_stopped_is_told_with_what_goes_on() {
+        let mut status = status();
+        status.pid = 7;
+        let told = |status: &Status| told(status, "stopped");
+        assert_eq!(
+            told(&status),
+            "stopped /srv/site/app.py (pid 7, 12 requests; one that has begun is finished)\n"
+        );
+        (status.busy, status.requests) = (0, 1);
+        assert_eq!(told(&status), "stopped /srv/site/app.py (pid 7, 1 request)\n");
+    }
+
+    #[test]
+    fn a_stranger_of_the_same_number_is_left_alone() {
+        let mut stranger = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("cat is everywhere");
+        let mut status = status();
+        // The zygote had this number, and was started at another time.
+        (status.pid, status.started) = (stranger.id(), 1);
+        assert!(matches!(stop(&status), Ok(How::Ended)));
+        assert!(stranger.try_wait().expect("it is a child").is_none(), "it was stopped");
+        drop(stranger.stdin.take());
+        assert!(stranger.wait().expect("it ends").success());
+    }
+}

@@ -1,0 +1,11 @@
+//! Which build this is. Front and worker are of one build, or they do not work together.
+
+use std::path::PathBuf;
+
+/// A hash of all sources, as sixteen hexadecimal digits.
+pub const BUILD: &str = env!("BUILD_IDENTITY");
+
+/// The name of the worker's file for this build. Those of other builds stand beside it under other names.
+pub fn worker_file_name() -> PathBuf {
+    format!("cgi2wsgi_worker-{BUILD}.so").into()
+}

@@ -1,0 +1,288 @@
+//! The stream socket between a front and a worker: orders with descriptors one way, replies the other.
+//!
+//! A front never waits in here, for it has more than one thing to wait for; a worker that expects its order does.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+use super::encoding;
+use super::reply::Reply;
+use crate::timings::Moment;
+
+/// The most that an order may have, in bytes: more than a process can be started with.
+const LARGEST_ORDER: usize = 64 << 20;
+
+/// The most that a reply may have, in bytes.
+const LARGEST_REPLY: usize = 1 << 16;
+
+/// The two ends of a new channel, closed on exec.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+/// The user at the other end (`SO_PEERCRED`).
+pub fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw())
+}
+
+/// An order on its way, with the descriptors that go with its first bytes.
+#[derive(Debug)]
+pub struct Outgoing {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Outgoing {
+    /// An order that is about to be sent.
+    pub fn new(order: &[u8]) -> Self {
+        let mut message = encoding::Writer::default();
+        message.put(order);
+        Self { bytes: message.into_bytes(), sent: 0 }
+    }
+
+    /// Whether all of it is sent.
+    pub fn is_sent(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    /// Sends as much as there is room for. An error: nobody is there to receive it.
+    pub fn send(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        while !self.is_sent() {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if self.sent == 0 {
+                control.push(SendAncillaryMessage::ScmRights(descriptors));
+            }
+            match sendmsg(socket, &[IoSlice::new(&self.bytes[self.sent..])], &mut control, flags) {
+                Ok(count) => self.sent += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for an order, with its descriptors, until `deadline`. Nothing: the front is gone, or what it sent is none.
+pub fn receive_order(
+    socket: BorrowedFd<'_>,
+    deadline: Option<Moment>,
+) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    let (mut bytes, mut descriptors) = (Vec::with_capacity(16 << 10), Vec::new());
+    loop {
+        let (start, wanted) = match encoding::length(&bytes) {
+            None => return Ok(None),
+            Some(None) => (0, 16 << 10),
+            Some(Some((length, _))) if length > LARGEST_ORDER => return Ok(None),
+            Some(Some((length, start))) => {
+                let end = start + length;
+                if bytes.len() >= end {
+                    bytes.truncate(end);
+                    bytes.drain(..start);
+                    return Ok(Some((bytes, descriptors)));
+                }
+                (start, end - bytes.len())
+            }
+        };
+        if deadline.is_some_and(|deadline| !wait_readable(socket, deadline)) {
+            return Ok(None);
+        }
+        let filled = bytes.len();
+        bytes.resize(filled + wanted.min(1 << 20).max(start), 0);
+        let count = receive(socket, &mut bytes[filled..], &mut descriptors, RecvFlags::empty())?;
+        bytes.truncate(filled + count);
+        if count == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+/// False: nothing came in time.
+fn wait_readable(socket: BorrowedFd<'_>, deadline: Moment) -> bool {
+    loop {
+        let timeout = Timespec::try_from(deadline.left()).ok();
+        match poll(&mut [PollFd::new(&socket, PollFlags::IN)], timeout.as_ref()) {
+            Err(Errno::INTR) => {}
+            ready => return ready.is_ok_and(|ready| ready > 0),
+        }
+    }
+}
+
+fn receive(
+    socket: BorrowedFd<'_>,
+    into: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+    flags: RecvFlags,
+) -> io::Result<usize> {
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(into)];
+        match recvmsg(socket, &mut parts, &mut control, flags | RecvFlags::CMSG_CLOEXEC) {
+            Ok(received) => {
+                for message in control.drain() {
+                    if let RecvAncillaryMessage::ScmRights(received) = message {
+                        descriptors.extend(received);
+                    }
+                }
+                return Ok(received.bytes);
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Sends a reply, with a descriptor if there is one to give. Whether that was done: a front may be gone.
+pub fn send_reply(socket: impl AsFd, reply: &Reply, descriptor: Option<BorrowedFd<'_>>) -> bool {
+    let bytes = reply.encode();
+    let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        }
+        match sendmsg(&socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL) {
+            Err(Errno::INTR) => {}
+            sent => return sent == Ok(bytes.len()),
+        }
+    }
+}
+
+/// The replies that have come, with the descriptors that came with them.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    bytes: Vec<u8>,
+    /// What came with [`Reply::Begun`].
+    pub descriptors: Vec<OwnedFd>,
+    /// Whether nothing more can come.
+    pub is_over: bool,
+}
+
+impl Incoming {
+    /// Takes what has come, without waiting.
+    pub fn fill(&mut self, socket: BorrowedFd<'_>) {
+        let mut piece = [0; 4096];
+        while !self.is_over {
+            match receive(socket, &mut piece, &mut self.descriptors, RecvFlags::DONTWAIT) {
+                Ok(0) => self.is_over = true,
+                Ok(count) => self.bytes.extend_from_slice(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.is_over = true,
+            }
+        }
+    }
+
+    /// The next reply. What is no reply ends all of them.
+    pub fn next(&mut self) -> Option<Reply> {
+        let reply = match encoding::length(&self.bytes) {
+            Some(None) => return None,
+            Some(Some((length, start))) if length <= LARGEST_REPLY => {
+                let end = start + length;
+                if self.bytes.len() < end {
+                    return None;
+                }
+                let reply = Reply::decode(&self.bytes[start..end]);
+                self.bytes.drain(..end);
+                reply
+            }
+            _ => None,
+        };
+        if reply.is_none() {
+            self.is_over = true;
+            self.bytes.clear();
+        }
+        reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn an_order_that_is_larger_than_the_socket_arrives_with_its_descriptors() {
+        let (front, worker) = pair().expect("sockets");
+        let (mut reader, writer) = UnixStream::pair().expect("sockets");
+        let order = vec![b'x'; 2 << 20];
+        let mut outgoing = Outgoing::new(&order);
+        std::thread::scope(|scope| {
+            let receiver = scope.spawn(|| receive_order(worker.as_fd(), None));
+            while !outgoing.is_sent() {
+                outgoing.send(front.as_fd(), &[writer.as_fd()]).expect("somebody receives");
+            }
+            let (received, descriptors) =
+                receiver.join().expect("it ends").expect("received").expect("an order");
+            assert_eq!(received, order);
+            let [descriptor] = <[OwnedFd; 1]>::try_from(descriptors).expect("one");
+            UnixStream::from(descriptor).write_all(b"through").expect("written");
+        });
+        let mut text = [0; 7];
+        reader.read_exact(&mut text).expect("read");
+        assert_eq!(&text, b"through");
+    }
+
+    #[test]
+    fn replies_arrive_in_order_in_pieces_of_any_size() {
+        let (worker, front) = UnixStream::pair().expect("sockets");
+        let replies = [Reply::Hello("b".into()), Reply::Begun(1), Reply::Head, Reply::Exits];
+        let bytes: Vec<u8> = replies.iter().flat_map(Reply::encode).collect();
+        let mut incoming = Incoming::default();
+        let mut received = Vec::new();
+        for byte in bytes {
+            (&worker).write_all(&[byte]).expect("written");
+            incoming.fill(front.as_fd());
+            received.extend(incoming.next());
+        }
+        assert_eq!(received, replies);
+        assert!(!incoming.is_over);
+        drop(worker);
+        incoming.fill(front.as_fd());
+        assert!(incoming.is_over && incoming.next().is_none());
+    }
+
+    #[test]
+    fn noise_is_the_end() {
+        for noise in [b"x".as_slice(), b"3:1:Z", b"99999999:", b"1:B"] {
+            let (mut worker, front) = UnixStream::pair().expect("sockets");
+            worker.write_all(noise).expect("written");
+            let mut incoming = Incoming::default();
+            incoming.fill(front.as_fd());
+            assert!(incoming.next().is_none() && incoming.is_over, "{noise:?}");
+        }
+    }
+
+    #[test]
+    fn a_front_that_says_half_of_it_holds_up_nobody_for_longer_than_the_deadline() {
+        let (front, worker) = pair().expect("sockets");
+        rustix::io::write(&front, b"5:ab").expect("written");
+        let deadline = Moment::now() + std::time::Duration::from_millis(20);
+        assert!(receive_order(worker.as_fd(), Some(deadline)).expect("no error").is_none());
+        assert_eq!(deadline.left(), std::time::Duration::ZERO);
+    }
+
+    #[test]
+    fn a_front_that_leaves_has_no_order() {
+        let (front, worker) = pair().expect("sockets");
+        drop(front);
+        assert!(receive_order(worker.as_fd(), None).expect("no error").is_none());
+    }
+}

@@ -1,0 +1,256 @@
+//! Which zygote may answer which request: the one that has imported this
+//! application, for this user, in these surroundings. Whatever an application
+//! may have looked at while it was imported is a part of the identity; what
+//! belongs to one request is not, and is taken away before the import.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::process::{Resource, getrlimit};
+
+use super::build::BUILD;
+use super::encoding::{Reader, Writer};
+use super::service::Service;
+use super::zygote::Limits;
+use crate::cgi::variables::Variables;
+
+/// Everything that must be the same, as bytes that are compared whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity(Vec<u8>);
+
+/// How many letters of [`Identity::name`] the zygotes of one application share.
+pub const SHARED_LETTERS: usize = 8;
+
+impl Identity {
+    /// The identity for `service`, run by the interpreter `python` with the file `worker` within
+    /// `limits`, for a request with `variables` in this process' surroundings.
+    pub fn new(
+        service: &Service,
+        limits: &Limits,
+        python: &Path,
+        worker: &Path,
+        variables: &Variables,
+    ) -> Self {
+        let mut fields = Writer::default();
+        // First what is run: the beginning of the name is made of it.
+        fields.put(format!("{:?}", service.application));
+        fields.put(service.encode());
+        fields.put(format!("{limits:?}"));
+        fields.put(BUILD);
+        fields.put(file_of(python));
+        fields.put(file_of(worker));
+        fields.put(process_state());
+        let mut surroundings: Vec<_> =
+            variables.iter().filter(|(name, _)| !is_of_a_request(name)).collect();
+        surroundings.sort_unstable();
+        for (name, value) in surroundings {
+            fields.put(name);
+            fields.put(value);
+        }
+        Self(fields.into_bytes())
+    }
+
+    /// What was sent.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// All of it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A name for files, which begins alike for all of one application. Two
+    /// identities may share one: a zygote compares the whole.
+    pub fn name(&self) -> String {
+        let hash = |bytes: &[u8]| {
+            let mut hasher = DefaultHasher::new();
+            bytes.hash(&mut hasher);
+            hasher.finish()
+        };
+        // Short: a socket's address has 107 bytes.
+        let application = hash(self.application()) >> 32;
+        format!("{application:08x}{:016x}", hash(&self.0))
+    }
+
+    /// The first field.
+    fn application(&self) -> &[u8] {
+        Reader::new(&self.0).bytes().unwrap_or(&self.0)
+    }
+}
+
+/// A file, so that another one at the same path is told from it.
+fn file_of(path: &Path) -> String {
+    let facts = std::fs::metadata(path).map_or_else(
+        |error| error.to_string(),
+        |file| {
+            let (seconds, nanoseconds) = (file.mtime(), file.mtime_nsec());
+            format!("{} {} {} {seconds}.{nanoseconds}", file.dev(), file.ino(), file.size())
+        },
+    );
+    format!("{} {facts}", path.display())
+}
+
+/// What a child cannot change back, or only upwards: users, limits, signals
+/// that are ignored, the scheduler's settings.
+fn process_state() -> String {
+    use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+    let limits = [
+        Resource::As,
+        Resource::Core,
+        Resource::Cpu,
+        Resource::Data,
+        Resource::Fsize,
+        Resource::Memlock,
+        Resource::Nofile,
+        Resource::Nproc,
+        Resource::Stack,
+    ];
+    let limits: Vec<String> = limits
+        .into_iter()
+        .map(|resource| {
+            let limit = getrlimit(resource);
+            format!("{:?}/{:?}", limit.current, limit.maximum)
+        })
+        .collect();
+    // What the same path names, and whom the same address reaches.
+    let root = std::fs::metadata("/").map(|root| (root.dev(), root.ino())).ok();
+    let namespaces = ["mnt", "net", "pid", "user"]
+        .map(|name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok());
+    format!(
+        "{}/{} {}/{} {:?} {} {:?} {:?} {root:?} {namespaces:?}",
+        getuid().as_raw(),
+        geteuid().as_raw(),
+        getgid().as_raw(),
+        getegid().as_raw(),
+        getgroups().unwrap_or_default(),
+        limits.join(" "),
+        ignored_signals(),
+        rustix::process::getpriority_process(None).ok(),
+    )
+}
+
+/// The signals that this process was started with as ignored. Rust ignores
+/// SIGPIPE itself, and the front SIGXFSZ.
+fn ignored_signals() -> Vec<i32> {
+    (1..32)
+        .filter(|signal| ![libc::SIGPIPE, libc::SIGXFSZ].contains(signal))
+        .filter(|signal| {
+            // SAFETY: a zeroed sigaction is a valid one to be written to.
+            unsafe {
+                let mut action = std::mem::zeroed::<libc::sigaction>();
+                libc::sigaction(*signal, std::ptr::null(), &raw mut action) == 0
+                    && action.sa_sigaction == libc::SIG_IGN
+            }
+        })
+        .collect()
+}
+
+/// Whether a variable belongs to one request: RFC 3875 4.1's meta-variables,
+/// and what servers add for each request. Everything else, such as what
+/// `SetEnv` sets, is the same for all of an application's requests.
+pub fn is_of_a_request(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 21] = [
+        b"AUTH_TYPE",
+        b"CONTEXT_DOCUMENT_ROOT",
+        b"CONTEXT_PREFIX",
+        b"DOCUMENT_ROOT",
+        b"DOCUMENT_URI",
+        b"FCGI_ROLE",
+        b"GATEWAY_INTERFACE",
+        b"HTTPS",
+        b"PATH_INFO",
+        b"PATH_TRANSLATED",
+        b"QUERY_STRING",
+        b"UNIQUE_ID",
+        b"UNIQUE_STAMP",
+        b"USER_NAME",
+        b"DATE_GMT",
+        b"DATE_LOCAL",
+        b"LAST_MODIFIED",
+        b"CGI2WSGI_TIMINGS",
+        b"HTTP2",
+        b"H2PUSH",
+        b"_",
+    ];
+    const BEGINNINGS: [&[u8]; 12] = [
+        b"CONTENT_",
+        b"GEOIP_",
+        b"H2_",
+        b"HTTP_",
+        b"MMDB_",
+        b"REDIRECT_",
+        b"REMOTE_",
+        b"REQUEST_",
+        b"SCRIPT_",
+        b"SERVER_",
+        b"SSL_",
+        b"AUTHENTICATE_",
+    ];
+    NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::application::{Application, Callable, Source};
+    use super::*;
+    use crate::cgi::head::Form;
+    use crate::cgi::mount::Mount;
+
+    fn service(file: &str) -> Service {
+        Service {
+            application: Application {
+                source: Source::File(file.into()),
+                callable: Callable::default(),
+                directory: "/".into(),
+                import_directories: Vec::new(),
+                venv: None,
+            },
+            mount: Mount::Server,
+            form: Form::Cgi,
+            max_body: None,
+            debug: false,
+            has_timeout: false,
+        }
+    }
+
+    fn identity(file: &str, variables: &[(&str, &str)]) -> Identity {
+        let variables = variables.iter().copied().collect();
+        let program = Path::new("/bin/true");
+        Identity::new(&service(file), &Limits::default(), program, program, &variables)
+    }
+
+    #[test]
+    fn what_belongs_to_a_request_makes_no_difference() {
+        let one = identity("/a.py", &[("LANG", "C"), ("HTTP_HOST", "a"), ("PATH_INFO", "/x")]);
+        let other =
+            identity("/a.py", &[("HTTP_COOKIE", "b"), ("LANG", "C"), ("REMOTE_ADDR", "::1")]);
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn whatever_an_import_may_look_at_makes_another_one() {
+        let one = identity("/a.py", &[("LANG", "C")]);
+        for other in [
+            identity("/a.py", &[("LANG", "de")]),
+            identity("/a.py", &[("LANG", "C"), ("SETTINGS", "x")]),
+            identity("/b.py", &[("LANG", "C")]),
+        ] {
+            assert_ne!(one, other);
+            assert_ne!(one.name(), other.name());
+        }
+    }
+
+    #[test]
+    fn names_of_one_application_begin_alike() {
+        let [one, other, foreign] = [
+            identity("/a.py", &[("LANG", "C")]),
+            identity("/a.py", &[("LANG", "de")]),
+            identity("/b.py", &[("LANG", "C")]),
+        ]
+        .map(|identity| identity.name());
+        assert_eq!(one[..SHARED_LETTERS], other[..SHARED_LETTERS]);
+        assert_ne!(one[..SHARED_LETTERS], foreign[..SHARED_LETTERS]);
+    }
+}

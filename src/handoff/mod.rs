@@ -1,0 +1,29 @@
+//! What the front and a worker tell each other, over one stream socket.
+//!
+//! The front sends an [`order`]: answer this request ([`Call`]), or become a zygote ([`ZygoteOrder`]). The worker tells
+//! how far it is ([`Reply`]). Everything is written in one encoding ([`encoding`]).
+//!
+//! A request has begun exactly when [`Reply::Begun`] was sent: without it nothing of the application has run for this
+//! request. The response is the front's to give until [`Reply::Head`] was sent.
+//!
+//! Left out: who starts whom, and what is done when a word does not come (the front's `supervise`).
+
+pub mod application;
+pub mod build;
+pub mod call;
+pub mod channel;
+pub mod encoding;
+pub mod identity;
+pub mod order;
+pub mod reply;
+pub mod service;
+pub mod signals;
+pub mod zygote;
+
+pub use self::application::{Application, Callable, Source};
+pub use self::call::Call;
+pub use self::identity::Identity;
+pub use self::order::Order;
+pub use self::reply::Reply;
+pub use self::service::Service;
+pub use self::zygote::{Limits, ZygoteOrder};

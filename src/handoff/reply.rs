@@ -1,0 +1,190 @@
+//! What a worker tells its front.
+
+use super::encoding::{Reader, Writer};
+
+/// How far a worker is. On the stream each is a netstring of its fields, the first of which is a letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The first word: Python has loaded the worker, which is of this build.
+    Hello(String),
+    /// Python cannot be used, for this reason. What it is started with says it, before it loads anything.
+    Unusable(String),
+    /// The application's code has changed since it was imported: another zygote is needed.
+    Stale,
+    /// This zygote cannot answer, for this reason; an empty one has been told before. Nothing has begun.
+    Cold(String),
+    /// From here on the request is this worker's, whose process has this number. A zygote's child sends a descriptor
+    /// with it, from which the front can read how the process ended.
+    Begun(u32),
+    /// SIGTERM has raised its exception: it need not be sent again.
+    Terminating,
+    /// The application has a handler of its own for SIGTERM.
+    HandlesSigterm,
+    /// The tracebacks of all threads are written.
+    Traced,
+    /// There is no response: the front is to answer.
+    Refused {
+        /// The status of the answer.
+        status: u16,
+        /// What a visitor is shown beside the plain line (`--debug`).
+        details: Option<String>,
+        /// The exit status.
+        exit: u8,
+        /// The bytes of the request body that the server has not delivered yet.
+        owed: u64,
+    },
+    /// The head of the response goes out now: nobody else may answer.
+    Head,
+    /// The response is over, and the worker reads no more of the request body.
+    Done {
+        /// Whether it is whole.
+        is_whole: bool,
+        /// The bytes of the request body that the server has not delivered yet.
+        owed: u64,
+    },
+    /// The process ends now, of its own accord, and holds nothing of the request any more.
+    Exits,
+}
+
+impl Reply {
+    /// [`Reply::Traced`] as bytes, for a signal handler.
+    pub const TRACED: &'static [u8] = b"3:1:T";
+
+    /// The bytes of it, on a stream.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut fields = Writer::default();
+        match self {
+            Self::Hello(build) => {
+                fields.put("I");
+                fields.put(build);
+            }
+            Self::Unusable(reason) => {
+                fields.put("U");
+                fields.put(cut(reason));
+            }
+            Self::Stale => fields.put("S"),
+            Self::Cold(reason) => {
+                fields.put("C");
+                fields.put(cut(reason));
+            }
+            Self::Begun(pid) => {
+                fields.put("B");
+                fields.put_number(*pid);
+            }
+            Self::Terminating => fields.put("E"),
+            Self::HandlesSigterm => fields.put("A"),
+            Self::Traced => fields.put("T"),
+            Self::Refused { status, details, exit, owed } => {
+                fields.put("R");
+                fields.put_number(*status);
+                fields.put_number(details.is_some());
+                fields.put(cut(details.as_deref().unwrap_or_default()));
+                fields.put_number(*exit);
+                fields.put_number(*owed);
+            }
+            Self::Head => fields.put("H"),
+            Self::Done { is_whole, owed } => {
+                fields.put("D");
+                fields.put_number(*is_whole);
+                fields.put_number(*owed);
+            }
+            Self::Exits => fields.put("X"),
+        }
+        let mut message = Writer::default();
+        message.put(fields.into_bytes());
+        message.into_bytes()
+    }
+
+    /// What [`Self::encode`] made the netstring of, or nothing if it is none of these.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Reader::new(bytes);
+        let reply = match fields.text()? {
+            "I" => Self::Hello(fields.text()?.to_owned()),
+            "U" => Self::Unusable(lossy(fields.bytes()?)),
+            "S" => Self::Stale,
+            "C" => Self::Cold(lossy(fields.bytes()?)),
+            "B" => Self::Begun(fields.number()?),
+            "E" => Self::Terminating,
+            "A" => Self::HandlesSigterm,
+            "T" => Self::Traced,
+            "R" => {
+                let status = fields.number()?;
+                let (has_details, details) = (fields.switch()?, lossy(fields.bytes()?));
+                let details = has_details.then_some(details);
+                Self::Refused { status, details, exit: fields.number()?, owed: fields.number()? }
+            }
+            "H" => Self::Head,
+            "D" => Self::Done { is_whole: fields.switch()?, owed: fields.number()? },
+            "X" => Self::Exits,
+            _ => return None,
+        };
+        fields.is_at_end().then_some(reply)
+    }
+}
+
+/// The most that a text may have, in bytes: what a socket takes at once.
+const LONGEST: usize = 48 << 10;
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::encoding;
+    use super::*;
+
+    fn replies() -> Vec<Reply> {
+        vec![
+            Reply::Hello("x".into()),
+            Reply::Unusable("because of ü".into()),
+            Reply::Stale,
+            Reply::Cold(String::new()),
+            Reply::Begun(7),
+            Reply::Terminating,
+            Reply::HandlesSigterm,
+            Reply::Traced,
+            Reply::Refused { status: 500, details: None, exit: 1, owed: 3 },
+            Reply::Refused { status: 404, details: Some("d".into()), exit: 2, owed: u64::MAX },
+            Reply::Head,
+            Reply::Done { is_whole: true, owed: 9 },
+            Reply::Exits,
+        ]
+    }
+
+    #[test]
+    fn a_reply_arrives_as_it_was_sent_and_a_damaged_one_is_none() {
+        for reply in replies() {
+            let bytes = reply.encode();
+            let (length, start) = encoding::length(&bytes).flatten().expect("a whole length");
+            assert_eq!(bytes.len(), start + length);
+            assert_eq!(Reply::decode(&bytes[start..]), Some(reply));
+            for end in start..bytes.len() {
+                assert_eq!(Reply::decode(&bytes[start..end]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_signal_handler_sends_is_that_reply() {
+        assert_eq!(Reply::Traced.encode(), Reply::TRACED);
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_between_two_characters() {
+        let Reply::Cold(text) = Reply::decode(&Reply::Cold("ü".repeat(50_000)).encode()[6..])
+            .expect("a reply")
+        else {
+            panic!("another reply");
+        };
+        assert_eq!(text.len(), LONGEST);
+    }
+}

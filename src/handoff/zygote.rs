@@ -1,0 +1,83 @@
+//! What a new zygote is told: whose requests it answers, where it is found, and its limits.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::encoding::{Reader, Writer};
+use super::identity::Identity;
+use super::service::Service;
+use crate::timings::Moment;
+
+/// How many children, and for how long (`--warm-...`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a zygote waits for a request before it exits.
+    pub idle: Duration,
+    /// Children that are forked ahead of need.
+    pub spare: u32,
+    /// Children at a time; more requests wait in line.
+    pub max: u32,
+    /// A path that is requested once after the import.
+    pub request: Option<OsString>,
+    /// The memory of a zygote and its children together, in bytes, beyond which requests wait in line.
+    pub memory: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(600), spare: 2, max: 64, request: None, memory: None }
+    }
+}
+
+/// What one zygote is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZygoteOrder {
+    /// The private directory.
+    pub directory: PathBuf,
+    /// What tells its socket's file from another that takes its place.
+    pub mark: u64,
+    /// Whose requests it answers.
+    pub identity: Identity,
+    /// What it imports.
+    pub service: Service,
+    /// How many, and for how long.
+    pub limits: Limits,
+    /// When the import is given up. Without `--timeout` that is after [`Limits::idle`].
+    pub deadline: Moment,
+    /// Why it is started.
+    pub why: String,
+}
+
+impl ZygoteOrder {
+    pub(super) fn write(&self, fields: &mut Writer) {
+        fields.put_path(&self.directory);
+        fields.put_number(self.mark);
+        fields.put(self.identity.as_bytes());
+        fields.put(self.service.encode());
+        fields.put_number(u64::try_from(self.limits.idle.as_millis()).unwrap_or(u64::MAX));
+        fields.put_number(self.limits.spare);
+        fields.put_number(self.limits.max);
+        fields.put(self.limits.request.as_deref().unwrap_or_default().as_bytes());
+        fields.put_optional(self.limits.memory);
+        fields.put_number(self.deadline.to_nanos());
+        fields.put(&self.why);
+    }
+
+    pub(super) fn read(fields: &mut Reader<'_>) -> Option<Self> {
+        let (directory, mark) = (fields.path()?, fields.number()?);
+        let identity = Identity::from_bytes(fields.bytes()?.to_vec());
+        let service = Service::decode(fields.bytes()?)?;
+        let limits = Limits {
+            idle: Duration::from_millis(fields.number()?),
+            spare: fields.number()?,
+            max: fields.number()?,
+            request: Some(fields.os_string()?).filter(|path| !path.is_empty()),
+            memory: fields.optional()?,
+        };
+        let deadline = Moment::from_nanos(fields.number()?);
+        let why = fields.text()?.to_owned();
+        Some(Self { directory, mark, identity, service, limits, deadline, why })
+    }
+}

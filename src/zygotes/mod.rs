@@ -1,0 +1,16 @@
+//! The private directory that fronts and zygotes share, and what is in it.
+//!
+//! - [`directory`]: where zygotes of one user are found;
+//! - [`lock`]: who may make and remove a socket;
+//! - [`import_output`]: what is written while a zygote imports;
+//! - [`status`], [`log`]: what zygotes tell a person;
+//! - [`process`]: what the system tells of them.
+//!
+//! Left out: how a front connects (its `connect`), and the zygote itself (the worker's `zygote`).
+
+pub mod directory;
+pub mod import_output;
+pub mod lock;
+pub mod log;
+pub mod process;
+pub mod status;

@@ -1,0 +1,426 @@
+//! What a zygote tells of itself, in a file of its private directory that
+//! `cgi2wsgi warm` reads: lines of a name and a value.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::directory::Directory;
+use super::process;
+use crate::handoff::Application;
+use crate::report::printable;
+
+/// The first line: files of another version are not read.
+const FORMAT: &str = "cgi2wsgi warm status 1";
+
+/// How many of the last restarts are kept.
+const RESTARTS_KEPT: usize = 3;
+
+/// More than a file has, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// How long that of a zygote that is gone is kept.
+const KEPT: Duration = Duration::from_secs(7 * 86_400);
+
+/// How far a zygote is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// It imports the application.
+    Importing,
+    /// Its children answer.
+    Ready,
+    /// All requests are served cold, and why.
+    Cold(String),
+    /// It has ended, and why.
+    Ended(String),
+}
+
+/// Why a zygote took another one's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restart {
+    /// When.
+    pub at: SystemTime,
+    /// Why.
+    pub why: String,
+}
+
+/// All that a zygote tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// [`Application::shown`].
+    pub application: String,
+    /// The process.
+    pub pid: u32,
+    /// [`process::started`] of it.
+    pub started: u64,
+    /// When it was started.
+    pub since: SystemTime,
+    /// How far it is.
+    pub phase: Phase,
+    /// Something that a person should know, such as a ceiling that was reached.
+    pub remark: Option<String>,
+    /// Requests that its children have taken.
+    pub requests: u64,
+    /// Children that wait for one.
+    pub waiting: usize,
+    /// Children that have one.
+    pub busy: usize,
+    /// How often a zygote of this name has taken another one's place.
+    pub restarts: u64,
+    /// The last of them, in order.
+    pub last_restarts: Vec<Restart>,
+}
+
+impl Status {
+    /// That of this process, which begins to import `application`. `last` is
+    /// that of the zygote before it, and `why` what its front says of the reason.
+    pub fn begin(application: &Application, last: Option<&Self>, why: &str) -> Self {
+        let pid = std::process::id();
+        let now = SystemTime::now();
+        let mut status = Self {
+            application: application.shown(),
+            pid,
+            started: process::started(pid).unwrap_or_default(),
+            since: now,
+            phase: Phase::Importing,
+            remark: None,
+            requests: 0,
+            waiting: 0,
+            busy: 0,
+            restarts: 0,
+            last_restarts: Vec::new(),
+        };
+        if let Some(last) = last {
+            let why = match &last.phase {
+                Phase::Ended(why) => why.clone(),
+                _ if last.is_alive() => why.to_owned(),
+                _ => "the one before was killed".to_owned(),
+            };
+            status.restarts = last.restarts + 1;
+            status.last_restarts.clone_from(&last.last_restarts);
+            status.last_restarts.push(Restart { at: now, why });
+            let surplus = status.last_restarts.len().saturating_sub(RESTARTS_KEPT);
+            status.last_restarts.drain(..surplus);
+        }
+        status
+    }
+
+    /// Whether its process is there, and no other of the same number.
+    pub fn is_alive(&self) -> bool {
+        process::started(self.pid) == Some(self.started)
+    }
+
+    /// The text of the file.
+    pub fn encode(&self) -> String {
+        let mut text = format!("{FORMAT}\n");
+        let mut put = |name: &str, value: &str| {
+            let value = printable(&value.replace(['\n', '\t'], " "));
+            text += &[name, ": ", &value, "\n"].concat();
+        };
+        put("application", &self.application);
+        put("pid", &self.pid.to_string());
+        put("started", &self.started.to_string());
+        put("since", &seconds(self.since).to_string());
+        match &self.phase {
+            Phase::Importing => put("phase", "importing"),
+            Phase::Ready => put("phase", "ready"),
+            Phase::Cold(why) => put("phase", &format!("cold {why}")),
+            Phase::Ended(why) => put("phase", &format!("ended {why}")),
+        }
+        if let Some(remark) = &self.remark {
+            put("remark", remark);
+        }
+        put("requests", &self.requests.to_string());
+        put("waiting", &self.waiting.to_string());
+        put("busy", &self.busy.to_string());
+        put("restarts", &self.restarts.to_string());
+        for restart in &self.last_restarts {
+            put("restarted", &format!("{} {}", seconds(restart.at), restart.why));
+        }
+        text
+    }
+
+    /// What [`Self::encode`] gave, or nothing if it is damaged.
+    pub fn decode(text: &str) -> Option<Self> {
+        let (FORMAT, fields) = text.split_once('\n')? else { return None };
+        let all = |name: &'static str| {
+            fields.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
+        let one = |name| all(name).next();
+        let (phase, why) = one("phase")?.split_once(' ').unwrap_or((one("phase")?, ""));
+        Some(Self {
+            application: one("application")?.to_owned(),
+            pid: one("pid")?.parse().ok()?,
+            started: one("started")?.parse().ok()?,
+            since: moment(one("since")?)?,
+            phase: match phase {
+                "importing" => Phase::Importing,
+                "ready" => Phase::Ready,
+                "cold" => Phase::Cold(why.to_owned()),
+                "ended" => Phase::Ended(why.to_owned()),
+                _ => return None,
+            },
+            remark: one("remark").map(str::to_owned),
+            requests: one("requests")?.parse().ok()?,
+            waiting: one("waiting")?.parse().ok()?,
+            busy: one("busy")?.parse().ok()?,
+            restarts: one("restarts")?.parse().ok()?,
+            last_restarts: all("restarted")
+                .map(|value| {
+                    let (at, why) = value.split_once(' ')?;
+                    Some(Restart { at: moment(at)?, why: why.to_owned() })
+                })
+                .collect::<Option<_>>()?,
+        })
+    }
+
+    /// What the file at `path` says, if it is there and whole.
+    pub fn read(path: &Path) -> Option<Self> {
+        // In another user's directory, root may find anything.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)
+            .ok()?
+            .take(LARGEST);
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        Self::decode(&text)
+    }
+
+    /// Those of all zygotes in `directory` whose processes are there, by
+    /// application.
+    pub fn all(directory: &Directory) -> io::Result<Vec<(PathBuf, Self)>> {
+        let mut all: Vec<(PathBuf, Self)> = fs::read_dir(directory.path())?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "status"))
+            .filter_map(|path| Self::read(&path).map(|status| (path, status)))
+            .filter(|(_, status)| status.is_alive())
+            .collect();
+        all.sort_by(|(_, a), (_, b)| (&a.application, a.since).cmp(&(&b.application, b.since)));
+        Ok(all)
+    }
+
+    /// For each application in `directory` of which no zygote lives, what the last
+    /// one told, and when.
+    pub fn gone(directory: &Directory) -> io::Result<Vec<(SystemTime, Self)>> {
+        let mut gone: Vec<(SystemTime, Self)> = Vec::new();
+        let living = Self::all(directory)?;
+        for path in fs::read_dir(directory.path())?.flatten().map(|entry| entry.path()) {
+            let Ok(at) = path.symlink_metadata().and_then(|file| file.modified()) else { continue };
+            let is_status = path.extension().is_some_and(|extension| extension == "status");
+            let status = is_status.then(|| Self::read(&path)).flatten();
+            let Some(status) = status else { continue };
+            let is_same = |other: &Self| other.application == status.application;
+            if living.iter().any(|(_, other)| is_same(other)) || status.is_alive() {
+                continue;
+            }
+            match gone.iter_mut().find(|(_, other)| is_same(other)) {
+                Some(last) if last.0 >= at => {}
+                Some(last) => *last = (at, status),
+                None => gone.push((at, status)),
+            }
+        }
+        gone.sort_by(|(_, a), (_, b)| a.application.cmp(&b.application));
+        Ok(gone)
+    }
+
+    /// Puts it at `path`, whole at once. Returns the inode of the file.
+    pub fn write(&self, path: &Path) -> io::Result<u64> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", self.pid));
+        let written = (|| {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(&name)?;
+            file.write_all(self.encode().as_bytes())?;
+            fs::rename(&name, path)?;
+            Ok(file.metadata()?.ino())
+        })();
+        if written.is_err() {
+            // A half is of no use, on a full disk least of all.
+            let _ = fs::remove_file(&name);
+        }
+        written
+    }
+}
+
+/// Removes what zygotes told that are long gone.
+pub fn sweep(directory: &Directory) {
+    let is_old = |path: &Path| {
+        let written = path.symlink_metadata().and_then(|file| file.modified());
+        written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEPT))
+    };
+    for path in fs::read_dir(directory.path()).into_iter().flatten().flatten().map(|e| e.path()) {
+        // One that was cut short while it was written has its number behind it.
+        let is_status = path.to_str().is_some_and(|path| path.contains(".status"));
+        if is_status && is_old(&path) && !Status::read(&path).is_some_and(|s| s.is_alive()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+fn seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn moment(seconds: &str) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds.parse().ok()?))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::zygotes::directory::tests::directory;
+
+    pub(crate) fn status() -> Status {
+        Status {
+            application: "/srv/site/app.py".into(),
+            pid: std::process::id(),
+            started: process::started(std::process::id()).expect("this process"),
+            since: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+            phase: Phase::Ready,
+            remark: None,
+            requests: 12,
+            waiting: 2,
+            busy: 1,
+            restarts: 0,
+            last_restarts: Vec::new(),
+        }
+    }
+
+    fn application() -> Application {
+        Application {
+            source: Source::Module("site.wsgi".into()),
+            callable: crate::application::Callable::default(),
+            directory: "/srv".into(),
+            import_directories: Vec::new(),
+            venv: None,
+        }
+    }
+
+    #[test]
+    fn what_a_zygote_tells_is_read() {
+        let mut status = status();
+        status.phase = Phase::Cold("it has started 1 thread(s): cold".into());
+        status.remark = Some("more than --warm-memory".into());
+        status.restarts = 7;
+        status.last_restarts = vec![Restart { at: status.since, why: "app.py changed".into() }; 2];
+        let text = status.encode();
+        assert_eq!(Status::decode(&text), Some(status.clone()));
+        for end in 0..text.rfind("restarted").expect("a line") - 15 {
+            assert_ne!(Status::decode(&text[..end]), Some(status.clone()), "{end}");
+        }
+    }
+
+    #[test]
+    fn no_text_of_an_application_makes_a_line_of_its_own() {
+        let mut status = status();
+        status.phase = Phase::Cold("a\npid: 1\n\x1b[31m".into());
+        let read = Status::decode(&status.encode()).expect("it is whole");
+        assert_eq!(read.pid, std::process::id());
+        assert_eq!(read.phase, Phase::Cold("a pid: 1 \\u{1b}[31m".into()));
+    }
+
+    #[test]
+    fn a_restart_continues_the_count_and_tells_why() {
+        let application = application();
+        let first = Status::begin(&application, None, "the first request");
+        assert_eq!((first.restarts, first.last_restarts.len()), (0, 0));
+        assert_eq!(first.application, "site.wsgi in /srv");
+
+        let mut ended = first.clone();
+        ended.phase = Phase::Ended("settings.py changed".into());
+        let mut killed = first.clone();
+        killed.started = 0;
+        for (last, why) in [
+            (ended, "settings.py changed"),
+            (killed, "the one before was killed"),
+            (first, "a file changed"),
+        ] {
+            let next = Status::begin(&application, Some(&last), "a file changed");
+            assert_eq!((next.restarts, next.last_restarts[0].why.as_str()), (1, why));
+        }
+        let mut last = status();
+        for _ in 0..9 {
+            last = Status::begin(&application, Some(&last), "again");
+        }
+        assert_eq!((last.restarts, last.last_restarts.len()), (9, RESTARTS_KEPT));
+    }
+
+    #[test]
+    fn only_those_that_live_are_listed() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = directory(temporary.path());
+        let alive = status();
+        let mut dead = status();
+        dead.started += 1;
+        for (name, status) in [("alive", &alive), ("dead", &dead)] {
+            status.write(&directory.status(name)).expect("written");
+        }
+        fs::write(directory.status("damaged"), "cgi2wsgi warm status 1\npid: 1\n").expect("written");
+        let all = Status::all(&directory).expect("listed");
+        assert_eq!(all, [(directory.status("alive"), alive)]);
+        let names = fs::read_dir(directory.path()).expect("listed").count();
+        assert_eq!(names, 3, "nothing temporary is left");
+    }
+
+    #[test]
+    fn of_the_dead_the_last_of_each_application_is_told() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = directory(temporary.path());
+        let write = |name: &str, application: &str, started: u64, why: &str, age: u64| {
+            let mut status = status();
+            status.application = application.into();
+            (status.started, status.phase) = (started, Phase::Ended(why.into()));
+            status.write(&directory.status(name)).expect("written");
+            let file = OpenOptions::new().append(true).open(directory.status(name));
+            let at = SystemTime::now() - Duration::from_secs(age);
+            file.and_then(|file| file.set_modified(at)).expect("it is older");
+        };
+        write("a", "b.py", 1, "the first", 30);
+        write("b", "b.py", 2, "the last", 10);
+        write("c", "b.py", 3, "the second", 20);
+        write("d", "a.py", 4, "alone", 5);
+        write("e", "lives.py", 5, "before", 5);
+        write("f", "lives.py", status().started, "it lives", 9);
+        let gone = Status::gone(&directory).expect("listed");
+        let told: Vec<_> = gone.iter().map(|(_, s)| (s.application.as_str(), &s.phase)).collect();
+        let ended = |why: &str| Phase::Ended(why.into());
+        assert_eq!(told, [("a.py", &ended("alone")), ("b.py", &ended("the last"))]);
+        assert!(gone[1].0 < gone[0].0, "when it ended");
+    }
+
+    #[test]
+    fn what_is_old_is_swept_unless_its_zygote_lives() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = directory(temporary.path());
+        let mut gone = status();
+        gone.started += 1;
+        for (name, status) in [("alive", &status()), ("gone", &gone), ("new", &gone)] {
+            status.write(&directory.status(name)).expect("written");
+        }
+        fs::write(directory.path().join("cut.status.77"), "cgi2").expect("written");
+        fs::write(directory.log(), "old").expect("written");
+        let old = SystemTime::now() - KEPT - Duration::from_secs(60);
+        for name in ["alive.status", "gone.status", "cut.status.77", "warm.log"] {
+            let file = OpenOptions::new().append(true).open(directory.path().join(name));
+            file.and_then(|file| file.set_modified(old)).expect("it is older");
+        }
+        sweep(&directory);
+        let mut left: Vec<_> = fs::read_dir(directory.path())
+            .expect("listed")
+            .flatten()
+            .map(|entry| entry.file_name().into_string().expect("UTF-8"))
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, ["alive.status", "new.status", "warm.log"]);
+    }
+}

@@ -1,0 +1,43 @@
+//! The worker's end of the connection to its front.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering::SeqCst;
+
+use cgi2wsgi::cgi::file_id::FileId;
+use cgi2wsgi::handoff::Reply;
+use cgi2wsgi::handoff::channel::send_reply;
+
+use crate::descriptors::CONNECTION;
+
+/// A connection, which lasts until the process ends.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    /// An application may close its number, and open another file (P11).
+    file: Option<FileId>,
+}
+
+impl Connection {
+    /// The one that this process uses from here on.
+    pub(crate) fn new(socket: OwnedFd) -> Self {
+        CONNECTION.store(socket.as_raw_fd(), SeqCst);
+        let file = FileId::of(&socket);
+        Self { socket, file }
+    }
+
+    /// Tells the front. Whether that was done: it may be gone.
+    pub(crate) fn send(&self, reply: &Reply) -> bool {
+        self.send_with(reply, None)
+    }
+
+    /// Tells the front, and gives it a descriptor.
+    pub(crate) fn send_with(&self, reply: &Reply, descriptor: Option<BorrowedFd<'_>>) -> bool {
+        FileId::of(&self.socket) == self.file && send_reply(&self.socket, reply, descriptor)
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

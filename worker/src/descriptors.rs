@@ -1,0 +1,121 @@
+//! The request's descriptors, out of everybody else's reach (P2, P3, P11): under high numbers, closed on exec, and
+//! replaced by `/dev/null` in whatever process the application forks.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
+
+/// The lowest number that they get, where the limit of open files has room for it: applications close those that they
+/// believe to be their own from 3 on.
+const LOWEST: RawFd = 700;
+
+static STDIN: AtomicI32 = AtomicI32::new(-1);
+static STDOUT: AtomicI32 = AtomicI32::new(-1);
+/// The connection to the front.
+pub(crate) static CONNECTION: AtomicI32 = AtomicI32::new(-1);
+/// A zygote's listening socket.
+static LISTENER: AtomicI32 = AtomicI32::new(-1);
+static NULL: AtomicI32 = AtomicI32::new(-1);
+static IS_GUARDED: AtomicBool = AtomicBool::new(false);
+
+/// The server's ends of one request.
+#[derive(Debug)]
+pub(crate) struct RequestDescriptors {
+    /// Where the request body comes from.
+    pub(crate) stdin: OwnedFd,
+    /// Where the response goes.
+    pub(crate) stdout: OwnedFd,
+}
+
+/// The same open file under a high number, closed on exec.
+pub(crate) fn out_of_the_way(descriptor: OwnedFd) -> io::Result<OwnedFd> {
+    match rustix::io::fcntl_dupfd_cloexec(&descriptor, LOWEST) {
+        Ok(moved) => Ok(moved),
+        // The limit is lower than that.
+        Err(_) => Ok(rustix::io::fcntl_dupfd_cloexec(&descriptor, 3)?),
+    }
+}
+
+impl RequestDescriptors {
+    /// Those that came with an order: 0, 1 and 2 of the front. The last becomes standard error and
+    /// standard output of this process, in which `print()` can then never touch the response.
+    pub(crate) fn take(descriptors: Vec<OwnedFd>) -> io::Result<Self> {
+        let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+            return Err(io::Error::other("the front sent no descriptors"));
+        };
+        rustix::stdio::dup2_stderr(&stderr)?;
+        rustix::stdio::dup2_stdout(&stderr)?;
+        let taken = Self { stdin: out_of_the_way(stdin)?, stdout: out_of_the_way(stdout)? };
+        guard();
+        STDIN.store(taken.stdin.as_raw_fd(), SeqCst);
+        STDOUT.store(taken.stdout.as_raw_fd(), SeqCst);
+        Ok(taken)
+    }
+}
+
+/// The response is over: both are about to be closed.
+pub(crate) fn forget_request() {
+    STDIN.store(-1, SeqCst);
+    STDOUT.store(-1, SeqCst);
+}
+
+/// A process that the application forks while it is imported must not go on listening when the zygote is gone.
+/// Nothing: the zygote forks children who must.
+pub(crate) fn guard_listener(listener: Option<RawFd>) {
+    guard();
+    LISTENER.store(listener.unwrap_or(-1), SeqCst);
+}
+
+/// Closes the listening socket in this process, whoever may still close its number.
+pub(crate) fn let_go_of_listener(listener: RawFd) {
+    let null = NULL.load(SeqCst);
+    // SAFETY: system calls on descriptors that this process owns; nobody uses this number in it any more.
+    unsafe {
+        if null < 0 || libc::dup2(null, listener) < 0 {
+            libc::close(listener);
+        } else {
+            libc::fcntl(listener, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+    }
+}
+
+/// Lets go of standard input, output and error: a server may wait until the last process has closed them.
+pub(crate) fn close_standard_streams() {
+    for descriptor in 0..3 {
+        // SAFETY: this process ends, and writes nothing more.
+        unsafe { libc::close(descriptor) };
+    }
+}
+
+/// From here on what is forked holds none of them.
+fn guard() {
+    if IS_GUARDED.swap(true, SeqCst) {
+        return;
+    }
+    if let Ok(null) = File::options().read(true).write(true).open("/dev/null")
+        && let Ok(null) = out_of_the_way(null.into())
+    {
+        NULL.store(null.into_raw_fd(), SeqCst);
+    }
+    // SAFETY: the function is async-signal-safe.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+}
+
+/// P3: a forked child that lives on holds neither end of the request, and one that runs on into our own code writes to
+/// nobody.
+extern "C" fn in_child() {
+    let null = NULL.load(SeqCst);
+    for descriptor in [&STDIN, &STDOUT, &CONNECTION, &LISTENER] {
+        let descriptor = descriptor.load(SeqCst);
+        if descriptor < 0 {
+            continue;
+        }
+        // SAFETY: dup2 and close are async-signal-safe, and the descriptors are open, or were.
+        unsafe {
+            if null < 0 || libc::dup2(null, descriptor) < 0 {
+                libc::close(descriptor);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The worker: what the site's own Python loads (`python -c BOOT`, see the front's `launch`). It takes an order from the
+//! front, answers one request with the application or becomes a zygote, and ends the process.
+//!
+//! It shares a process with a stranger's application, and so does as little as possible there: whatever can be done
+//! from outside, the front does.
+//!
+//! - [`serve`]: one request, from the order to the end of the response;
+//! - [`wsgi`]: PEP 3333; [`python`]: what is done with the interpreter;
+//! - [`zygote`]: the process that has imported the application, and its children;
+//! - [`connection`], [`descriptors`], [`signals`]: the front, the request's descriptors, and what the kernel tells.
+
+mod connection;
+mod descriptors;
+mod python;
+mod serve;
+mod signals;
+mod wsgi;
+mod zygote;
+
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cgi2wsgi::handoff::build::BUILD;
+use cgi2wsgi::handoff::channel::receive_order;
+use cgi2wsgi::handoff::{Order, Reply};
+use cgi2wsgi::report;
+use pyo3::prelude::*;
+
+use self::connection::Connection;
+use self::python::finish;
+
+/// What Python loads.
+#[pymodule]
+fn cgi2wsgi_worker(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(run, module)?)
+}
+
+/// Takes the order that comes by `descriptor`, and ends the process when that is done.
+#[pyfunction]
+fn run(py: Python<'_>, descriptor: RawFd) {
+    // SAFETY: the front has opened it for this process, and BOOT hands it over here.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    // A panic is a defect of ours; the front answers when this process has ended.
+    let ended = catch_unwind(AssertUnwindSafe(|| obey(py, descriptor)));
+    finish::leave(u8::from(ended.is_err()));
+}
+
+fn obey(py: Python<'_>, descriptor: OwnedFd) {
+    python::prepare(py);
+    let connection = match descriptors::out_of_the_way(descriptor).map(Connection::new) {
+        Ok(connection) => connection,
+        Err(error) => return report::error(&format!("the connection to the front: {error}")),
+    };
+    connection.send(&Reply::Hello(BUILD.to_owned()));
+    let (order, descriptors) = match receive_order(connection.as_fd(), None) {
+        Ok(Some(received)) => received,
+        // The front is gone.
+        Ok(None) => return,
+        Err(error) => return report::error(&format!("no order from the front: {error}")),
+    };
+    match Order::decode(&order) {
+        Ok(Order::Answer(call)) => serve::cold(py, &call, descriptors, connection),
+        Ok(Order::Zygote(order)) => {
+            drop(connection);
+            zygote::run(py, &order, descriptors);
+        }
+        Err(reason) => report::error(&reason),
+    }
+}

@@ -1,0 +1,195 @@
+//! Memory for Python's small objects that is quick to touch.
+//!
+//! An import of an application touches its memory once, page by page, and each first touch is a
+//! fault that costs about as much as the import of a small function. Here arenas are cut from
+//! regions of 2 MiB that the kernel is asked to back with huge pages, and an arena that Python gives
+//! back is kept for the next time: imports give the same ones back and ask for them again hundreds
+//! of times.
+//!
+//! The two functions that say where arenas come from are public in every CPython, but not in the
+//! limited API: they are looked up by name, and where one is missing Python keeps its own way.
+//! Python has started by then and has arenas of its own, which go back to where they came from.
+//!
+//! Left out: what the C library's `malloc` hands out (objects over 512 bytes). Tuning it changed
+//! nothing that was measured. Builds without the global lock and debug builds do not load this
+//! module.
+
+use std::ffi::{CStr, c_void};
+use std::ptr::null_mut;
+use std::sync::{Mutex, OnceLock};
+
+use pyo3::prelude::*;
+
+/// What a huge page is on the machines that have them; elsewhere just a size.
+const REGION: usize = 2 << 20;
+
+/// Arenas that are kept with their pages, in bytes. Beyond it the pages go back to the system: a
+/// large response must not leave its peak behind.
+const KEPT: usize = 8 << 20;
+
+/// `PyObjectArenaAllocator`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Allocator {
+    context: *mut c_void,
+    allocate: Option<unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void>,
+    release: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, usize)>,
+}
+
+// SAFETY: the context is Python's own, which it uses from every thread.
+unsafe impl Send for Allocator {}
+// SAFETY: as above; the structure is only read.
+unsafe impl Sync for Allocator {}
+
+/// Python's own, for arenas from before and for when there is no region.
+static ORIGINAL: OnceLock<Allocator> = OnceLock::new();
+
+struct Arenas {
+    /// Which multiples of [`REGION`] are this module's, in order.
+    regions: Vec<usize>,
+    /// What is left of the newest region.
+    fresh: *mut u8,
+    left: usize,
+    /// What Python has given back, with their sizes, and how much of it has its pages still.
+    free: Vec<(*mut u8, usize)>,
+    kept: usize,
+}
+
+// SAFETY: the pointers are to anonymous memory that this alone hands out.
+unsafe impl Send for Arenas {}
+
+static ARENAS: Mutex<Arenas> = Mutex::new(Arenas {
+    regions: Vec::new(),
+    fresh: null_mut(),
+    left: 0,
+    free: Vec::new(),
+    kept: 0,
+});
+
+/// Has Python take its further arenas from here. Returns whether it will.
+pub(crate) fn install(_: Python<'_>) -> bool {
+    let (Some(get), Some(set)) =
+        (symbol(c"PyObject_GetArenaAllocator"), symbol(c"PyObject_SetArenaAllocator"))
+    else {
+        return false;
+    };
+    let mut original = Allocator { context: null_mut(), allocate: None, release: None };
+    let mut own =
+        Allocator { context: null_mut(), allocate: Some(allocate), release: Some(release) };
+    // SAFETY: these names are CPython's, and have had these types since 3.4. Both functions copy
+    // the structure. Python's lock is held, as whoever asks for an arena holds it.
+    unsafe {
+        type Access = unsafe extern "C" fn(*mut Allocator);
+        let get = std::mem::transmute::<*mut c_void, Access>(get);
+        let set = std::mem::transmute::<*mut c_void, Access>(set);
+        get(&raw mut original);
+        if original.allocate.is_none()
+            || original.release.is_none()
+            || ORIGINAL.set(original).is_err()
+        {
+            return false;
+        }
+        set(&raw mut own);
+    }
+    true
+}
+
+fn symbol(name: &CStr) -> Option<*mut c_void> {
+    // SAFETY: the name is a C string.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    (!found.is_null()).then_some(found)
+}
+
+unsafe extern "C" fn allocate(_: *mut c_void, size: usize) -> *mut c_void {
+    if let Some(arena) = ARENAS.lock().ok().and_then(|mut arenas| arenas.take(size)) {
+        return arena.cast();
+    }
+    match ORIGINAL.get() {
+        // SAFETY: it is called as Python would have called it.
+        Some(Allocator { context, allocate: Some(allocate), .. }) => unsafe {
+            allocate(*context, size)
+        },
+        _ => null_mut(),
+    }
+}
+
+unsafe extern "C" fn release(_: *mut c_void, arena: *mut c_void, size: usize) {
+    if let Ok(mut arenas) = ARENAS.lock()
+        && arenas.has(arena)
+    {
+        arenas.give_back(arena.cast(), size);
+        return;
+    }
+    if let Some(Allocator { context, release: Some(release), .. }) = ORIGINAL.get() {
+        // SAFETY: the arena is no region's, so this function's counterpart made it.
+        unsafe { release(*context, arena, size) };
+    }
+}
+
+impl Arenas {
+    fn take(&mut self, size: usize) -> Option<*mut u8> {
+        if let Some(index) = self.free.iter().rposition(|(_, free)| *free == size) {
+            self.kept = self.kept.saturating_sub(size);
+            return Some(self.free.swap_remove(index).0);
+        }
+        if self.left < size {
+            self.extend(size.next_multiple_of(REGION))?;
+        }
+        let arena = self.fresh;
+        // SAFETY: `size` bytes of the region are left.
+        self.fresh = unsafe { arena.add(size) };
+        self.left -= size;
+        Some(arena)
+    }
+
+    fn extend(&mut self, size: usize) -> Option<()> {
+        // What a small application needs is less than it takes to clear huge pages.
+        let (size, huge) = if self.regions.is_empty() { (2 * size, false) } else { (size, true) };
+        (self.fresh, self.left) = (map(size, huge)?, size);
+        let first = self.fresh.addr() / REGION;
+        let at = self.regions.partition_point(|region| *region < first);
+        self.regions.splice(at..at, first..first + size / REGION);
+        Some(())
+    }
+
+    /// Regions begin at multiples of their size, and no arena crosses the end of one mapping.
+    fn has(&self, arena: *mut c_void) -> bool {
+        self.regions.binary_search(&(arena.addr() / REGION)).is_ok()
+    }
+
+    fn give_back(&mut self, arena: *mut u8, size: usize) {
+        if self.kept + size > KEPT {
+            // SAFETY: the arena is this module's, and nobody uses it any more.
+            unsafe { libc::madvise(arena.cast(), size, libc::MADV_DONTNEED) };
+        }
+        self.kept = (self.kept + size).min(KEPT);
+        self.free.push((arena, size));
+    }
+}
+
+/// A region that begins where a huge page can.
+fn map(size: usize, huge: bool) -> Option<*mut u8> {
+    // SAFETY: an anonymous mapping at no address in particular; what is cut off at its ends is
+    // nobody's yet.
+    unsafe {
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let mapped = libc::mmap(null_mut(), size + REGION, protection, flags, -1, 0);
+        if mapped == libc::MAP_FAILED {
+            return None;
+        }
+        let mapped = mapped.cast::<u8>();
+        let before = mapped.align_offset(REGION);
+        let start = mapped.add(before);
+        if before > 0 {
+            libc::munmap(mapped.cast(), before);
+        }
+        libc::munmap(start.add(size).cast(), REGION - before);
+        // A kernel without them, or told to give none, is no error.
+        #[cfg(target_os = "linux")]
+        if huge {
+            libc::madvise(start.cast(), size, libc::MADV_HUGEPAGE);
+        }
+        Some(start)
+    }
+}

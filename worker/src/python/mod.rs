@@ -1,0 +1,42 @@
+//! What is done with the interpreter that has loaded this module. Knows neither request nor response.
+//!
+//! - [`environment`]: `os.environ` becomes the request's; [`application`]: imports the application;
+//! - [`imports`], [`collector`], [`arenas`]: a quick start, by Python's own rules;
+//! - [`termination`]: SIGTERM as an exception; [`finish`]: the end of the process.
+
+pub(crate) mod application;
+mod arenas;
+pub(crate) mod collector;
+pub(crate) mod environment;
+pub(crate) mod finish;
+mod imports;
+pub(crate) mod termination;
+
+use cgi2wsgi::handoff::{Application, Source};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+/// As soon as the module is loaded: memory that is quick to touch, and tracebacks of crashes (P9).
+pub(crate) fn prepare(py: Python<'_>) {
+    arenas::install(py);
+    // Without it a crash has no traceback, and nothing else is different.
+    let _ = py.import("faulthandler").and_then(|module| module.call_method1("enable", (2,)));
+}
+
+/// Before the application is imported: `sys.argv`, its import directories, a quicker import system.
+pub(crate) fn prepare_import(py: Python<'_>, application: &Application) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    let program = match &application.source {
+        Source::File(file) => file.as_os_str().into_pyobject(py)?.into_any(),
+        Source::Module(name) => name.into_pyobject(py)?.into_any(),
+    };
+    sys.setattr("argv", PyList::new(py, [program])?)?;
+    let path = sys.getattr("path")?.cast_into::<PyList>()?;
+    let directories =
+        std::iter::once(&application.directory).chain(&application.import_directories);
+    for (index, directory) in directories.enumerate() {
+        path.insert(index, directory.as_os_str())?;
+    }
+    imports::quicken(py);
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! SIGTERM and SIGHUP, as an exception in the application, so that `close()` runs (R13) and the visitor, if there is
+//! one, gets an answer.
+//!
+//! The front repeats the signal until it hears that the exception was raised: one that comes between Python's look for
+//! signals and a system call that blocks interrupts nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cgi2wsgi::handoff::Reply;
+use pyo3::exceptions::PySystemExit;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyCFunction;
+
+use crate::connection::Connection;
+
+static CAME: AtomicBool = AtomicBool::new(false);
+
+/// What each signal did before it was held off, if it is.
+static BEFORE: Mutex<Vec<(libc::c_int, libc::sigaction)>> = Mutex::new(Vec::new());
+static IS_HELD_OFF: AtomicBool = AtomicBool::new(false);
+
+/// Whom to tell that the exception was raised.
+static FRONT: Mutex<Option<Arc<Connection>>> = Mutex::new(None);
+
+/// The handler.
+static HANDLER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+const SIGNALS: [libc::c_int; 2] = [libc::SIGTERM, libc::SIGHUP];
+
+/// Whether SIGTERM ended the application.
+pub(crate) fn came() -> bool {
+    CAME.load(SeqCst)
+}
+
+/// From here on each of these raises `SystemExit`, once, unless it already means something else to this process.
+pub(crate) fn expect(py: Python<'_>, front: Option<Arc<Connection>>) -> PyResult<()> {
+    tell(front);
+    let handler = HANDLER.get_or_try_init(py, || -> PyResult<Py<PyAny>> {
+        let raise = PyCFunction::new_closure(py, None, None, |arguments, _| -> PyResult<()> {
+            let number: libc::c_int = arguments.get_item(0)?.extract()?;
+            raise(number)
+        })?;
+        Ok(raise.into_any().unbind())
+    })?;
+    // The module behind `signal`, which would import more.
+    let signal = py.import("_signal")?;
+    let default = signal.getattr("SIG_DFL")?;
+    for number in SIGNALS {
+        if signal.call_method1("getsignal", (number,))?.is(&default) {
+            signal.call_method1("signal", (number, handler))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether SIGTERM still means what [`expect`] has made of it.
+pub(crate) fn is_expected(py: Python<'_>) -> bool {
+    let handler = HANDLER.get(py);
+    let current = py
+        .import("_signal")
+        .and_then(|signal| signal.call_method1("getsignal", (libc::SIGTERM,)));
+    current.ok().zip(handler).is_some_and(|(current, handler)| current.is(handler))
+}
+
+/// Who is told from here on.
+pub(crate) fn tell(front: Option<Arc<Connection>>) {
+    *FRONT.lock().unwrap_or_else(PoisonError::into_inner) = front;
+}
+
+fn raise(number: libc::c_int) -> PyResult<()> {
+    interrupt_nothing();
+    if let Some(front) = FRONT.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        front.send(&Reply::Terminating);
+    }
+    if CAME.swap(true, SeqCst) { Ok(()) } else { Err(PySystemExit::new_err(128 + number)) }
+}
+
+/// After [`hold_off`] each does again what it did before.
+pub(crate) fn renew() {
+    IS_HELD_OFF.store(false, SeqCst);
+    for (number, action) in BEFORE.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        // SAFETY: the action is one that the system gave.
+        unsafe { libc::sigaction(number, &raw const action, std::ptr::null_mut()) };
+    }
+}
+
+/// From here on they interrupt nothing. One that has come and was not noticed yet is raised now.
+pub(crate) fn hold_off(py: Python<'_>) -> PyResult<()> {
+    interrupt_nothing();
+    py.check_signals()
+}
+
+/// Behind Python's back: a signal that has come and finds itself ignored by Python's own book is lost, with an
+/// `OSError` in the log. And not by `SIG_IGN`, which programs that `close()` starts would inherit.
+fn interrupt_nothing() {
+    if IS_HELD_OFF.swap(true, SeqCst) {
+        return;
+    }
+    let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    for number in SIGNALS {
+        // SAFETY: a zeroed sigaction is a valid one to be written to, and the handler does nothing.
+        unsafe {
+            let mut nothing = std::mem::zeroed::<libc::sigaction>();
+            nothing.sa_sigaction = do_nothing as *const libc::c_void as usize;
+            nothing.sa_flags = libc::SA_RESTART;
+            let mut old = std::mem::zeroed::<libc::sigaction>();
+            if libc::sigaction(number, std::ptr::null(), &raw mut old) == 0
+                && old.sa_sigaction != libc::SIG_IGN
+                && libc::sigaction(number, &raw const nothing, std::ptr::null_mut()) == 0
+            {
+                before.push((number, old));
+            }
+        }
+    }
+}
+
+extern "C" fn do_nothing(_signal: libc::c_int) {}

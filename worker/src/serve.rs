@@ -1,0 +1,345 @@
+//! One request, from the front's call to the end of the response: the same for a worker that was started for it and
+//! for a zygote's child, but for where the application comes from.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use cgi2wsgi::cgi::body::Body;
+use cgi2wsgi::cgi::head::{Form, Head};
+use cgi2wsgi::cgi::output::{Output, is_gone};
+use cgi2wsgi::cgi::refusal::Refusal;
+use cgi2wsgi::cgi::request::{BodyLength, Request, too_large};
+use cgi2wsgi::cgi::response::{BeforeHead, Response};
+use cgi2wsgi::handoff::{Call, Reply, Service};
+use cgi2wsgi::report;
+use cgi2wsgi::timings::{Phase, Timings};
+use pyo3::exceptions::{PyConnectionError, PySystemExit};
+use pyo3::prelude::*;
+
+use crate::connection::Connection;
+use crate::descriptors::{self, RequestDescriptors};
+use crate::python::application::{self, LoadError};
+use crate::python::{self, collector, environment, finish, termination};
+use crate::signals;
+use crate::wsgi::call::{self, Failure};
+use crate::wsgi::environ;
+use crate::wsgi::exchange::{Exchange, lock};
+
+/// Exit statuses, as the front has them.
+const FAILED: u8 = 1;
+const MISCONFIGURED: u8 = 2;
+
+/// Answers a request for which this process was started.
+pub(crate) fn cold(
+    py: Python<'_>,
+    call: &Call,
+    descriptors: Vec<OwnedFd>,
+    connection: Connection,
+) {
+    let Some(service) = call.service() else {
+        return report::error("what the front sent is damaged");
+    };
+    if call.process.ignores_sigchld {
+        // SAFETY: the disposition is a valid one.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    }
+    if let Err(error) = environment::become_requests(py, &call.variables) {
+        return report::error(&format!("the environment of the request: {error}"));
+    }
+    let connection = Arc::new(connection);
+    if !connection.send(&Reply::Begun(std::process::id())) {
+        return;
+    }
+    serve(py, call, &service, descriptors, &connection, None);
+}
+
+/// Answers a request with `application`, or with what is imported for it. What the application asked to be run at exit
+/// has been run when this returns.
+pub(crate) fn serve(
+    py: Python<'_>,
+    call: &Call,
+    service: &Service,
+    descriptors: Vec<OwnedFd>,
+    connection: &Arc<Connection>,
+    application: Option<&Py<PyAny>>,
+) {
+    let descriptors = match RequestDescriptors::take(descriptors) {
+        Ok(descriptors) => descriptors,
+        Err(error) => {
+            return report::error(&format!("standard input and output cannot be set aside: {error}"));
+        }
+    };
+    signals::follow_front();
+    let timings = Clock::new(call, application.is_none());
+    let is_asked = call.variables.are_from_a_server();
+    let serving = Serving { py, service, connection, timings };
+    serving.run(call, descriptors, application, is_asked);
+    signals::unfollow_front();
+    finish::run_exit_handlers(py);
+}
+
+struct Serving<'s, 'py> {
+    py: Python<'py>,
+    service: &'s Service,
+    connection: &'s Arc<Connection>,
+    timings: Clock,
+}
+
+impl Serving<'_, '_> {
+    fn run(
+        &self,
+        call: &Call,
+        RequestDescriptors { stdin, stdout }: RequestDescriptors,
+        application: Option<&Py<PyAny>>,
+        is_asked: bool,
+    ) {
+        let Service { mount, max_body, form, .. } = self.service;
+        // The front has made the same of the same variables.
+        let request = Request::from_variables(call.variables.clone(), mount, *max_body);
+        let mut request = match request {
+            Ok(request) => request,
+            Err(refusal) => return self.refuse(&Problem::Refused(refusal), 0, is_asked),
+        };
+        let (body, received) = self.receive(stdin, &mut request);
+        let announcement = Announcement {
+            connection: Arc::clone(self.connection),
+            form: *form,
+            timings: self.timings.clone(),
+        };
+        let output = Output::new(stdout);
+        let response = Response::to(&request, output, *form, Some(Box::new(announcement)));
+        let exchange = Arc::new(Exchange::new(response, body));
+        let answered = received.map_err(Problem::Refused).and_then(|()| {
+            // A panic is a defect of ours; the visitor gets an answer all the same.
+            catch_unwind(AssertUnwindSafe(|| self.answer(&request, &exchange, application)))
+                .unwrap_or_else(|_| {
+                    Err(Problem::Failed(Refusal::fault("cgi2wsgi itself failed: please report it")))
+                })
+        });
+        self.conclude(&exchange, answered, is_asked);
+    }
+
+    /// The request body; a chunked one is read to its end first, so that it has a length (B4).
+    fn receive(&self, stdin: OwnedFd, request: &mut Request) -> (Body, Result<(), Refusal>) {
+        if let BodyLength::Known(length) = request.body {
+            return (Body::new(stdin, length), Ok(()));
+        }
+        self.timings.begin(Phase::Body);
+        let max = self.service.max_body;
+        match self.py.detach(|| Body::spool_all(stdin, max, &|| Ok(()))) {
+            Ok(Ok(body)) => {
+                request.variables.set("CONTENT_LENGTH", body.length().to_string());
+                (body, Ok(()))
+            }
+            Ok(Err(excess)) => {
+                (excess, Err(too_large("more bytes", max.unwrap_or_default())))
+            }
+            Err(error) => {
+                let reason = format!("the request body cannot be read: {error}");
+                (Body::empty(), Err(Refusal::new(400, reason)))
+            }
+        }
+    }
+
+    /// The call itself, between an application that is imported and a response that is delivered.
+    fn answer(
+        &self,
+        request: &Request,
+        exchange: &Arc<Exchange>,
+        application: Option<&Py<PyAny>>,
+    ) -> Result<bool, Problem> {
+        let py = self.py;
+        let application = match application {
+            Some(application) => application.bind(py).clone(),
+            None => self.import(exchange)?,
+        };
+        if !termination::is_expected(py) {
+            self.connection.send(&Reply::HandlesSigterm);
+        }
+        self.timings.begin(Phase::Call);
+        let raised = |error| Problem::raised(py, &error, self.service.debug, exchange);
+        let environ = environ::build(py, request, exchange).map_err(raised)?;
+        call::call(&application, &environ, exchange).map_err(|failure| match failure {
+            Failure::Raised(error) => raised(error),
+            Failure::Mistake(reason) => Problem::Failed(Refusal::fault(reason)),
+            Failure::Output(error) => Problem::Output(error),
+        })
+    }
+
+    /// The application, with Python in the state in which it wants to be imported.
+    fn import(&self, exchange: &Exchange) -> Result<Bound<'_, PyAny>, Problem> {
+        let (py, application) = (self.py, &self.service.application);
+        let raised = |error| Problem::raised(py, &error, self.service.debug, exchange);
+        python::prepare_import(py, application).map_err(raised)?;
+        termination::expect(py, Some(Arc::clone(self.connection))).map_err(raised)?;
+        if self.service.has_timeout {
+            signals::allow_traces(py).map_err(raised)?;
+        }
+        self.timings.begin(Phase::Import);
+        let waiting = collector::wait(py).map_err(raised)?;
+        let found = application::load(py, application).map_err(|error| match error {
+            LoadError::Raised(error) => {
+                let remedy = application::remedy(py, &error, application);
+                raised(error).with_remedy(remedy)
+            }
+            LoadError::Setup(reason) => Problem::Setup(reason),
+        })?;
+        waiting.end().map_err(raised)?;
+        Ok(found)
+    }
+
+    /// Ends the response, whatever became of it, and says in the log what needs to be said.
+    fn conclude(&self, exchange: &Exchange, answered: Result<bool, Problem>, is_asked: bool) {
+        let has_begun = exchange.has_begun();
+        let is_whole = match answered {
+            Ok(is_whole) => is_whole,
+            // A visitor who left is nothing to tell.
+            Err(Problem::Output(error)) if is_gone(&error) && has_begun => false,
+            Err(problem) => {
+                descriptors::forget_request();
+                let owed = exchange.close();
+                if !has_begun {
+                    return self.refuse(&problem, owed, is_asked);
+                }
+                let reason = problem.reason();
+                report::error(&format!("{reason} (response truncated: headers were already sent)"));
+                self.connection.send(&Reply::Done { is_whole: false, owed });
+                return;
+            }
+        };
+        descriptors::forget_request();
+        let owed = exchange.close();
+        self.connection.send(&Reply::Done { is_whole, owed });
+        if let Some(line) = self.timings.line() {
+            report::timings(&line);
+        }
+    }
+
+    /// Has the front answer. Where no server asked, a wrong set-up has no response: the reason alone is what a person
+    /// wants.
+    fn refuse(&self, problem: &Problem, owed: u64, is_asked: bool) {
+        let is_setup = matches!(problem, Problem::Setup(_));
+        let (status, details) = match problem {
+            Problem::Refused(refusal) | Problem::Failed(refusal) => {
+                (refusal.status, refusal.details.clone())
+            }
+            Problem::Setup(_) | Problem::Output(_) => (500, None),
+        };
+        let reason = problem.reason();
+        if is_setup && !is_asked {
+            report::error(&reason);
+        } else {
+            report::error(&format!("{reason} (answered {status})"));
+        }
+        let exit = if is_setup { MISCONFIGURED } else { FAILED };
+        self.connection.send(&Reply::Refused { status, details, exit, owed });
+    }
+}
+
+/// Where the time goes, if somebody wants to know.
+#[derive(Clone)]
+struct Clock(Arc<Mutex<Option<Timings>>>);
+
+impl Clock {
+    fn new(call: &Call, is_cold: bool) -> Self {
+        let timings = call.timed.map(|timed| {
+            let mut timings = Timings::since(timed.began);
+            if is_cold {
+                timings.begin_at(Phase::Interpreter, timed.handed_over);
+            }
+            timings
+        });
+        Self(Arc::new(Mutex::new(timings)))
+    }
+
+    /// What the request waits for from now on.
+    fn begin(&self, phase: Phase) {
+        if let Some(timings) = lock(&self.0).as_mut() {
+            timings.begin(phase);
+        }
+    }
+
+    fn line(&self) -> Option<String> {
+        lock(&self.0).as_ref().map(Timings::line)
+    }
+}
+
+/// What is done just before the head goes out.
+struct Announcement {
+    connection: Arc<Connection>,
+    form: Form,
+    timings: Clock,
+}
+
+impl BeforeHead for Announcement {
+    fn complete(&mut self, head: &mut Head) {
+        if let Some(timings) = lock(&self.timings.0).as_mut() {
+            timings.end();
+            head.add("Server-Timing", timings.server_timing().as_bytes());
+        }
+        if self.form == Form::Nph && head.get("Date").is_none() {
+            head.set("Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
+        }
+    }
+
+    fn announce(&mut self) -> io::Result<()> {
+        if self.connection.send(&Reply::Head) {
+            return Ok(());
+        }
+        // Without the front's consent it may answer itself.
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// Why the response is not the application's, or not all of it.
+enum Problem {
+    /// The request is not one for the application.
+    Refused(Refusal),
+    /// The set-up is wrong.
+    Setup(String),
+    /// The application failed.
+    Failed(Refusal),
+    /// The response could not be written.
+    Output(io::Error),
+}
+
+impl Problem {
+    /// An exception that nobody caught. Its traceback goes to the log now.
+    fn raised(py: Python<'_>, error: &PyErr, debug: bool, exchange: &Exchange) -> Self {
+        // What `write` raised because the visitor left came back through the application.
+        if exchange.is_gone() && error.is_instance_of::<PyConnectionError>(py) {
+            return Self::Output(io::ErrorKind::BrokenPipe.into());
+        }
+        // lighttpd ends a program once it has the whole Content-Length.
+        if termination::came() && exchange.is_whole() && error.is_instance_of::<PySystemExit>(py) {
+            return Self::Output(io::ErrorKind::BrokenPipe.into());
+        }
+        let log = call::log_exception(py, error, debug);
+        if termination::came() {
+            return Self::Failed(Refusal::fault("ended by SIGTERM"));
+        }
+        // The client announced more than it sent, and the application rightly gave up.
+        let status = if exchange.body_ended_early() { 400 } else { 500 };
+        let mut refusal = Refusal::new(status, log.summary);
+        refusal.details = log.traceback;
+        Self::Failed(refusal)
+    }
+
+    fn with_remedy(mut self, remedy: Option<String>) -> Self {
+        if let (Self::Failed(refusal), Some(remedy)) = (&mut self, remedy) {
+            refusal.reason.push_str(&remedy);
+        }
+        self
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Refused(refusal) | Self::Failed(refusal) => refusal.reason.clone(),
+            Self::Setup(reason) => reason.clone(),
+            Self::Output(error) => format!("the response cannot be written: {error}"),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The call of the application, and what is done with what it returns (PEP
+//! 3333, "Specification Details" and "Buffering and Streaming").
+
+use std::io;
+use std::sync::Arc;
+
+use pyo3::exceptions::{PySystemExit, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use super::exchange::Exchange;
+use super::file_wrapper::FileWrapper;
+use super::start_response::{StartResponse, shown, type_name};
+use crate::python::termination;
+
+/// Chunks of a list are joined up to this many bytes.
+const JOINED: usize = 64 << 10;
+
+/// Why there is no whole response.
+pub(crate) enum Failure {
+    /// The application raised.
+    Raised(PyErr),
+    /// The application did not do as PEP 3333 says.
+    Mistake(String),
+    /// The response cannot be written.
+    Output(io::Error),
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// A signal's exception comes out of a write as its error.
+    fn from(error: io::Error) -> Self {
+        if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PyErr>) {
+            Self::Raised(error.into())
+        } else {
+            Self::Output(error)
+        }
+    }
+}
+
+/// Calls the application once and delivers its response. False: less came
+/// than was declared.
+pub(crate) fn call(
+    application: &Bound<'_, PyAny>,
+    environ: &Bound<'_, PyDict>,
+    exchange: &Arc<Exchange>,
+) -> Result<bool, Failure> {
+    let py = application.py();
+    let start_response = Bound::new(py, StartResponse::new(Arc::clone(exchange)))?;
+    let result = application
+        .call1((environ, start_response))
+        .map_err(|error| explained_signature(application, error))?;
+    let delivered = deliver(&result, exchange);
+    // R13: whatever happened, close() is called, and not interrupted.
+    let held_off = termination::hold_off(py);
+    let closed = match result.getattr_opt("close") {
+        Ok(Some(close)) => close.call0().map(drop),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let delivered = match delivered {
+        // lighttpd ends a program with SIGTERM once it has the whole Content-Length.
+        Ok(true) => Ok(true),
+        delivered => delivered.and_then(|whole| Ok(held_off.map(|()| whole)?)),
+    };
+    match (delivered, closed) {
+        (Ok(whole), Ok(())) => Ok(whole),
+        (Ok(_), Err(error)) => Err(Failure::Raised(error)),
+        (Err(failure), Ok(())) => Err(failure),
+        (Err(failure), Err(error)) => {
+            log_exception(py, &error, false);
+            Err(failure)
+        }
+    }
+}
+
+/// A callable that does not take two arguments is no application, and most
+/// often a factory: its exception has no frame of the application's own.
+fn explained_signature(application: &Bound<'_, PyAny>, error: PyErr) -> Failure {
+    let py = application.py();
+    if error.is_instance_of::<PyTypeError>(py) && error.traceback(py).is_none() {
+        return Failure::Mistake(format!(
+            "{} cannot be called as application(environ, start_response): {}; if it makes the \
+             application, write its name with ()",
+            shown(application),
+            error.value(py)
+        ));
+    }
+    Failure::Raised(error)
+}
+
+fn deliver(result: &Bound<'_, PyAny>, exchange: &Exchange) -> Result<bool, Failure> {
+    let py = result.py();
+    if let Ok(list) = result.cast_exact::<PyList>() {
+        deliver_at_once(&list.iter().collect::<Vec<_>>(), py, exchange)?;
+    } else if let Ok(tuple) = result.cast_exact::<PyTuple>() {
+        deliver_at_once(&tuple.iter().collect::<Vec<_>>(), py, exchange)?;
+    } else if let Some(file) = file_of(result) {
+        require_head(exchange)?;
+        exchange.write_file(py, &file)?;
+    } else {
+        deliver_one_by_one(result, exchange)?;
+    }
+    if !exchange.head_state().0 {
+        return Err(Failure::Mistake("the application never called start_response".into()));
+    }
+    Ok(exchange.finish(py)?)
+}
+
+fn file_of(result: &Bound<'_, PyAny>) -> Option<std::fs::File> {
+    result.cast_exact::<FileWrapper>().ok()?.get().regular_file(result.py())
+}
+
+/// A list is all there already: it can be looked at before a byte is sent,
+/// joined, and measured (R7).
+fn deliver_at_once(
+    chunks: &[Bound<'_, PyAny>],
+    py: Python<'_>,
+    exchange: &Exchange,
+) -> Result<(), Failure> {
+    let chunks: Vec<&[u8]> =
+        chunks.iter().enumerate().map(|(at, chunk)| bytes(chunk, at)).collect::<Result<_, _>>()?;
+    if chunks.iter().any(|chunk| !chunk.is_empty()) {
+        require_head(exchange)?;
+    }
+    if let [only] = chunks.as_slice() {
+        exchange.declare_length(only.len() as u64)?;
+    }
+    let mut joined = Vec::new();
+    for chunk in chunks {
+        if joined.len() + chunk.len() > JOINED {
+            if !(exchange.write(py, &joined)? && exchange.write(py, chunk)?) {
+                return Ok(());
+            }
+            joined.clear();
+        } else {
+            joined.extend_from_slice(chunk);
+        }
+    }
+    exchange.write(py, &joined)?;
+    Ok(())
+}
+
+/// R12: each chunk is delivered before the next is asked for.
+fn deliver_one_by_one(result: &Bound<'_, PyAny>, exchange: &Exchange) -> Result<(), Failure> {
+    let py = result.py();
+    if result.is_instance_of::<PyBytes>() || result.is_instance_of::<PyString>() {
+        return Err(Failure::Mistake(format!(
+            "the application returned a {}, not an iterable of bytes: return [body]",
+            type_name(result)
+        )));
+    }
+    let chunks = result.try_iter().map_err(|error| {
+        if error.is_instance_of::<PyTypeError>(py) && !result.hasattr("__iter__").unwrap_or(true) {
+            Failure::Mistake(format!(
+                "the application returned {}, not an iterable of bytes such as [b\"...\"]",
+                shown(result)
+            ))
+        } else {
+            Failure::Raised(error)
+        }
+    })?;
+    for (at, chunk) in chunks.enumerate() {
+        let chunk = chunk?;
+        let chunk = bytes(&chunk, at)?;
+        if chunk.is_empty() {
+            continue;
+        }
+        require_head(exchange)?;
+        if !exchange.write(py, chunk)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn require_head(exchange: &Exchange) -> Result<(), Failure> {
+    if exchange.head_state().0 {
+        return Ok(());
+    }
+    Err(Failure::Mistake(
+        "the application returned a body without having called start_response".into(),
+    ))
+}
+
+fn bytes<'c>(chunk: &'c Bound<'_, PyAny>, at: usize) -> Result<&'c [u8], Failure> {
+    chunk.cast::<PyBytes>().map(PyBytesMethods::as_bytes).map_err(|_| {
+        let remedy = if chunk.is_instance_of::<PyString>() { ": encode it" } else { "" };
+        Failure::Mistake(format!(
+            "chunk {} of the body is {}, a {} and not bytes{remedy}",
+            at + 1,
+            shown(chunk),
+            type_name(chunk)
+        ))
+    })
+}
+
+/// What was written about an exception.
+pub(crate) struct Logged {
+    /// One line: what was raised.
+    pub(crate) summary: String,
+    /// The traceback as text, where it was asked for.
+    pub(crate) traceback: Option<String>,
+}
+
+/// Writes an exception with its traceback to standard error, where
+/// `SystemExit` is like any other (P7).
+pub(crate) fn log_exception(py: Python<'_>, error: &PyErr, as_text: bool) -> Logged {
+    error.display(py);
+    // Nothing can be done for a stream that the application has broken.
+    let _ = py.import("sys").and_then(|sys| sys.getattr("stderr")?.call_method0("flush"));
+    let value = error.value(py);
+    let summary = if error.is_instance_of::<PySystemExit>(py) {
+        let code = value.getattr("code").ok().filter(|code| !code.is_none());
+        let code = code.as_ref().map(shown).unwrap_or_default();
+        format!("the application called sys.exit({code})")
+    } else {
+        let text =
+            value.str().map_or_else(|_| "?".into(), |text| text.to_string_lossy().into_owned());
+        let first = text.lines().next().unwrap_or_default();
+        let separator = if first.is_empty() { "" } else { ": " };
+        format!("the application raised {}{separator}{first}", type_name(value.as_any()))
+    };
+    let traceback = as_text.then(|| formatted(error, py).unwrap_or_default());
+    Logged { summary, traceback }
+}
+
+fn formatted(error: &PyErr, py: Python<'_>) -> PyResult<String> {
+    let arguments = (error.get_type(py), error.value(py), error.traceback(py));
+    let lines = py.import("traceback")?.call_method1("format_exception", arguments)?;
+    let text = PyString::new(py, "").call_method1("join", (lines,))?;
+    Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
+}

@@ -1,0 +1,124 @@
+//! The request body and the response, as `wsgi.input`, `start_response`,
+//! `write` and the call share them.
+//!
+//! No lock is waited for while Python's lock is held: whoever reads or writes
+//! detaches from Python first.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cgi2wsgi::cgi::body::Body;
+use cgi2wsgi::cgi::head::Head;
+use cgi2wsgi::cgi::output::is_gone;
+use cgi2wsgi::cgi::response::Response;
+use cgi2wsgi::report;
+use pyo3::prelude::*;
+
+/// One request's two directions.
+pub(crate) struct Exchange {
+    pub(crate) body: Arc<Mutex<Body>>,
+    /// `None` when the response is over.
+    response: Mutex<Option<Response>>,
+    /// Whether a write found that nobody reads the response any more.
+    gone: AtomicBool,
+}
+
+/// After a signal, Python's handlers run, and may raise.
+pub(crate) fn interrupted() -> io::Result<()> {
+    Python::attach(|py| Ok(py.check_signals()?))
+}
+
+impl Exchange {
+    pub(crate) fn new(response: Response, body: Body) -> Self {
+        Self {
+            body: Arc::new(Mutex::new(body)),
+            response: Mutex::new(Some(response)),
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Response) -> io::Result<T>) -> io::Result<T> {
+        let mut response = lock(&self.response);
+        let Some(response) = response.as_mut() else {
+            return Err(io::Error::other("the response is over"));
+        };
+        let result = act(response);
+        for warning in response.take_warnings() {
+            report::warning(&warning);
+        }
+        if result.as_ref().is_err_and(is_gone) {
+            self.gone.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    /// Whether the visitor left before the response was delivered.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
+    }
+
+    /// Whether `start_response` was called, and whether the head is sent.
+    pub(crate) fn head_state(&self) -> (bool, bool) {
+        self.with(|response| Ok((response.has_head(), response.is_head_sent())))
+            .unwrap_or((true, true))
+    }
+
+    /// Whether the server has all that the head declares.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.with(|response| Ok(response.is_whole())).unwrap_or(true)
+    }
+
+    pub(crate) fn set_head(&self, head: Head) -> io::Result<()> {
+        self.with(|response| {
+            response.set_head(head);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn declare_length(&self, length: u64) -> io::Result<()> {
+        self.with(|response| {
+            response.declare_length(length);
+            Ok(())
+        })
+    }
+
+    /// False: more came than was declared, and it was cut.
+    pub(crate) fn write(&self, py: Python<'_>, chunk: &[u8]) -> io::Result<bool> {
+        py.detach(|| self.with(|response| response.write(chunk, &self.body, &interrupted)))
+    }
+
+    pub(crate) fn write_file(&self, py: Python<'_>, file: &File) -> io::Result<()> {
+        py.detach(|| self.with(|response| response.write_file(file, &self.body, &interrupted)))
+    }
+
+    /// False: less came than was declared.
+    pub(crate) fn finish(&self, py: Python<'_>) -> io::Result<bool> {
+        py.detach(|| self.with(|response| response.finish(&self.body, &interrupted)))
+    }
+
+    /// Whether the head is sent, or about to be: nobody else may answer.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.head_state().1
+    }
+
+    pub(crate) fn body_ended_early(&self) -> bool {
+        lock(&self.body).ended_early()
+    }
+
+    /// Closes standard output, and reads no more of the request body. How much of that the server
+    /// has not delivered yet; 0 also where another thread is reading it.
+    pub(crate) fn close(&self) -> u64 {
+        if let Some(response) = lock(&self.response).take() {
+            response.close();
+        }
+        self.body.try_lock().map_or(0, |mut body| body.surrender())
+    }
+}
+
+/// Whether a lock was poisoned by a panic makes no difference to what is
+/// behind it: descriptors and counters.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

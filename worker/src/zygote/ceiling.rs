@@ -1,0 +1,77 @@
+//! `--warm-memory`: how many children there may be, so that they and the
+//! zygote together keep below it.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use cgi2wsgi::zygotes::process;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+
+use super::journal::note;
+
+/// How long a measurement holds: it costs a millisecond for each process.
+const HOLDS: Duration = Duration::from_millis(250);
+
+/// How often children that wait look whether they should leave, and the zygote
+/// whether others may come.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
+
+pub(super) struct Ceiling {
+    bytes: u64,
+    measured: Option<(Instant, u64)>,
+    was_told: bool,
+}
+
+impl Ceiling {
+    /// One of so many bytes, for children that wait at `listener`: they look
+    /// now and then whether they should leave.
+    pub(super) fn new(bytes: u64, listener: &OwnedFd) -> Self {
+        if let Err(error) = set_socket_timeout(listener, Timeout::Recv, Some(LOOK)) {
+            note(&format!("--warm-memory: children that wait will not leave: {error}"));
+        }
+        Self { bytes, measured: None, was_told: false }
+    }
+
+    /// Whether this process and `children` together have more than they may;
+    /// what to tell a person then.
+    pub(super) fn exceeded(&mut self, children: &[i32], busy: usize) -> Option<String> {
+        let used = self.used(children);
+        if used <= self.bytes {
+            return None;
+        }
+        let text = told(used, self.bytes, children.len(), busy);
+        if !self.was_told {
+            self.was_told = true;
+            note(&text);
+        }
+        Some(text)
+    }
+
+    fn used(&mut self, children: &[i32]) -> u64 {
+        if let Some((at, used)) = self.measured
+            && at.elapsed() < HOLDS
+        {
+            return used;
+        }
+        let children = children.iter().map(|pid| pid.unsigned_abs());
+        let used = process::memory(children.chain([std::process::id()])).bytes;
+        self.measured = Some((Instant::now(), used));
+        used
+    }
+
+    /// A child is gone, or another is there: what was measured says nothing.
+    pub(super) fn forget(&mut self) {
+        self.measured = None;
+    }
+}
+
+fn told(used: u64, ceiling: u64, children: usize, busy: usize) -> String {
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    format!(
+        "the zygote and its {children} child(ren), {busy} of them with a request, have {} MiB, and \
+         --warm-memory allows {} MiB: until they have less, requests wait in line; raise \
+         --warm-memory, or see what in the application is large",
+        mebibytes(used),
+        mebibytes(ceiling),
+    )
+}

@@ -1,0 +1,151 @@
+//! A child of the zygote: waits for a request, becomes the process that the server started for it in all that an
+//! application can see, and serves it as a worker of its own would.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cgi2wsgi::handoff::build::BUILD;
+use cgi2wsgi::handoff::channel::{peer_user, receive_order};
+use cgi2wsgi::handoff::{Call, Order, Reply, Service, ZygoteOrder};
+use cgi2wsgi::timings::Moment;
+use pyo3::prelude::*;
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+
+use super::changes::Changes;
+use super::claims::Claims;
+use super::journal::Journal;
+use super::prefault::Prefault;
+use super::signals::Signals;
+use super::watch::Watch;
+use crate::connection::Connection;
+use crate::python::{environment, finish, termination};
+use crate::{descriptors, serve};
+
+/// How long a front may take to say what it wants, all of it.
+pub(super) const CALL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the zygote gives a child.
+pub(super) struct Birth<'z> {
+    pub(super) py: Python<'z>,
+    pub(super) order: &'z ZygoteOrder,
+    pub(super) listener: &'z OwnedFd,
+    pub(super) application: &'z Py<PyAny>,
+    pub(super) changes: &'z Changes,
+    pub(super) watch: &'z Watch,
+    pub(super) prefault: Option<&'z Prefault>,
+    pub(super) claims: &'z Claims,
+    /// Where the zygote tells how this child has ended.
+    pub(super) end: &'z OwnedFd,
+    pub(super) journal: &'z Journal,
+    pub(super) signals: &'z Signals,
+    /// The zygote's number.
+    pub(super) zygote: i32,
+}
+
+/// Waits for a request, serves it, and ends.
+pub(super) fn live(birth: &Birth<'_>) -> ! {
+    // A child that waits is of no use without its zygote.
+    // SAFETY: prctl, setpgid and getppid have no preconditions.
+    let parent = unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        // An application that signals its group means what it has started.
+        libc::setpgid(0, 0);
+        libc::getppid()
+    };
+    // An orphan's parent is not always 1: a service manager's may be another.
+    if parent != birth.zygote || birth.signals.give_back().is_err() {
+        finish::leave(1);
+    }
+    birth.claims.close_zygotes();
+    let status = loop {
+        match accept_with(birth.listener, SocketFlags::CLOEXEC) {
+            Ok(front) => {
+                // Another child takes this one's place at the socket, whoever this is.
+                birth.claims.say(false);
+                meet(birth, front);
+                break 0;
+            }
+            // A child that is told to end before it has a request does.
+            Err(Errno::INTR) if birth.py.check_signals().is_err() => break 0,
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            // --warm-memory: only a child itself knows that it has no request.
+            Err(Errno::AGAIN) if !birth.journal.is_dismissed() => {}
+            Err(Errno::AGAIN) => break 0,
+            Err(_) => break 1,
+        }
+    };
+    finish::leave(status)
+}
+
+/// One connection, and the request that comes by it.
+fn meet(birth: &Birth<'_>, front: OwnedFd) {
+    let me = rustix::process::geteuid().as_raw();
+    if !peer_user(front.as_fd()).is_ok_and(|user| user == me) {
+        return;
+    }
+    let Ok(front) = descriptors::out_of_the_way(front) else { return };
+    let front = Connection::new(front);
+    front.send(&Reply::Hello(BUILD.to_owned()));
+    let deadline = Moment::now() + CALL_PATIENCE;
+    let Ok(Some((order, received))) = receive_order(front.as_fd(), Some(deadline)) else { return };
+    if birth.watch.is_stale() {
+        front.send(&Reply::Stale);
+        return;
+    }
+    let (call, service) = match accepted(&order, birth.order) {
+        Ok(accepted) => accepted,
+        Err(reason) => {
+            front.send(&Reply::Cold(reason));
+            return;
+        }
+    };
+    birth.claims.say(true);
+    // From here on it lives for the request, whatever becomes of the zygote.
+    // SAFETY: prctl has no preconditions.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) };
+    // Held on, it would go on taking connections, for nobody, when the zygote is gone.
+    descriptors::let_go_of_listener(birth.listener.as_raw_fd());
+    if let Err(error) = become_requests(birth, &call, &service) {
+        front.send(&Reply::Cold(format!("a child cannot take the request over: {error}")));
+        return;
+    }
+    if birth.py.check_signals().is_err() {
+        return;
+    }
+    // Not begun before it is said: a front that has not heard of it may have the request run elsewhere.
+    if !front.send_with(&Reply::Begun(std::process::id()), Some(birth.end.as_fd())) {
+        return;
+    }
+    // SAFETY: the front has it, and nothing here refers to it any more.
+    unsafe { libc::close(birth.end.as_raw_fd()) };
+    let front = Arc::new(front);
+    termination::tell(Some(Arc::clone(&front)));
+    serve::serve(birth.py, &call, &service, received, &front, Some(birth.application));
+    descriptors::close_standard_streams();
+    front.send(&Reply::Exits);
+    if let Some(prefault) = birth.prefault {
+        prefault.learn();
+    }
+}
+
+/// The call, if it is one for this zygote.
+fn accepted(order: &[u8], zygote: &ZygoteOrder) -> Result<(Box<Call>, Service), String> {
+    let Order::Answer(call) = Order::decode(order)? else {
+        return Err("what the front sent is no request".into());
+    };
+    if call.identity.as_ref() != Some(&zygote.identity) {
+        return Err("two applications have zygotes of one name".into());
+    }
+    let service = call.service().ok_or("what the front sent is damaged")?;
+    Ok((call, service))
+}
+
+/// Directory, umask, signal mask and environment become those of the request, but for what the import has changed.
+fn become_requests(birth: &Birth<'_>, call: &Call, service: &Service) -> io::Result<()> {
+    birth.changes.become_requests(&service.application.directory, call.process.umask)?;
+    crate::signals::set_mask(call.process.signal_mask);
+    Ok(environment::become_requests(birth.py, &call.variables)?)
+}

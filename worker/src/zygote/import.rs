@@ -1,0 +1,78 @@
+//! The import of the application into a zygote, within its time.
+
+use std::time::Duration;
+
+use cgi2wsgi::handoff::{ZygoteOrder, signals as numbers};
+use pyo3::prelude::*;
+
+use super::{opened_files, rehearsal};
+use crate::python::application::{self, LoadError};
+use crate::python::{self, collector, termination};
+use crate::signals;
+use crate::wsgi::call::log_exception;
+
+/// How long an import whose time is over has to write its tracebacks.
+const TRACING: Duration = Duration::from_millis(500);
+
+/// Imports the application, or says why it cannot be.
+pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Py<PyAny>, String> {
+    let raised = |error: PyErr| log_exception(py, &error, false).summary;
+    opened_files::record(py).map_err(raised)?;
+    python::prepare_import(py, &order.service.application).map_err(raised)?;
+    termination::expect(py, None).map_err(raised)?;
+    let bound = Bound::set(py, order).map_err(raised)?;
+    let waiting = collector::wait(py).map_err(raised)?;
+    let application =
+        application::load(py, &order.service.application).map_err(|error| match error {
+            LoadError::Raised(error) => {
+                format!("without a request the import fails: {}", raised(error))
+            }
+            LoadError::Setup(reason) => reason,
+        })?;
+    if let Some(path) = &order.limits.request {
+        rehearsal::run(py, &order.service, &application, path);
+    }
+    // What is garbage now would be copied into every child that touches it.
+    py.import("gc").and_then(|gc| gc.call_method0("collect")).map_err(raised)?;
+    waiting.end().map_err(raised)?;
+    drop(bound);
+    Ok(application.unbind())
+}
+
+/// The bound of an import: tracebacks, and then the kernel's own SIGKILL. Nothing of ours has to run for that. The next
+/// zygote says what became of this one, for its status tells until when it had time.
+struct Bound {
+    timers: [*mut std::ffi::c_void; 2],
+}
+
+impl Bound {
+    fn set(py: Python<'_>, order: &ZygoteOrder) -> PyResult<Self> {
+        signals::allow_traces(py)?;
+        let left = order.deadline.left().max(Duration::from_millis(1));
+        let timers = [numbers::TRACE, libc::SIGKILL].map(signals::create_timer);
+        signals::set_timer(timers[0], left);
+        signals::set_timer(timers[1], left + TRACING);
+        Ok(Self { timers })
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        for timer in self.timers {
+            signals::set_timer(timer, Duration::ZERO);
+        }
+    }
+}
+
+/// A process with threads cannot be forked safely.
+pub(super) fn check_threads() -> Result<(), String> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    if threads <= 1 {
+        return Ok(());
+    }
+    Err(format!(
+        "the application has started {} thread(s) while it was imported, and a process with threads \
+         cannot be forked safely",
+        threads - 1
+    ))
+}

@@ -1,0 +1,118 @@
+//! The zygote: imports the application and forks a child for each request, in a process that no request has touched.
+//!
+//! Children are forked ahead of need and take the requests themselves: each waits at the listening socket, and the
+//! system gives a connection to one of them. The zygote only sees to it that there are some ([`pool`]), and exits when
+//! nobody has asked for long or when the application's code has changed. A child that waits dies with it; one that has a
+//! request finishes that alone if need be.
+
+mod ceiling;
+mod changes;
+mod child;
+mod claims;
+mod import;
+mod journal;
+mod opened_files;
+mod polling;
+mod pool;
+mod prefault;
+mod refusal;
+mod rehearsal;
+mod shared;
+mod signals;
+mod watch;
+
+use std::cell::Cell;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use cgi2wsgi::handoff::ZygoteOrder;
+use cgi2wsgi::report;
+use cgi2wsgi::zygotes::directory::{self, Directory};
+use cgi2wsgi::zygotes::lock;
+use cgi2wsgi::zygotes::status::Phase;
+use pyo3::prelude::*;
+
+use self::changes::Before;
+use self::journal::Journal;
+use self::pool::{Ending, Pool};
+use self::signals::Signals;
+use self::watch::Watch;
+use crate::descriptors;
+use crate::python::{environment, finish, termination};
+
+/// Why one is gone that was told to end.
+const STOPPED: &str = "stopped by SIGTERM";
+
+/// Becomes the zygote of `order`, with the listening socket. Returns when it is no longer needed.
+pub(crate) fn run(py: Python<'_>, order: &ZygoteOrder, received: Vec<OwnedFd>) {
+    let Some(listener) = received.into_iter().next() else {
+        return report::error("zygote: the front sent no listening socket");
+    };
+    let started = descriptors::out_of_the_way(listener).and_then(|listener| {
+        environment::remove(py, directory::VARIABLE)?;
+        Ok((listener, Journal::begin(order)?))
+    });
+    let (listener, journal) = match started {
+        Ok(started) => started,
+        Err(error) => return report::error(&format!("zygote: {error}")),
+    };
+    let mark = Cell::new(Some(order.mark));
+    let leave = || {
+        if let (Ok(directory), Some(mark)) = (Directory::at(order.directory.clone()), mark.take()) {
+            lock::leave(&directory, &order.identity.name(), mark);
+        }
+    };
+    live(py, order, &listener, journal, &leave);
+    leave();
+}
+
+/// Imports, and serves until there is a reason not to. `leave` takes the socket away.
+fn live(
+    py: Python<'_>,
+    order: &ZygoteOrder,
+    listener: &OwnedFd,
+    mut journal: Journal,
+    leave: &dyn Fn(),
+) {
+    let began = watch::now();
+    descriptors::guard_listener(Some(listener.as_raw_fd()));
+    let before = Before::import();
+    let imported = import::run(py, order);
+    journal.imported(py);
+    if termination::came() {
+        return journal.enter(Phase::Ended(STOPPED.into()));
+    }
+    let watch = Watch::new(py, &order.service.application, began);
+    let signals = match Signals::take() {
+        Ok(signals) => signals,
+        Err(error) => return journal.enter(Phase::Ended(error.to_string())),
+    };
+    let refuse = |reason: &str, mut journal: Journal| {
+        journal.enter(Phase::Cold(reason.to_owned()));
+        let why = refusal::run(py, listener, &watch, &signals, &order.limits, reason);
+        journal.enter(Phase::Ended(why));
+    };
+    if rustix::net::sockopt::socket_acceptconn(listener) != Ok(true) {
+        // Fronts that wait make a normal start when this process ends. What it believes to own is closed already.
+        let why = "the application has closed all descriptors while it was imported";
+        journal.enter(Phase::Ended(why.into()));
+        finish::leave(1);
+    }
+    let pool = imported.and_then(|application| {
+        import::check_threads()?;
+        let changes = before.compare();
+        Pool::new(py, order, listener, application, changes, &watch, &signals)
+            .map_err(|error| error.to_string())
+    });
+    let mut pool = match pool {
+        Ok(pool) => pool,
+        Err(reason) => return refuse(&reason, journal),
+    };
+    match pool.work(&mut journal) {
+        Ending::Over(why) => {
+            journal.enter(Phase::Ended(why));
+            pool.finish(leave);
+        }
+        Ending::Stopped => journal.enter(Phase::Ended(STOPPED.into())),
+        Ending::Useless(why) => refuse(&why, journal),
+    }
+}

@@ -1,0 +1,271 @@
+//! Files that the kernel does not watch: on file systems that others change
+//! too, where it gives no more watches, and where this user may pass but not
+//! read. They are looked at when there is a request, once a second at most.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use cgi2wsgi::timings::Moment;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statat, statx};
+
+/// How often they are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What of a path is to stay as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A file that was read, wherever links lead to it.
+    File,
+    /// A link itself.
+    Link,
+    /// That a directory is this one, whatever is in it.
+    Directory,
+    /// The names in a directory.
+    Entries,
+}
+
+/// Which file it is, and when it was changed last.
+///
+/// The time of the last change of its attributes is a part of it: what unpacks
+/// or copies files gives them the times and often the sizes that they had, and
+/// a file system gives the number of a removed one to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    contents: Option<(i64, [(i64, i64); 2])>,
+}
+
+impl Stamp {
+    /// `is_asked`: of the machine where the file is, if that is another. The
+    /// system believes to know for up to a minute.
+    fn of(path: &Path, part: Part, is_asked: bool) -> Option<Self> {
+        let follow = if part == Part::Link { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
+        if is_asked {
+            // What it answers is what the next call says. Before Linux 4.11
+            // that is all there is.
+            let _ = statx(CWD, path, follow | AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
+        }
+        let stat = statat(CWD, path, follow).ok()?;
+        #[allow(
+            clippy::cast_lossless,
+            clippy::useless_conversion,
+            reason = "types differ by system"
+        )]
+        let contents = (
+            stat.st_size,
+            [
+                (stat.st_mtime.into(), nanoseconds(stat.st_mtime_nsec)),
+                (stat.st_ctime.into(), nanoseconds(stat.st_ctime_nsec)),
+            ],
+        );
+        #[allow(clippy::useless_conversion, reason = "types differ by system")]
+        Some(Self {
+            device: stat.st_dev.into(),
+            inode: stat.st_ino.into(),
+            contents: (part != Part::Directory).then_some(contents),
+        })
+    }
+}
+
+/// Of one type, whatever the system's is.
+pub(super) fn nanoseconds(part: impl TryInto<i64>) -> i64 {
+    part.try_into().unwrap_or_default()
+}
+
+#[derive(Debug)]
+struct Looked {
+    path: PathBuf,
+    part: Part,
+    is_asked: bool,
+    stamp: Option<Stamp>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PolledFiles(Vec<Looked>);
+
+impl PolledFiles {
+    /// From here on it is to stay as it is now.
+    pub(super) fn add(&mut self, path: PathBuf, part: Part, is_asked: bool) {
+        let stamp = Stamp::of(&path, part, is_asked);
+        self.0.push(Looked { path, part, is_asked, stamp });
+    }
+
+    /// One that has changed, if this is the time to look. `last` is when that
+    /// was done last, by any of the processes that share it.
+    pub(super) fn changed(&self, last: Option<&AtomicU64>) -> Option<&Path> {
+        let now = Moment::now().to_nanos();
+        if self.0.is_empty() || last.is_some_and(|last| !is_my_turn(last, now)) {
+            return None;
+        }
+        let differs = |one: &&Looked| Stamp::of(&one.path, one.part, one.is_asked) != one.stamp;
+        let changed = self.0.iter().find(differs)?;
+        // Whoever looks next finds it too, and needs not wait for that.
+        if let Some(last) = last {
+            last.store(0, SeqCst);
+        }
+        Some(&changed.path)
+    }
+}
+
+/// Of all that come at once one looks.
+fn is_my_turn(last: &AtomicU64, now: u64) -> bool {
+    let before = last.load(SeqCst);
+    let age = u128::from(now.saturating_sub(before));
+    (before == 0 || age >= INTERVAL.as_nanos())
+        && last.compare_exchange(before, now, SeqCst, SeqCst).is_ok()
+}
+
+/// Which file systems the kernel knows every change of, by device.
+#[derive(Debug, Default)]
+pub(super) struct FileSystems(HashMap<u64, bool>);
+
+impl FileSystems {
+    /// Whether it does of that of `path`: not where another machine, or another
+    /// program, may change it.
+    pub(super) fn are_local(&mut self, path: &Path, part: Part) -> bool {
+        let path = if part == Part::Link { path.parent().unwrap_or(path) } else { path };
+        let Ok(stat) = rustix::fs::stat(path) else { return false };
+        #[allow(clippy::useless_conversion, reason = "the type differs by system")]
+        *self.0.entry(stat.st_dev.into()).or_insert_with(|| is_local(path))
+    }
+}
+
+fn is_local(path: &Path) -> bool {
+    const REMOTE: [i64; 18] = [
+        0x6969,      // NFS
+        0x517b,      // SMB
+        0xff53_4d42, // CIFS
+        0xfe53_4d42, // SMB2
+        0x6573_5546, // FUSE
+        0x0102_1997, // 9P
+        0x00c3_6400, // Ceph
+        0x5346_414f, // AFS
+        0x6b41_4653, // the kernel's own AFS
+        0x7375_7245, // Coda
+        0x0bd0_0bd0, // Lustre
+        0x4750_4653, // GPFS
+        0x1983_0326, // BeeGFS
+        0x7461_636f, // OCFS2
+        0x0116_1970, // GFS2
+        0x786f_4256, // VirtualBox
+        0xbacb_acbc, // VMware
+        0x7c7c_6673, // Parallels
+    ];
+    #[allow(clippy::useless_conversion, reason = "the type differs by system")]
+    rustix::fs::statfs(path).is_ok_and(|system| !REMOTE.contains(&i64::from(system.f_type)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn of_all_that_come_within_a_second_one_looks() {
+        const SECOND: u64 = 1_000_000_000;
+        let last = AtomicU64::new(0);
+        let start = 77 * SECOND;
+        assert!(is_my_turn(&last, start), "nobody has looked");
+        assert!(!is_my_turn(&last, start) && !is_my_turn(&last, start + SECOND - 1));
+        assert!(is_my_turn(&last, start + SECOND) && !is_my_turn(&last, start + SECOND));
+        // Two processes read the clock in one order and look in the other.
+        assert!(!is_my_turn(&last, start));
+
+        let turns: usize = std::thread::scope(|scope| {
+            let turn = || (0..100).filter(|tick| is_my_turn(&last, (100 + tick) * SECOND)).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(turn)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
+        });
+        assert_eq!(turns, 100, "one for each second");
+    }
+
+    #[test]
+    fn who_finds_a_change_lets_the_next_look_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("file");
+        fs::write(&file, "1").expect("written");
+        let mut polled_files = PolledFiles::default();
+        let last = AtomicU64::new(0);
+        polled_files.add(file.clone(), Part::File, true);
+        assert_eq!(polled_files.changed(Some(&last)), None);
+        fs::write(&file, "22").expect("written");
+        assert_eq!(polled_files.changed(Some(&last)), None, "it has looked a moment ago");
+        last.store(1, SeqCst);
+        for _ in 0..2 {
+            assert_eq!(polled_files.changed(Some(&last)), Some(file.as_path()));
+        }
+        assert_eq!(polled_files.changed(None), Some(file.as_path()));
+    }
+
+    /// Whether `change` changes what there is of `part` at `path`.
+    fn is_seen(path: &Path, part: Part, change: impl FnOnce()) -> bool {
+        let mut polled_files = PolledFiles::default();
+        polled_files.add(path.to_owned(), part, false);
+        assert_eq!(polled_files.changed(None), None);
+        // Two changes in one tick of the clock of file systems have one time.
+        let tick = || rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        let now = tick();
+        while tick() == now {
+            std::thread::yield_now();
+        }
+        change();
+        polled_files.changed(None).is_some()
+    }
+
+    #[test]
+    fn what_keeps_its_size_and_time_is_seen_to_change() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("file");
+        fs::write(&file, "1").expect("written");
+        let modified = fs::metadata(&file).and_then(|file| file.modified()).expect("a time");
+        let write = |text: &str| {
+            fs::write(&file, text)?;
+            File::options().write(true).open(&file)?.set_modified(modified)
+        };
+        assert!(is_seen(&file, Part::File, || write("2").expect("written")));
+        let replace = || {
+            fs::remove_file(&file)?;
+            write("3")
+        };
+        assert!(is_seen(&file, Part::File, || replace().expect("replaced")));
+        assert!(is_seen(&file, Part::File, || fs::remove_file(&file).expect("removed")));
+        assert!(is_seen(&file, Part::File, || write("4").expect("made")));
+    }
+
+    #[test]
+    fn a_directory_is_told_from_what_is_in_it_and_a_link_from_where_it_leads() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [one, two, link] = ["one", "two", "link"].map(|name| directory.path().join(name));
+        fs::create_dir(&one).expect("made");
+        symlink(&one, &link).expect("made");
+        let enter = |name: &str| fs::write(one.join(name), "").expect("written");
+        assert!(!is_seen(&one, Part::Directory, || enter("a")));
+        assert!(is_seen(&one, Part::Entries, || enter("b")));
+        assert!(!is_seen(&link, Part::Link, || enter("c")));
+        let lead = || {
+            fs::remove_file(&link)?;
+            symlink(&two, &link)
+        };
+        assert!(is_seen(&link, Part::Link, || lead().expect("another link")));
+        let swap = || {
+            fs::rename(&one, &two)?;
+            fs::create_dir(&one)
+        };
+        assert!(is_seen(&one, Part::Directory, || swap().expect("another directory")));
+    }
+
+    #[test]
+    fn what_is_nowhere_is_of_no_local_file_system() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut systems = FileSystems::default();
+        assert!(systems.are_local(directory.path(), Part::Entries));
+        let nowhere = directory.path().join("nowhere");
+        assert!(!systems.are_local(&nowhere, Part::File));
+        assert!(systems.are_local(&nowhere, Part::Link), "its directory is");
+    }
+}

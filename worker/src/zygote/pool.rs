@@ -1,0 +1,323 @@
+//! A zygote's children: how many there are to be, how they are forked, and how they end.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use cgi2wsgi::handoff::ZygoteOrder;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::ceiling::{self, Ceiling};
+use super::changes::Changes;
+use super::child::{self, Birth};
+use super::claims::Claims;
+use super::journal::Journal;
+use super::prefault::Prefault;
+use super::signals::Signals;
+use super::watch::Watch;
+use crate::descriptors;
+use cgi2wsgi::zygotes::status::Phase;
+
+/// How soon it tries again where it cannot fork.
+const FORK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How many children may end, in a row and this soon, before they have a request: an application's at-fork hook may
+/// raise or crash.
+const STILLBORN: u32 = 10;
+const SOON: Duration = Duration::from_millis(200);
+
+/// The children, and what they are forked with.
+pub(super) struct Pool<'z> {
+    py: Python<'z>,
+    order: &'z ZygoteOrder,
+    listener: &'z OwnedFd,
+    application: Py<PyAny>,
+    changes: Changes,
+    watch: &'z Watch,
+    signals: &'z Signals,
+    prefault: Option<Prefault>,
+    ceiling: Option<Ceiling>,
+    claims: Claims,
+    children: HashMap<i32, Child>,
+    /// How many children in a row have ended soon and without a request.
+    stillborn: u32,
+    requests: u64,
+    last_request: Instant,
+}
+
+struct Child {
+    born: Instant,
+    is_waiting: bool,
+    /// Its front reads here how it ended.
+    end: File,
+}
+
+/// Why a zygote forks no more.
+pub(super) enum Ending {
+    /// It is not needed, or not as it is.
+    Over(String),
+    /// Somebody wants it gone.
+    Stopped,
+    /// Its children cannot serve.
+    Useless(String),
+}
+
+/// What a zygote waits for.
+struct Events {
+    is_claimed: bool,
+    is_signalled: bool,
+}
+
+impl<'z> Pool<'z> {
+    pub(super) fn new(
+        py: Python<'z>,
+        order: &'z ZygoteOrder,
+        listener: &'z OwnedFd,
+        application: Py<PyAny>,
+        changes: Changes,
+        watch: &'z Watch,
+        signals: &'z Signals,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            py,
+            order,
+            listener,
+            application,
+            changes,
+            watch,
+            signals,
+            prefault: Prefault::new(),
+            ceiling: order.limits.memory.map(|bytes| Ceiling::new(bytes, listener)),
+            claims: Claims::new()?,
+            children: HashMap::new(),
+            stillborn: 0,
+            requests: 0,
+            last_request: Instant::now(),
+        })
+    }
+
+    /// Sees to it that there are children, until there is a reason not to.
+    pub(super) fn work(&mut self, journal: &mut Journal) -> Ending {
+        journal.enter(Phase::Ready);
+        loop {
+            let forked = self.replenish(journal);
+            if let Err(error) = &forked
+                && self.children.is_empty()
+            {
+                return Ending::Useless(format!("no child can be forked: {error}"));
+            }
+            journal.update(self.requests, self.waiting(), self.busy());
+            let events = match self.wait(self.step(journal, forked.is_err())) {
+                Ok(events) => events,
+                Err(error) => return Ending::Over(error.to_string()),
+            };
+            if let Some(file) = self.watch.changed() {
+                self.watch.spread();
+                return Ending::Over(format!("{} changed", file.display()));
+            }
+            if events.is_claimed {
+                self.note_claims();
+            }
+            if events.is_signalled && self.signals.drain() {
+                return Ending::Stopped;
+            }
+            self.reap();
+            if self.stillborn >= STILLBORN {
+                return Ending::Useless("children end before they have a request".into());
+            }
+            if self.busy() > 0 {
+                self.last_request = Instant::now();
+            } else if self.last_request.elapsed() >= self.order.limits.idle {
+                let idle = self.order.limits.idle.as_secs_f64();
+                return Ending::Over(format!("no request for {idle} s"));
+            }
+        }
+    }
+
+    /// How long there is nothing to do if nothing comes.
+    fn step(&self, journal: &Journal, has_failed_to_fork: bool) -> Duration {
+        let idle = self.order.limits.idle.saturating_sub(self.last_request.elapsed());
+        let mut step = idle.max(Duration::from_millis(1));
+        let due = [
+            journal.due(),
+            self.ceiling.as_ref().map(|_| ceiling::LOOK),
+            has_failed_to_fork.then_some(FORK_AGAIN),
+        ];
+        for due in due.into_iter().flatten() {
+            step = step.min(due);
+        }
+        step
+    }
+
+    fn wait(&self, step: Duration) -> io::Result<Events> {
+        let timeout = Timespec::try_from(step).ok();
+        let mut wait = vec![
+            PollFd::new(self.claims.descriptor(), PollFlags::IN),
+            PollFd::new(self.signals.descriptor(), PollFlags::IN),
+        ];
+        wait.extend(self.watch.polled());
+        match poll(&mut wait, timeout.as_ref()) {
+            Ok(_) => Ok(Events {
+                is_claimed: !wait[0].revents().is_empty(),
+                is_signalled: !wait[1].revents().is_empty(),
+            }),
+            Err(Errno::INTR) => Ok(Events { is_claimed: false, is_signalled: false }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What has been forked is finished: fronts learn how their children end.
+    pub(super) fn finish(&mut self, leave: &dyn Fn()) {
+        self.note_claims();
+        if self.busy() == 0 {
+            return;
+        }
+        // Nobody connects any more; children that wait see it, and fronts in line when nothing holds the socket.
+        leave();
+        let _ = rustix::net::shutdown(self.listener, Shutdown::Both);
+        descriptors::guard_listener(None);
+        descriptors::let_go_of_listener(self.listener.as_raw_fd());
+        loop {
+            self.reap();
+            if self.children.is_empty() {
+                return;
+            }
+            let mut wait = [PollFd::new(self.signals.descriptor(), PollFlags::IN)];
+            if poll(&mut wait, None).is_err_and(|error| error != Errno::INTR)
+                || self.signals.drain()
+            {
+                return;
+            }
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.children.values().filter(|child| child.is_waiting).count()
+    }
+
+    fn busy(&self) -> usize {
+        self.children.len() - self.waiting()
+    }
+
+    /// How many children should wait.
+    fn wanted(&mut self, journal: &mut Journal) -> usize {
+        let spare = self.order.limits.spare.max(1) as usize;
+        let (waiting, busy) = (self.waiting(), self.busy());
+        let Some(ceiling) = &mut self.ceiling else { return spare };
+        let children: Vec<i32> = self.children.keys().copied().collect();
+        let exceeded = ceiling.exceeded(&children, busy);
+        // One at a time is answered however large the application is.
+        let wanted = match exceeded {
+            Some(_) => usize::from(busy == 0),
+            None => spare,
+        };
+        journal.dismiss(waiting.saturating_sub(wanted));
+        journal.remark(exceeded.as_deref());
+        wanted
+    }
+
+    /// Forks as many children as should wait.
+    fn replenish(&mut self, journal: &mut Journal) -> io::Result<()> {
+        loop {
+            let wanted = self.wanted(journal);
+            let max = self.order.limits.max.max(1) as usize;
+            if self.waiting() >= wanted || self.children.len() >= max {
+                return Ok(());
+            }
+            self.fork(journal)?;
+        }
+    }
+
+    fn fork(&mut self, journal: &Journal) -> io::Result<()> {
+        let zygote = std::process::id().try_into().unwrap_or_default();
+        let (end_of_front, end) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Those of the other children, which hold it open for nobody.
+        let ends: Vec<RawFd> =
+            self.children.values().map(|child| child.end.as_raw_fd()).collect();
+        descriptors::guard_listener(None);
+        // SAFETY: this thread holds Python's lock and is the only one.
+        let (pid, error) = unsafe {
+            ffi::PyOS_BeforeFork();
+            let pid = libc::fork();
+            let error = io::Error::last_os_error();
+            if pid == 0 {
+                // Python's own work after a fork writes to many of these pages.
+                if let Some(prefault) = &self.prefault {
+                    prefault.touch();
+                }
+                ffi::PyOS_AfterFork_Child();
+            } else {
+                ffi::PyOS_AfterFork_Parent();
+            }
+            (pid, error)
+        };
+        match pid {
+            0 => {
+                for end in ends {
+                    // SAFETY: it is another child's, and nothing here refers to it.
+                    unsafe { libc::close(end) };
+                }
+                drop(end);
+                child::live(&Birth {
+                    py: self.py,
+                    order: self.order,
+                    listener: self.listener,
+                    application: &self.application,
+                    changes: &self.changes,
+                    watch: self.watch,
+                    prefault: self.prefault.as_ref(),
+                    claims: &self.claims,
+                    end: &end_of_front,
+                    journal,
+                    signals: self.signals,
+                    zygote,
+                })
+            }
+            -1 => Err(error),
+            pid => {
+                let child = Child { born: Instant::now(), is_waiting: true, end: end.into() };
+                self.children.insert(pid, child);
+                Ok(())
+            }
+        }
+    }
+
+    fn note_claims(&mut self) {
+        while let Some(claim) = self.claims.next() {
+            self.requests += u64::from(claim.is_request);
+            self.last_request = Instant::now();
+            if let Some(child) = self.children.get_mut(&claim.pid) {
+                child.is_waiting = false;
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        let mut status = 0;
+        loop {
+            // SAFETY: waits for this process' children only, and not long.
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+            if pid <= 0 {
+                return;
+            }
+            // It may have said a moment ago that it has a connection.
+            self.note_claims();
+            let Some(mut child) = self.children.remove(&pid) else { continue };
+            // One that was killed after a while, or dismissed, is no sign.
+            let is_stillborn = child.is_waiting && child.born.elapsed() < SOON;
+            self.stillborn = if is_stillborn { self.stillborn + 1 } else { 0 };
+            // A pipe has room for this, and nobody reads it where there was no request.
+            let _ = child.end.write_all(&status.to_ne_bytes());
+            if let Some(ceiling) = &mut self.ceiling {
+                ceiling.forget();
+            }
+        }
+    }
+}
