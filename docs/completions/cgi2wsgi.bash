@@ -38,7 +38,7 @@ _cgi2wsgi() {
 
     case "${cmd}" in
         cgi2wsgi)
-            opts="-h -V --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help --version request warm"
+            opts="-h -V --worker-file-name --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help --version request warm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -49,6 +49,10 @@ _cgi2wsgi() {
                     return 0
                     ;;
                 --pythonpath)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --python)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -100,7 +104,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__request)
-            opts="-X -d -F -H -b -u -i -I -o -f -v -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-X -d -F -H -b -u -i -I -o -f -v -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -171,6 +175,10 @@ _cgi2wsgi() {
                     return 0
                     ;;
                 --pythonpath)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --python)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -272,7 +280,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__warm__subcmd__stop)
-            opts="-h --all --chdir --pythonpath --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-h --all --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -283,6 +291,10 @@ _cgi2wsgi() {
                     return 0
                     ;;
                 --pythonpath)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --python)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

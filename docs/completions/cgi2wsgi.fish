@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cgi2wsgi_global_optspecs
-    string join \n chdir= pythonpath= venv= mount= handler= nph timeout= max-body= debug timings warm warm-idle= warm-spare= warm-max= warm-request= warm-memory= h/help V/version
+    string join \n worker-file-name chdir= pythonpath= python= venv= mount= handler= nph timeout= max-body= debug timings warm warm-idle= warm-spare= warm-max= warm-request= warm-memory= h/help V/version
 end
 
 function __fish_cgi2wsgi_needs_command
@@ -26,6 +26,7 @@ end
 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l pythonpath -d 'Import from DIR too; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l mount -d 'The public path of the application, or "auto" to recover it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
@@ -36,6 +37,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-spare -d 'With -
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l worker-file-name -d 'Print the name of the worker\'s file that belongs to this build'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
@@ -54,6 +56,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s u -l user 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s o -l output -d 'Write to FILE' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l pythonpath -d 'Import from DIR too; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l mount -d 'The public path of the application, or "auto" to recover it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
@@ -80,6 +83,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_s
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l pythonpath -d 'Import from DIR too; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l mount -d 'The public path of the application, or "auto" to recover it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r

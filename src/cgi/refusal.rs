@@ -15,12 +15,14 @@ pub struct Refusal {
     pub reason: String,
     /// With `--debug` only: what the visitor is shown beside the plain line.
     pub details: Option<String>,
+    /// Where the time went, as the value of a Server-Timing header; empty for none.
+    pub timings: String,
 }
 
 impl Refusal {
     /// A refusal with a reason for the log.
     pub fn new(status: u16, reason: impl Into<String>) -> Self {
-        Self { status, reason: reason.into(), details: None }
+        Self { status, reason: reason.into(), details: None, timings: String::new() }
     }
 
     /// The site's fault: 500.
@@ -39,6 +41,9 @@ impl Refusal {
         let mut head = Head::with_code(self.status);
         head.set("Content-Type", b"text/plain; charset=utf-8");
         head.set("Content-Length", body.len().to_string().as_bytes());
+        if !self.timings.is_empty() {
+            head.set("Server-Timing", self.timings.as_bytes());
+        }
         if form == Form::Nph {
             head.set("Date", date.as_bytes());
         }

@@ -177,15 +177,22 @@ pub struct Incoming {
 impl Incoming {
     /// Takes what has come, without waiting.
     pub fn fill(&mut self, socket: BorrowedFd<'_>) {
+        while self.fill_at_most(socket, 4096) {}
+    }
+
+    /// Takes no more bytes than that. False: none were there.
+    pub fn fill_at_most(&mut self, socket: BorrowedFd<'_>, most: usize) -> bool {
         let mut piece = [0; 4096];
-        while !self.is_over {
-            match receive(socket, &mut piece, &mut self.descriptors, RecvFlags::DONTWAIT) {
-                Ok(0) => self.is_over = true,
-                Ok(count) => self.bytes.extend_from_slice(&piece[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.is_over = true,
+        let piece = &mut piece[..most.min(4096)];
+        match receive(socket, piece, &mut self.descriptors, RecvFlags::DONTWAIT) {
+            Ok(count) if count > 0 => {
+                self.bytes.extend_from_slice(&piece[..count]);
+                return true;
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => self.is_over = true,
         }
+        false
     }
 
     /// The next reply. What is no reply ends all of them.

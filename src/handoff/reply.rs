@@ -28,6 +28,8 @@ pub enum Reply {
         status: u16,
         /// What a visitor is shown beside the plain line (`--debug`).
         details: Option<String>,
+        /// The value of a Server-Timing header; empty for none.
+        timings: String,
         /// The exit status.
         exit: u8,
         /// The bytes of the request body that the server has not delivered yet.
@@ -74,11 +76,12 @@ impl Reply {
             Self::Terminating => fields.put("E"),
             Self::HandlesSigterm => fields.put("A"),
             Self::Traced => fields.put("T"),
-            Self::Refused { status, details, exit, owed } => {
+            Self::Refused { status, details, timings, exit, owed } => {
                 fields.put("R");
                 fields.put_number(*status);
                 fields.put_number(details.is_some());
                 fields.put(cut(details.as_deref().unwrap_or_default()));
+                fields.put(timings);
                 fields.put_number(*exit);
                 fields.put_number(*owed);
             }
@@ -111,7 +114,9 @@ impl Reply {
                 let status = fields.number()?;
                 let (has_details, details) = (fields.switch()?, lossy(fields.bytes()?));
                 let details = has_details.then_some(details);
-                Self::Refused { status, details, exit: fields.number()?, owed: fields.number()? }
+                let timings = fields.text()?.to_owned();
+                let (exit, owed) = (fields.number()?, fields.number()?);
+                Self::Refused { status, details, timings, exit, owed }
             }
             "H" => Self::Head,
             "D" => Self::Done { is_whole: fields.switch()?, owed: fields.number()? },
@@ -152,8 +157,20 @@ mod tests {
             Reply::Terminating,
             Reply::HandlesSigterm,
             Reply::Traced,
-            Reply::Refused { status: 500, details: None, exit: 1, owed: 3 },
-            Reply::Refused { status: 404, details: Some("d".into()), exit: 2, owed: u64::MAX },
+            Reply::Refused {
+                status: 500,
+                details: None,
+                timings: String::new(),
+                exit: 1,
+                owed: 3,
+            },
+            Reply::Refused {
+                status: 404,
+                details: Some("d".into()),
+                timings: "t".into(),
+                exit: 2,
+                owed: u64::MAX,
+            },
             Reply::Head,
             Reply::Done { is_whole: true, owed: 9 },
             Reply::Exits,

@@ -27,8 +27,8 @@ const KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// How far a zygote is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
-    /// It imports the application.
-    Importing,
+    /// It imports the application, and has until then.
+    Importing(SystemTime),
     /// Its children answer.
     Ready,
     /// All requests are served cold, and why.
@@ -76,7 +76,12 @@ pub struct Status {
 impl Status {
     /// That of this process, which begins to import `application`. `last` is
     /// that of the zygote before it, and `why` what its front says of the reason.
-    pub fn begin(application: &Application, last: Option<&Self>, why: &str) -> Self {
+    pub fn begin(
+        application: &Application,
+        last: Option<&Self>,
+        why: &str,
+        deadline: SystemTime,
+    ) -> Self {
         let pid = std::process::id();
         let now = SystemTime::now();
         let mut status = Self {
@@ -84,7 +89,7 @@ impl Status {
             pid,
             started: process::started(pid).unwrap_or_default(),
             since: now,
-            phase: Phase::Importing,
+            phase: Phase::Importing(deadline),
             remark: None,
             requests: 0,
             waiting: 0,
@@ -96,7 +101,7 @@ impl Status {
             let why = match &last.phase {
                 Phase::Ended(why) => why.clone(),
                 _ if last.is_alive() => why.to_owned(),
-                _ => "the one before was killed".to_owned(),
+                _ => last.death(),
             };
             status.restarts = last.restarts + 1;
             status.last_restarts.clone_from(&last.last_restarts);
@@ -105,6 +110,17 @@ impl Status {
             status.last_restarts.drain(..surplus);
         }
         status
+    }
+
+    /// Why the process is gone that has not said why. It has no time to say so when its import takes too long.
+    pub fn death(&self) -> String {
+        match self.phase {
+            Phase::Importing(deadline) if deadline <= SystemTime::now() => format!(
+                "the import did not end within {} s",
+                deadline.duration_since(self.since).unwrap_or_default().as_secs()
+            ),
+            _ => "it was killed".to_owned(),
+        }
     }
 
     /// Whether its process is there, and no other of the same number.
@@ -124,7 +140,9 @@ impl Status {
         put("started", &self.started.to_string());
         put("since", &seconds(self.since).to_string());
         match &self.phase {
-            Phase::Importing => put("phase", "importing"),
+            Phase::Importing(deadline) => {
+                put("phase", &format!("importing {}", seconds(*deadline)));
+            }
             Phase::Ready => put("phase", "ready"),
             Phase::Cold(why) => put("phase", &format!("cold {why}")),
             Phase::Ended(why) => put("phase", &format!("ended {why}")),
@@ -156,7 +174,7 @@ impl Status {
             started: one("started")?.parse().ok()?,
             since: moment(one("since")?)?,
             phase: match phase {
-                "importing" => Phase::Importing,
+                "importing" => Phase::Importing(moment(why)?),
                 "ready" => Phase::Ready,
                 "cold" => Phase::Cold(why.to_owned()),
                 "ended" => Phase::Ended(why.to_owned()),
@@ -298,8 +316,8 @@ pub(crate) mod tests {
 
     fn application() -> Application {
         Application {
-            source: Source::Module("site.wsgi".into()),
-            callable: crate::application::Callable::default(),
+            source: crate::handoff::Source::Module("site.wsgi".into()),
+            callable: crate::handoff::Callable::default(),
             directory: "/srv".into(),
             import_directories: Vec::new(),
             venv: None,
@@ -332,7 +350,8 @@ pub(crate) mod tests {
     #[test]
     fn a_restart_continues_the_count_and_tells_why() {
         let application = application();
-        let first = Status::begin(&application, None, "the first request");
+        let later = SystemTime::now() + Duration::from_secs(60);
+        let first = Status::begin(&application, None, "the first request", later);
         assert_eq!((first.restarts, first.last_restarts.len()), (0, 0));
         assert_eq!(first.application, "site.wsgi in /srv");
 
@@ -340,17 +359,20 @@ pub(crate) mod tests {
         ended.phase = Phase::Ended("settings.py changed".into());
         let mut killed = first.clone();
         killed.started = 0;
+        let mut late = killed.clone();
+        late.phase = Phase::Importing(late.since);
         for (last, why) in [
             (ended, "settings.py changed"),
-            (killed, "the one before was killed"),
+            (killed, "it was killed"),
+            (late, "the import did not end within 0 s"),
             (first, "a file changed"),
         ] {
-            let next = Status::begin(&application, Some(&last), "a file changed");
+            let next = Status::begin(&application, Some(&last), "a file changed", later);
             assert_eq!((next.restarts, next.last_restarts[0].why.as_str()), (1, why));
         }
         let mut last = status();
         for _ in 0..9 {
-            last = Status::begin(&application, Some(&last), "again");
+            last = Status::begin(&application, Some(&last), "again", later);
         }
         assert_eq!((last.restarts, last.last_restarts.len()), (9, RESTARTS_KEPT));
     }

@@ -148,6 +148,11 @@ impl Running {
     }
 
     /// Sends a signal to the process alone.
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: c_int) -> Result<()> {
         send(self.pid(), signal).with_context(|| format!("cannot signal {}", self.name))
     }

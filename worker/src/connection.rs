@@ -41,3 +41,10 @@ impl AsFd for Connection {
         self.socket.as_fd()
     }
 }
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Its number will be another file's.
+        CONNECTION.store(-1, SeqCst);
+    }
+}

@@ -213,6 +213,10 @@ impl Serving<'_, '_> {
         descriptors::forget_request();
         let owed = exchange.close();
         self.connection.send(&Reply::Done { is_whole, owed });
+        self.log_timings();
+    }
+
+    fn log_timings(&self) {
         if let Some(line) = self.timings.line() {
             report::timings(&line);
         }
@@ -235,7 +239,9 @@ impl Serving<'_, '_> {
             report::error(&format!("{reason} (answered {status})"));
         }
         let exit = if is_setup { MISCONFIGURED } else { FAILED };
-        self.connection.send(&Reply::Refused { status, details, exit, owed });
+        let timings = self.timings.end().unwrap_or_default();
+        self.connection.send(&Reply::Refused { status, details, timings, exit, owed });
+        self.log_timings();
     }
 }
 
@@ -262,6 +268,14 @@ impl Clock {
         }
     }
 
+    /// The last phase has ended. All of them as the value of a Server-Timing header.
+    fn end(&self) -> Option<String> {
+        lock(&self.0).as_mut().map(|timings| {
+            timings.end();
+            timings.server_timing()
+        })
+    }
+
     fn line(&self) -> Option<String> {
         lock(&self.0).as_ref().map(Timings::line)
     }
@@ -276,9 +290,8 @@ struct Announcement {
 
 impl BeforeHead for Announcement {
     fn complete(&mut self, head: &mut Head) {
-        if let Some(timings) = lock(&self.timings.0).as_mut() {
-            timings.end();
-            head.add("Server-Timing", timings.server_timing().as_bytes());
+        if let Some(timings) = self.timings.end() {
+            head.add("Server-Timing", timings.as_bytes());
         }
         if self.form == Form::Nph && head.get("Date").is_none() {
             head.set("Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());

@@ -23,14 +23,14 @@ pub(super) fn run(
 
 /// In the first child: its own child is the command's process, and nobody's when this has ended.
 fn leave_behind(command: &mut Command, kept: &OwnedFd, ignores_sigchld: bool) -> ! {
-    if let Err(error) = rustix::process::setsid() {
-        fail("a zygote gets no session", &error.into());
-    }
     // SAFETY: as in `run`.
     match unsafe { libc::fork() } {
         -1 => fail("a zygote cannot be forked", &io::Error::last_os_error()),
         0 => {}
         _ => exit(0),
+    }
+    if let Err(error) = rustix::process::setsid() {
+        fail("a zygote gets no session", &error.into());
     }
     if ignores_sigchld {
         // SAFETY: the disposition is a valid one.

@@ -21,7 +21,11 @@ pub(super) fn before_response(
              lost, before it answered: it must close no descriptor that it has not opened"
                 .to_owned()
         }
-        None => format!("the application's process {} before it answered", ended(how)),
+        None => format!(
+            "the application's process {} before it answered{}",
+            ended(how),
+            where_it_crashed(how)
+        ),
     }
 }
 
@@ -40,7 +44,11 @@ pub(super) fn in_response(
             "the application has closed the descriptors that belong to cgi2wsgi, or its process was \
              lost ({TRUNCATED})"
         ),
-        None => format!("the application's process {} ({TRUNCATED})", ended(how)),
+        None => format!(
+            "the application's process {}{} ({TRUNCATED})",
+            ended(how),
+            where_it_crashed(how)
+        ),
     }
 }
 
@@ -61,6 +69,17 @@ pub(super) fn after_response(
     }
 }
 
+/// What faulthandler has written (P9).
+fn where_it_crashed(how: Option<ExitStatus>) -> &'static str {
+    match how.and_then(|how| how.signal()) {
+        Some(signal) if CRASHES.contains(&signal) => ", in the code shown above",
+        _ => "",
+    }
+}
+
+const CRASHES: [i32; 5] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+
 fn limit(timeout: Option<Duration>) -> String {
     timeout.map_or_else(String::new, |timeout| format!(", {} s", timeout.as_secs_f64()))
 }
@@ -71,10 +90,8 @@ pub(in super::super) fn ended(how: Option<ExitStatus>) -> String {
     if let Some(signal) = how.signal() {
         let name = signal_name(signal).map(|name| format!(", {name}")).unwrap_or_default();
         let hint = match signal {
-            libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGABRT => {
-                return format!(
-                    "crashed (signal {signal}{name}): the interpreter crashed, in the code shown above"
-                );
+            _ if CRASHES.contains(&signal) => {
+                return format!("crashed (signal {signal}{name})");
             }
             libc::SIGKILL => ": somebody killed it, or the system was out of memory",
             libc::SIGXCPU => ": it has used the processor time of its limit (RLIMIT_CPU)",
@@ -116,7 +133,7 @@ mod tests {
     fn an_end_is_told_with_what_it_means() {
         let killed = |signal: i32| ended(Some(ExitStatus::from_raw(signal)));
         assert!(killed(9).contains("signal 9, SIGKILL"), "{}", killed(9));
-        assert!(killed(11).contains("interpreter crashed"), "{}", killed(11));
+        assert!(killed(11).contains("crashed (signal 11, SIGSEGV)"), "{}", killed(11));
         let exited = before_response(None, Some(ExitStatus::from_raw(3 << 8)), None);
         assert!(exited.contains("ended itself with exit status 3 before it answered"), "{exited}");
         let late = in_response(Some(Cause::Timeout), None, Some(Duration::from_millis(2500)));

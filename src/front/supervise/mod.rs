@@ -205,7 +205,11 @@ impl<'r> Supervision<'r> {
 
     /// Sends what is still to be sent, and waits until there is something to do.
     fn wait(&mut self, signals: &Signals) {
-        if !self.outgoing.is_sent() && !self.incoming.is_over {
+        // A descriptor on its way to somebody who stands still would hold the response open: a zygote's child says
+        // first that it is there. One's own child can be killed.
+        let is_ready = self.worker.process.is_own() || self.step >= Step::Loaded;
+        let is_sending = is_ready && !self.outgoing.is_sent() && !self.incoming.is_over;
+        if is_sending {
             let descriptors = [stdin(), stdout(), stderr()];
             // Who is gone is found out by reading.
             let _ = self.outgoing.send(self.worker.connection.as_fd(), &descriptors);
@@ -213,7 +217,7 @@ impl<'r> Supervision<'r> {
         let mut wait = vec![PollFd::new(signals, PollFlags::IN)];
         if !self.incoming.is_over {
             let mut events = PollFlags::IN;
-            events.set(PollFlags::OUT, !self.outgoing.is_sent());
+            events.set(PollFlags::OUT, is_sending && !self.outgoing.is_sent());
             wait.push(PollFd::new(&self.worker.connection, events));
         }
         let end = self.worker.process.end().filter(|_| self.death.is_none());
@@ -301,8 +305,10 @@ impl<'r> Supervision<'r> {
                         ending.until = Moment::now();
                     }
                 }
-                Reply::Refused { status, details, exit, owed } if self.step < Step::Answering => {
-                    let refusal = Refusal { status, reason: String::new(), details };
+                Reply::Refused { status, details, timings, exit, owed }
+                    if self.step < Step::Answering =>
+                {
+                    let refusal = Refusal { status, reason: String::new(), details, timings };
                     self.answer(&refusal, owed);
                     self.exit = exit;
                 }

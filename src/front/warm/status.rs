@@ -122,8 +122,8 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
 /// restarts for each request is rarely met alive.
 fn ended(user: &str, status: &Status, since: Duration) -> String {
     let why = match &status.phase {
-        Phase::Ended(why) => why,
-        _ => "it was killed",
+        Phase::Ended(why) => why.clone(),
+        _ => status.death(),
     };
     format!(
         "no zygote of {user} runs {}: the last ended {} ago, after {} request(s) and {} restart(s): {why}",
@@ -137,7 +137,7 @@ fn ended(user: &str, status: &Status, since: Duration) -> String {
 /// What does not fit into a column and is not as it should be.
 fn remarks(status: &Status) -> Vec<String> {
     let phase = match &status.phase {
-        Phase::Importing => Some("the application is being imported".to_owned()),
+        Phase::Importing(_) => Some("the application is being imported".to_owned()),
         Phase::Cold(why) => Some(format!("every request is served cold: {why}")),
         Phase::Ended(why) => Some(format!("it ends: {why}")),
         Phase::Ready => None,

@@ -2,14 +2,16 @@
 //! other passes when the test lets it.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use cgi2wsgi::warm::message::{Call, HELLO};
+use anyhow::{Context, Result, bail, ensure};
+use cgi2wsgi::handoff::build::BUILD;
+use cgi2wsgi::handoff::channel::{Incoming, Outgoing, receive_order, send_reply};
+use cgi2wsgi::handoff::{Call, Order, Reply};
+use cgi2wsgi::timings::Moment;
 
 use crate::process::{PATIENCE, User, as_user, wait_readable};
 use crate::warm::site::Site;
@@ -49,22 +51,50 @@ impl Between {
     }
 }
 
-pub(crate) fn hello(child: &mut UnixStream) -> Result<()> {
-    let mut hello = vec![0; HELLO.len()];
-    wait_readable(child.as_fd(), Instant::now() + PATIENCE)?;
-    child.read_exact(&mut hello).context("no hello")?;
-    ensure!(hello == HELLO, "{hello:?}");
+/// The next thing that a child says, with the descriptor that comes with it; nothing if it is gone.
+pub(crate) fn reply_of(child: &UnixStream) -> Result<Option<(Reply, Option<OwnedFd>)>> {
+    let mut incoming = Incoming::default();
+    // A byte at a time, so that what follows is there for the next one.
+    loop {
+        wait_readable(child.as_fd(), Instant::now() + PATIENCE)?;
+        incoming.fill_at_most(child.as_fd(), 1);
+        if let Some(reply) = incoming.next() {
+            return Ok(Some((reply, incoming.descriptors.pop())));
+        }
+        if incoming.is_over {
+            return Ok(None);
+        }
+    }
+}
+
+pub(crate) fn hello(child: &UnixStream) -> Result<()> {
+    let (reply, _) = reply_of(child)?.context("no hello")?;
+    ensure!(reply == Reply::Hello(BUILD.to_owned()), "{reply:?}");
     Ok(())
 }
 
 /// The call of a front that is greeted, with its descriptors.
-pub(crate) fn call_of(front: &mut UnixStream) -> Result<(Call, [OwnedFd; 3])> {
-    front.write_all(HELLO)?;
-    wait_readable(front.as_fd(), Instant::now() + PATIENCE)?;
-    Call::receive(front.as_fd())?.context("no call")
+pub(crate) fn call_of(front: &UnixStream) -> Result<(Call, Vec<OwnedFd>)> {
+    say(front, &Reply::Hello(BUILD.to_owned()))?;
+    let deadline = Moment::now() + PATIENCE;
+    let (order, descriptors) = receive_order(front.as_fd(), Some(deadline))?.context("no call")?;
+    match Order::decode(&order).map_err(anyhow::Error::msg)? {
+        Order::Answer(call) => Ok((*call, descriptors)),
+        order @ Order::Zygote(_) => bail!("{order:?}"),
+    }
 }
 
-pub(crate) fn send_call(child: &UnixStream, call: &Call, descriptors: &[OwnedFd; 3]) -> Result<()> {
-    let [stdin, stdout, stderr] = descriptors;
-    Ok(call.send(child.as_fd(), [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])?)
+pub(crate) fn send_call(child: &UnixStream, call: &Call, descriptors: &[OwnedFd]) -> Result<()> {
+    let order = Order::Answer(Box::new(call.clone())).encode();
+    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    let mut outgoing = Outgoing::new(&order);
+    outgoing.send(child.as_fd(), &descriptors)?;
+    ensure!(outgoing.is_sent(), "the call is too large for the socket");
+    Ok(())
+}
+
+/// Says to a front what a child would.
+pub(crate) fn say(front: &UnixStream, reply: &Reply) -> Result<()> {
+    ensure!(send_reply(front, reply, None), "the front is gone");
+    Ok(())
 }

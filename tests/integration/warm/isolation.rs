@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use cgi2wsgi::warm::identity::Identity;
-use cgi2wsgi::warm::message::Reply;
+use cgi2wsgi::handoff::{Identity, Reply};
 
 use crate::command_line::{Test, collect, run};
 use crate::process::kill;
 use crate::stage::Stage;
-use crate::warm::between::{Between, call_of, hello, send_call};
+use crate::warm::between::{Between, call_of, hello, reply_of, say, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
 pub(crate) const TESTS: [(&str, Test); 7] = [
@@ -154,18 +152,19 @@ fn same_name(stage: &Stage) -> Result<()> {
     site.body("id=first")?;
     let between = Between::new(&site)?;
     let running = site.begin("id=x")?;
-    let mut front = between.accept()?;
-    let (call, descriptors) = call_of(&mut front)?;
+    let front = between.accept()?;
+    let (call, descriptors) = call_of(&front)?;
     let mut other = call.clone();
-    let mut identity = other.identity.as_bytes().to_vec();
+    let identity = other.identity.as_ref().context("no identity")?;
+    let mut identity = identity.as_bytes().to_vec();
     *identity.last_mut().context("an empty identity")? ^= 1;
-    other.identity = Identity::from_bytes(identity);
-    let mut child = between.connect()?;
-    hello(&mut child)?;
+    other.identity = Some(Identity::from_bytes(identity));
+    let child = between.connect()?;
+    hello(&child)?;
     send_call(&child, &other, &descriptors)?;
-    let reply = Reply::receive(child.as_fd()).context("no reply")?;
+    let (reply, _) = reply_of(&child)?.context("no reply")?;
     ensure!(matches!(&reply, Reply::Cold(reason) if reason.contains("one name")), "{reply:?}");
-    reply.send(&front);
+    say(&front, &reply)?;
     between.step_aside()?;
     drop((front, descriptors));
     let output = collect(running)?;

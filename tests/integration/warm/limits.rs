@@ -5,13 +5,13 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use cgi2wsgi::timings::Moment;
-use cgi2wsgi::warm::message::Reply;
+use cgi2wsgi::handoff::Reply;
+use cgi2wsgi::handoff::channel::send_reply;
 
 use crate::command_line::{Test, collect};
 use crate::process::{PATIENCE, kill, until};
 use crate::stage::Stage;
-use crate::warm::between::{Between, call_of, hello, send_call};
+use crate::warm::between::{Between, call_of, hello, reply_of, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
 pub(crate) const TESTS: [(&str, Test); 14] = [
@@ -26,8 +26,8 @@ pub(crate) const TESTS: [(&str, Test); 14] = [
     ("--timeout while nobody answers: a 504 and no execution", timeout_in_line),
     ("--timeout counts the time in line, and the rest is left for the answer", timeout_left),
     ("SIGTERM while the application is imported ends the zygote", terminated_import),
-    ("an import that never ends, for which nobody waits, is ended after --warm-idle", endless),
-    ("an import that is blocked in C, for which nobody waits, is ended after --warm-idle", blocked),
+    ("an import that never ends is ended when its time is over", endless),
+    ("an import that is blocked in C is ended when its time is over", blocked),
     ("an import that somebody waits for may take longer than --warm-idle", awaited),
 ];
 
@@ -186,44 +186,42 @@ fn timeout_in_line(stage: &Stage) -> Result<()> {
     // A child that has the request, and has not said that it begins.
     let between = Between::new(&site)?;
     let running = site.begin("id=y")?;
-    let mut front = between.accept()?;
-    let (_call, descriptors) = call_of(&mut front)?;
+    let front = between.accept()?;
+    let (_call, descriptors) = call_of(&front)?;
     // The end of the response, for which this holds no descriptor of it.
     drop(descriptors);
     let output = collect(running)?;
-    ensure!(!Reply::Begun.send(&front), "a child could begin");
+    ensure!(!send_reply(&front, &Reply::Begun(1), None), "a child could begin");
     ensure!(output.ends(1)?.response()?.0 == 504, "{:?}", output.response());
     between.step_aside()?;
     site.body("id=next").map(drop)
 }
 
-/// Nothing is left of ten minutes when the child gets the request.
+/// A front stands in line for most of its time, and gets no more of it when a child has the request.
 fn timeout_left(stage: &Stage) -> Result<()> {
-    let site = Site::new(stage, &["--timeout", "600"])?;
+    const TIMEOUT: Duration = Duration::from_secs(4);
+    let site = Site::new(stage, &["--timeout", "4"])?;
     site.body("id=first")?;
     let between = Between::new(&site)?;
+    let began = Instant::now();
     let running = site.begin("id=x&do=wait")?;
-    let mut front = between.accept()?;
-    let mut to_child = between.connect()?;
-    hello(&mut to_child)?;
-    let (mut call, descriptors) = call_of(&mut front)?;
-    let left = call.deadline.context("no deadline")?.left();
-    ensure!(left > Duration::from_secs(500) && left < Duration::from_secs(600), "{left:?}");
-    call.deadline = Some(Moment::from_nanos(1));
+    let front = between.accept()?;
+    let to_child = between.connect()?;
+    hello(&to_child)?;
+    let (call, descriptors) = call_of(&front)?;
+    until(PATIENCE, "most of the time", || Ok((began.elapsed() > TIMEOUT * 3 / 4).then_some(())))?;
     send_call(&to_child, &call, &descriptors)?;
     drop(descriptors);
-    ensure!(Reply::receive(to_child.as_fd()) == Some(Reply::Begun), "it does not begin");
-    ensure!(Reply::Begun.send(&front), "the front is gone");
-    loop {
-        let reply = Reply::receive(to_child.as_fd()).context("the child is gone")?;
-        ensure!(reply.send(&front), "the front is gone");
-        if matches!(reply, Reply::Ended(_)) {
-            break;
-        }
+    while let Some((reply, descriptor)) = reply_of(&to_child)? {
+        // Until the front has killed the child.
+        send_reply(&front, &reply, descriptor.as_ref().map(AsFd::as_fd));
     }
+    drop(front);
     let output = collect(running)?;
+    let took = began.elapsed();
     let (status, _) = output.ends(1)?.says("took longer than --timeout allows")?.response()?;
     ensure!(status == 504, "{status}");
+    ensure!(took < TIMEOUT * 7 / 4, "it took {took:?}");
     between.step_aside()?;
     site.body("id=next").map(drop)
 }
@@ -243,37 +241,33 @@ fn terminated_import(stage: &Stage) -> Result<()> {
 }
 
 fn endless(stage: &Stage) -> Result<()> {
-    is_abandoned(stage, "while True:\n    pass\n")
+    is_bounded(stage, "while True:\n    pass\n")
 }
 
 fn blocked(stage: &Stage) -> Result<()> {
-    is_abandoned(stage, "time.sleep(1e6)\n")
+    is_bounded(stage, "time.sleep(1e6)\n")
 }
 
-/// The import of `code` ends with its zygote, which tells why.
-fn is_abandoned(stage: &Stage, code: &str) -> Result<()> {
-    const WHY: &str = "the import takes longer than --warm-idle, 1 s, and nobody waits for it";
-    let site = Site::new(stage, &["--warm-idle", "1"])?;
-    let words = "print('a word', file=sys.stderr, flush=True)\nnote('importing', os.getpid())\n";
-    site.write("import.py", &format!("{words}{code}"))?;
+/// The import of `code` ends with its zygote, and the next one tells why. The front that has started it is gone.
+fn is_bounded(stage: &Stage, code: &str) -> Result<()> {
+    const WHY: &str = "the import did not end within ";
+    let site = Site::new(stage, &["--timeout", "2"])?;
+    site.write("import.py", &format!("note('importing', os.getpid())\n{code}"))?;
     let front = site.begin("id=x")?;
     site.wait_lines("importing", 1)?;
     let zygote = site.zygote()?;
     front.signal(libc::SIGKILL)?;
     wait_gone(zygote)?;
-    for expected in ["app.py: a word\n", &format!("ends after 0 request(s): {WHY}\n")] {
-        ensure!(site.log().contains(expected), "no {expected:?}: {}", site.log());
-    }
-    site.ends_clean()?;
     site.verb(&["status"])?.ends(1)?.says(WHY)?;
     site.write("import.py", "pass\n")?;
     site.body("id=y")?;
+    ensure!(site.log().contains(&format!("starts: {WHY}")), "{}", site.log());
     let told = site.verb(&["status"])?;
     let status = String::from_utf8_lossy(&told.ends(0)?.stdout);
     ensure!(status.contains(WHY), "{status}");
     ensure!(site.runs("x") == 0 && site.runs("y") == 1, "{:?}", site.lines("runs"));
     ensure!(site.starts() == 2, "{}", site.log());
-    Ok(())
+    site.ends_clean()
 }
 
 /// The front that has started the zygote is gone; another waits in line.

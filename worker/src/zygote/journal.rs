@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use cgi2wsgi::handoff::ZygoteOrder;
 use cgi2wsgi::zygotes::directory::Directory;
@@ -67,7 +67,7 @@ impl Journal {
         let file = directory.status(&name);
         status::sweep(&directory);
         let last = Status::read(&file);
-        let status = Status::begin(application, last.as_ref(), &order.why);
+        let status = Status::begin(application, last.as_ref(), &order.why, SystemTime::now() + order.deadline.left());
         let why = status.last_restarts.last().map_or(order.why.as_str(), |last| last.why.as_str());
         note(&format!("starts: {why}"));
         Ok(Self {
@@ -111,7 +111,7 @@ impl Journal {
     /// From here on children answer, or everything is served cold.
     pub(super) fn enter(&mut self, phase: Phase) {
         match &phase {
-            Phase::Importing => {}
+            Phase::Importing(_) => {}
             Phase::Ready => note("is ready"),
             Phase::Cold(why) => note(&format!("serves nobody: {why}")),
             Phase::Ended(why) => {
