@@ -36,11 +36,7 @@ const ATTEMPTS: usize = 3;
 const SHORTEST_IMPORT: Duration = Duration::from_secs(60);
 
 /// Has a zygote's child answer, if that is wanted. Nothing: the request is to be run by a normal start.
-pub(super) fn answer(
-    plan: &Plan,
-    variables: &Variables,
-    ignores_sigchld: bool,
-) -> Option<Outcome> {
+pub(super) fn answer(plan: &Plan, variables: &Variables, ignores_sigchld: bool) -> Option<Outcome> {
     let (identity, limits) = plan.warm.as_ref()?;
     let directory = match Directory::open(variables) {
         Ok(directory) => directory,
@@ -102,10 +98,14 @@ impl Zygote<'_> {
                 Outcome::NotBegun(NotBegun::Cold(reason)) if reason.is_empty() => return None,
                 Outcome::NotBegun(NotBegun::Cold(reason)) => return fall_back(&reason),
                 Outcome::NotBegun(NotBegun::OtherBuild(build)) => {
-                    return fall_back(&format!("build {build} of cgi2wsgi listens at the zygote's socket"));
+                    return fall_back(&format!(
+                        "build {build} of cgi2wsgi listens at the zygote's socket"
+                    ));
                 }
                 Outcome::NotBegun(NotBegun::Gone { .. }) if is_new => {
-                    return fall_back("the zygote ended before it was ready, for the reason that follows");
+                    return fall_back(
+                        "the zygote ended before it was ready, for the reason that follows",
+                    );
                 }
                 Outcome::NotBegun(NotBegun::Gone { .. }) => why = "the last one was gone",
                 outcome => return Some(outcome),

@@ -125,9 +125,7 @@ impl Plan {
             identity,
             service: self.service.encode(),
             process: process_state(ignores_sigchld),
-            timed: self
-                .is_timed
-                .then(|| Timed { began: self.began, handed_over: Moment::now() }),
+            timed: self.is_timed.then(|| Timed { began: self.began, handed_over: Moment::now() }),
             variables: variables.clone(),
         };
         Order::Answer(Box::new(call)).encode()
@@ -147,7 +145,8 @@ fn signal_mask() -> u64 {
     unsafe {
         let mut set = std::mem::zeroed::<libc::sigset_t>();
         libc::sigprocmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut set);
-        (1..=64).filter(|signal| libc::sigismember(&raw const set, *signal) == 1)
+        (1..=64)
+            .filter(|signal| libc::sigismember(&raw const set, *signal) == 1)
             .fold(0, |mask, signal| mask | 1 << (signal - 1))
     }
 }

@@ -107,7 +107,8 @@ const MOST_DIGITS: usize = 12;
 /// `None`: they are no netstring.
 #[expect(clippy::option_option, reason = "damaged, incomplete and complete are three things")]
 pub fn length(bytes: &[u8]) -> Option<Option<(usize, usize)>> {
-    let digits = bytes.iter().take(MOST_DIGITS + 1).take_while(|byte| byte.is_ascii_digit()).count();
+    let digits =
+        bytes.iter().take(MOST_DIGITS + 1).take_while(|byte| byte.is_ascii_digit()).count();
     match bytes.get(digits) {
         _ if digits > MOST_DIGITS => None,
         None => Some(None),

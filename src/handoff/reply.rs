@@ -157,13 +157,7 @@ mod tests {
             Reply::Terminating,
             Reply::HandlesSigterm,
             Reply::Traced,
-            Reply::Refused {
-                status: 500,
-                details: None,
-                timings: String::new(),
-                exit: 1,
-                owed: 3,
-            },
+            Reply::Refused { status: 500, details: None, timings: String::new(), exit: 1, owed: 3 },
             Reply::Refused {
                 status: 404,
                 details: Some("d".into()),
@@ -197,8 +191,8 @@ mod tests {
 
     #[test]
     fn a_text_that_is_too_long_is_cut_between_two_characters() {
-        let Reply::Cold(text) = Reply::decode(&Reply::Cold("ü".repeat(50_000)).encode()[6..])
-            .expect("a reply")
+        let Reply::Cold(text) =
+            Reply::decode(&Reply::Cold("ü".repeat(50_000)).encode()[6..]).expect("a reply")
         else {
             panic!("another reply");
         };

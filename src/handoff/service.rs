@@ -60,9 +60,14 @@ impl Service {
         let form = if fields.switch()? { Form::Nph } else { Form::Cgi };
         let max_body = fields.optional()?;
         let (debug, has_timeout) = (fields.switch()?, fields.switch()?);
-        fields
-            .is_at_end()
-            .then_some(Self { application, mount, form, max_body, debug, has_timeout })
+        fields.is_at_end().then_some(Self {
+            application,
+            mount,
+            form,
+            max_body,
+            debug,
+            has_timeout,
+        })
     }
 }
 

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::handoff::identity::SHARED_LETTERS;
 use super::process;
 use crate::cgi::variables::Variables;
+use crate::handoff::identity::SHARED_LETTERS;
 
 /// A socket's address has 108 bytes, with the zero that ends it.
 const LONGEST: usize = 107;

@@ -387,7 +387,8 @@ pub(crate) mod tests {
         for (name, status) in [("alive", &alive), ("dead", &dead)] {
             status.write(&directory.status(name)).expect("written");
         }
-        fs::write(directory.status("damaged"), "cgi2wsgi warm status 1\npid: 1\n").expect("written");
+        fs::write(directory.status("damaged"), "cgi2wsgi warm status 1\npid: 1\n")
+            .expect("written");
         let all = Status::all(&directory).expect("listed");
         assert_eq!(all, [(directory.status("alive"), alive)]);
         let names = fs::read_dir(directory.path()).expect("listed").count();

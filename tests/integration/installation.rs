@@ -115,9 +115,8 @@ fn other_build(stage: &Stage) -> Result<()> {
     let build = name.trim_start_matches("cgi2wsgi_worker-").trim_end_matches(".so").as_bytes();
     let worker = prefix.join("bin").join(&name);
     let mut bytes = fs::read(&worker)?;
-    let places: Vec<usize> = (0..bytes.len() - build.len())
-        .filter(|at| bytes[*at..].starts_with(build))
-        .collect();
+    let places: Vec<usize> =
+        (0..bytes.len() - build.len()).filter(|at| bytes[*at..].starts_with(build)).collect();
     ensure!(!places.is_empty(), "the worker does not carry its build");
     for at in places {
         bytes[at..at + build.len()].copy_from_slice(b"0123456789abcdef");

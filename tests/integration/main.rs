@@ -6,7 +6,7 @@
 //! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;
 //! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
 //! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
-//!   request`; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
+//!   request`; `deaths.rs`: each way in which a process can end, at each step; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
 //!   `imports.rs`: that imports are Python's;
 //! - `warm.rs`: what holds with `--warm`, whatever dies, changes or stands in the way;
 //! - `surroundings.rs`: that an application cannot tell a warm start from a cold one;
@@ -21,6 +21,7 @@
 mod apache_sites;
 mod cases;
 mod command_line;
+mod deaths;
 mod django;
 mod exchange;
 mod fork_safety;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     mounts.extend(surroundings::mounts());
     let world = Arc::new(World::new(mounts));
     let mut trials = command_line::trials(&world);
+    trials.extend(deaths::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(memory::trials(&world));

@@ -183,8 +183,10 @@ impl Stage {
     fn copy_executables(&self) -> Result<()> {
         let bin = self.path("bin");
         fs::create_dir(&bin).context("cannot make the stage's bin directory")?;
-        let bridge = env::var_os(OTHER_BRIDGE)
-            .map_or_else(|| parts().map(|parts| parts.join("cgi2wsgi")), |other| Ok(other.into()))?;
+        let bridge = env::var_os(OTHER_BRIDGE).map_or_else(
+            || parts().map(|parts| parts.join("cgi2wsgi")),
+            |other| Ok(other.into()),
+        )?;
         copy(&bridge, &self.bridge(), None)?;
         open_to_all(&self.bridge())?;
         let worker = self.worker_name()?;

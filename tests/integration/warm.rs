@@ -9,7 +9,7 @@ mod fresh;
 mod isolation;
 mod limits;
 mod place;
-mod site;
+pub(crate) mod site;
 mod soak;
 mod steps;
 

@@ -33,12 +33,7 @@ const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
 
 /// Answers a request for which this process was started.
-pub(crate) fn cold(
-    py: Python<'_>,
-    call: &Call,
-    descriptors: Vec<OwnedFd>,
-    connection: Connection,
-) {
+pub(crate) fn cold(py: Python<'_>, call: &Call, descriptors: Vec<OwnedFd>, connection: Connection) {
     let Some(service) = call.service() else {
         return report::error("what the front sent is damaged");
     };
@@ -69,7 +64,9 @@ pub(crate) fn serve(
     let descriptors = match RequestDescriptors::take(descriptors) {
         Ok(descriptors) => descriptors,
         Err(error) => {
-            return report::error(&format!("standard input and output cannot be set aside: {error}"));
+            return report::error(&format!(
+                "standard input and output cannot be set aside: {error}"
+            ));
         }
     };
     signals::follow_front();
@@ -134,9 +131,7 @@ impl Serving<'_, '_> {
                 request.variables.set("CONTENT_LENGTH", body.length().to_string());
                 (body, Ok(()))
             }
-            Ok(Err(excess)) => {
-                (excess, Err(too_large("more bytes", max.unwrap_or_default())))
-            }
+            Ok(Err(excess)) => (excess, Err(too_large("more bytes", max.unwrap_or_default()))),
             Err(error) => {
                 let reason = format!("the request body cannot be read: {error}");
                 (Body::empty(), Err(Refusal::new(400, reason)))
@@ -200,10 +195,10 @@ impl Serving<'_, '_> {
             Err(Problem::Output(error)) if is_gone(&error) && has_begun => false,
             Err(problem) => {
                 descriptors::forget_request();
-                let owed = exchange.close();
                 if !has_begun {
-                    return self.refuse(&problem, owed, is_asked);
+                    return self.refuse(&problem, exchange.abandon(), is_asked);
                 }
+                let owed = exchange.close();
                 let reason = problem.reason();
                 report::error(&format!("{reason} (response truncated: headers were already sent)"));
                 self.connection.send(&Reply::Done { is_whole: false, owed });

@@ -79,7 +79,8 @@ pub(crate) fn create_timer(signal: c_int) -> *mut c_void {
         event.sigev_notify = libc::SIGEV_SIGNAL;
         event.sigev_signo = signal;
         let mut timer: libc::timer_t = null_mut();
-        let is_made = libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) == 0;
+        let is_made =
+            libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) == 0;
         if is_made { Box::into_raw(Box::new(timer)).cast() } else { null_mut() }
     }
 }
@@ -134,7 +135,8 @@ extern "C" fn after_traces(_signal: c_int) {
 }
 
 extern "C" fn connection_changed(_signal: c_int) {
-    let mut wait = libc::pollfd { fd: CONNECTION.load(SeqCst), events: libc::POLLRDHUP, revents: 0 };
+    let mut wait =
+        libc::pollfd { fd: CONNECTION.load(SeqCst), events: libc::POLLRDHUP, revents: 0 };
     // SAFETY: poll and kill are async-signal-safe; what they make of errno is undone.
     unsafe {
         let errno = *libc::__errno_location();

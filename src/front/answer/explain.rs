@@ -57,8 +57,11 @@ fn hint_for(error: &io::Error) -> Option<String> {
             ))
         }
         libc::ENOMEM => Some(limit_of_memory().unwrap_or_default()),
-        libc::EACCES => Some("; is it a file that this user may execute, on a file system that is \
-                              not mounted noexec?".to_owned()),
+        libc::EACCES => Some(
+            "; is it a file that this user may execute, on a file system that is \
+                              not mounted noexec?"
+                .to_owned(),
+        ),
         libc::ENOEXEC => Some("; it is no executable of this machine".to_owned()),
         _ => None,
     }

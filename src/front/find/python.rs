@@ -64,7 +64,8 @@ pub fn find(
         return checked(interpreter);
     }
     let usual = Path::new("/usr/bin/python3");
-    let found = in_path("python3", variables).or_else(|| is_executable(usual).then(|| usual.into()));
+    let found =
+        in_path("python3", variables).or_else(|| is_executable(usual).then(|| usual.into()));
     match found {
         Some(executable) => Ok(Interpreter { venv: venv_around(&executable), executable }),
         None => bail!(
@@ -118,10 +119,8 @@ fn venv_around(executable: &Path) -> Option<PathBuf> {
 /// The one that this executable is installed in, unless it was made for this executable alone.
 fn venv_of_this_executable() -> Option<Interpreter> {
     let directory = venv_around(&this_executable()?)?;
-    holds_more_than_cgi2wsgi(&directory).then(|| Interpreter {
-        executable: directory.join("bin/python"),
-        venv: Some(directory),
-    })
+    holds_more_than_cgi2wsgi(&directory)
+        .then(|| Interpreter { executable: directory.join("bin/python"), venv: Some(directory) })
 }
 
 /// What `python -m venv` and `pipx` put into every environment does not count.
@@ -143,7 +142,8 @@ fn holds_more_than_cgi2wsgi(venv: &Path) -> bool {
         .filter_map(|entry| entry.file_name().into_string().ok());
     let mut others = packages.filter(|name| {
         !ALWAYS_THERE.iter().any(|known| {
-            name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
+            name.strip_prefix(known)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
         })
     });
     others.next().is_some()
@@ -212,7 +212,9 @@ mod tests {
         let venv = tempfile::tempdir().expect("a directory");
         let packages = venv.path().join("lib/python3.11/site-packages");
         fs::create_dir_all(&packages).expect("made");
-        for name in ["cgi2wsgi", "cgi2wsgi-1.0.dist-info", "pip", "pip-23.2.dist-info", "_virtualenv.py"] {
+        for name in
+            ["cgi2wsgi", "cgi2wsgi-1.0.dist-info", "pip", "pip-23.2.dist-info", "_virtualenv.py"]
+        {
             fs::write(packages.join(name), "").expect("written");
         }
         assert!(!holds_more_than_cgi2wsgi(venv.path()));

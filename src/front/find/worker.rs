@@ -42,9 +42,8 @@ fn candidates(directory: &Path, name: &Path) -> impl Iterator<Item = PathBuf> {
     // site-packages, and Debian's dist-packages. Looked for only where the others are not there.
     let installed = std::iter::once(library).flat_map(std::fs::read_dir).flatten().flatten();
     let name = name.to_owned();
-    let installed = installed.filter(|entry| {
-        entry.file_name().to_str().is_some_and(|name| name.starts_with("python3"))
-    });
+    let installed = installed
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with("python3")));
     let installed = installed.flat_map(move |entry| {
         let name = name.clone();
         ["site-packages", "dist-packages"]

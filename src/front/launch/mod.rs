@@ -14,7 +14,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::FdFlags;
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::Pid;
 
 use super::plan::Plan;
@@ -30,13 +30,15 @@ use crate::zygotes::import_output::ImportOutput;
 /// What Python runs. Any Python from 2.7 on can parse it.
 const BOOT: &str = include_str!("boot.py");
 
+/// The number of the connection in a worker, if it is free.
+const ITS_NUMBER: i32 = 700;
+
 /// How long a zygote may take to take its order, where nothing else limits it.
 const ZYGOTE_START: Duration = Duration::from_secs(30);
 
 /// Starts a worker for one request, in the application's directory. SIGCHLD must not be ignored.
 pub(super) fn worker(plan: &Plan, variables: &Variables) -> io::Result<Worker> {
-    let (connection, its_end) = channel::pair()?;
-    rustix::io::fcntl_setfd(&its_end, FdFlags::empty())?;
+    let (connection, its_end) = inherited_pair()?;
     let child = python(plan, variables, &its_end)
         .stdin(nothing()?)
         .stdout(rustix::stdio::stderr().try_clone_to_owned()?)
@@ -56,7 +58,7 @@ pub(super) fn zygote(
     ignores_sigchld: bool,
 ) -> io::Result<ImportOutput> {
     let output = ImportOutput::new()?;
-    let (connection, its_end) = channel::pair()?;
+    let (connection, its_end) = inherited_pair()?;
     let mut command = python(plan, variables, &its_end);
     command
         .env(directory::VARIABLE, &order.directory)
@@ -94,6 +96,16 @@ fn send(
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
+}
+
+/// A channel whose second end a worker inherits, under the same number whatever else is open.
+fn inherited_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (connection, its_end) = channel::pair()?;
+    let its_end = fcntl_dupfd_cloexec(&its_end, ITS_NUMBER)
+        // The limit of open files is lower than that.
+        .or_else(|_| fcntl_dupfd_cloexec(&its_end, 3))?;
+    fcntl_setfd(&its_end, FdFlags::empty())?;
+    Ok((connection, its_end))
 }
 
 /// The interpreter with the program that loads the worker, in the operator's environment.

@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use crate::cgi::variables::Variables;
-use crate::front::cli::RequestArgs;
 use crate::front::answer;
+use crate::front::cli::RequestArgs;
 use crate::front::exit::{FAILED, MISCONFIGURED};
 use crate::front::plan::{Failure, Plan};
 use crate::report;

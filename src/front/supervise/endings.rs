@@ -38,7 +38,10 @@ pub(super) fn in_response(
     const TRUNCATED: &str = "response truncated: headers were already sent";
     match cause {
         Some(Cause::Timeout) => {
-            format!("the response took longer than --timeout allows{} ({TRUNCATED})", limit(timeout))
+            format!(
+                "the response took longer than --timeout allows{} ({TRUNCATED})",
+                limit(timeout)
+            )
         }
         Some(Cause::ConnectionLost) => format!(
             "the application has closed the descriptors that belong to cgi2wsgi, or its process was \
@@ -77,8 +80,7 @@ fn where_it_crashed(how: Option<ExitStatus>) -> &'static str {
     }
 }
 
-const CRASHES: [i32; 5] =
-    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+const CRASHES: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
 
 fn limit(timeout: Option<Duration>) -> String {
     timeout.map_or_else(String::new, |timeout| format!(", {} s", timeout.as_secs_f64()))

@@ -19,8 +19,8 @@ use rustix::net::{Shutdown, shutdown};
 use rustix::stdio::{stderr, stdin, stdout};
 
 pub(super) use self::endings::ended;
-pub(super) use self::process::Process;
 use self::process::Death;
+pub(super) use self::process::Process;
 use self::signals::{Signal, Signals};
 use super::exit::FAILED;
 use super::refuse::{self, Rest};
@@ -324,7 +324,11 @@ impl<'r> Supervision<'r> {
                 }
                 Reply::Exits => self.is_finished = !self.worker.process.is_own(),
                 // Said too late, or twice: an application that has found the connection.
-                Reply::Stale | Reply::Cold(_) | Reply::Refused { .. } | Reply::Head | Reply::Done { .. } => {}
+                Reply::Stale
+                | Reply::Cold(_)
+                | Reply::Refused { .. }
+                | Reply::Head
+                | Reply::Done { .. } => {}
             }
         }
         None
@@ -356,8 +360,8 @@ impl<'r> Supervision<'r> {
     /// Writes an answer of this process' own.
     fn answer(&mut self, refusal: &Refusal, owed: u64) {
         let Supervised { variables, form, .. } = self.request;
-        self.rest = refuse::answer(refusal, variables, *form, owed)
-            .filter(|rest| rest.source().is_some());
+        self.rest =
+            refuse::answer(refusal, variables, *form, owed).filter(|rest| rest.source().is_some());
         self.step = Step::Over;
         self.repeated = None;
     }
@@ -382,7 +386,8 @@ impl<'r> Supervision<'r> {
             // Most often it is dead, and the system will say so in a moment.
             None if self.incoming.is_over => {
                 let until = Moment::now() + DYING;
-                self.ending = Some(Ending { cause: Cause::ConnectionLost, is_killed: false, until });
+                self.ending =
+                    Some(Ending { cause: Cause::ConnectionLost, is_killed: false, until });
             }
             _ => {}
         }
@@ -424,7 +429,8 @@ impl<'r> Supervision<'r> {
     fn conclude(&mut self) -> Option<Outcome> {
         if !self.is_finished {
             let is_given_up = self.ending.as_ref().is_some_and(|ending| {
-                let can_wait = self.worker.process.can_tell() && ending.until.left() > Duration::ZERO;
+                let can_wait =
+                    self.worker.process.can_tell() && ending.until.left() > Duration::ZERO;
                 ending.is_killed && !can_wait
             });
             if self.death.is_none() && !is_given_up {

@@ -35,7 +35,8 @@ impl Signals {
             if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, &raw mut before) < 0 {
                 return Err(io::Error::last_os_error());
             }
-            let descriptor = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+            let descriptor =
+                libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
             if descriptor < 0 {
                 let error = io::Error::last_os_error();
                 libc::sigprocmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
@@ -65,6 +66,8 @@ impl AsFd for Signals {
 impl Drop for Signals {
     fn drop(&mut self) {
         // SAFETY: the set is one that the system gave.
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
+        unsafe {
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut())
+        };
     }
 }

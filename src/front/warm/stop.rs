@@ -11,11 +11,11 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::{NOTHING, Zygote, none, show, zygotes};
-use crate::front::find;
 use crate::cgi::variables::Variables;
 use crate::front::cli::{Options, WarmStopArgs};
-use crate::report;
+use crate::front::find;
 use crate::front::settings::Settings;
+use crate::report;
 use crate::zygotes::status::Status;
 
 /// How long a zygote may take to end before it is killed, and then to be gone.

@@ -15,7 +15,8 @@ pub(crate) const FAILED: &str =
 
 /// Why a request whose application cannot be imported is answered by a process of its own under `--warm`: the import
 /// may work with what this request brings, and if not it is that process' failure.
-pub(crate) const IMPORT_FAILS: &str = "--warm: without a request the import fails";
+pub(crate) const IMPORT_FAILS: &str =
+    "--warm: falling back to a normal (cold) start: without a request the import fails";
 
 fn plain_500(answer: &Answer) -> Result<()> {
     answer.status(500)?.exit_code(1)?;

@@ -185,7 +185,7 @@ fn surroundings() -> Vec<Case> {
         Case::new("P6", "a PYTHONHOME that breaks the start is named", "hello.py")
             .variable("PYTHONHOME", "/nonexistent")
             .logs("PYTHONHOME")
-            .goes_cold("--warm: the zygote ended before it was ready")
+            .goes_cold("--warm: falling back to a normal (cold) start: the zygote ended before it was ready")
             .expect(|answer| answer.status(500)?.body(super::failures::FAILED).map(drop)),
         Case::new("--venv", "a virtual environment that is not there is named", "hello.py")
             .variable("CGI2WSGI_VENV", "/nonexistent")

@@ -11,8 +11,8 @@ pub(crate) fn become_requests(py: Python<'_>, variables: &Variables) -> PyResult
     let environ = py.import("os")?.getattr("environb")?;
     for (name, value) in variables.iter() {
         // The front has withheld the last two from Python's start.
-        let is_missing = is_of_a_request(name)
-            || matches!(name, b"PYTHONINSPECT" | b"PYTHONSTARTUP");
+        let is_missing =
+            is_of_a_request(name) || matches!(name, b"PYTHONINSPECT" | b"PYTHONSTARTUP");
         // E10: HTTP_PROXY is what an HTTP client would take for its proxy.
         if !is_missing || name == b"HTTP_PROXY" || name.is_empty() {
             continue;

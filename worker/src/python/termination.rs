@@ -58,9 +58,8 @@ pub(crate) fn expect(py: Python<'_>, front: Option<Arc<Connection>>) -> PyResult
 /// Whether SIGTERM still means what [`expect`] has made of it.
 pub(crate) fn is_expected(py: Python<'_>) -> bool {
     let handler = HANDLER.get(py);
-    let current = py
-        .import("_signal")
-        .and_then(|signal| signal.call_method1("getsignal", (libc::SIGTERM,)));
+    let current =
+        py.import("_signal").and_then(|signal| signal.call_method1("getsignal", (libc::SIGTERM,)));
     current.ok().zip(handler).is_some_and(|(current, handler)| current.is(handler))
 }
 

@@ -113,6 +113,12 @@ impl Exchange {
         if let Some(response) = lock(&self.response).take() {
             response.close();
         }
+        self.abandon()
+    }
+
+    /// The same, where the front is to answer: standard output stays open for that.
+    pub(crate) fn abandon(&self) -> u64 {
+        drop(lock(&self.response).take());
         self.body.try_lock().map_or(0, |mut body| body.surrender())
     }
 }

@@ -67,7 +67,12 @@ impl Journal {
         let file = directory.status(&name);
         status::sweep(&directory);
         let last = Status::read(&file);
-        let status = Status::begin(application, last.as_ref(), &order.why, SystemTime::now() + order.deadline.left());
+        let status = Status::begin(
+            application,
+            last.as_ref(),
+            &order.why,
+            SystemTime::now() + order.deadline.left(),
+        );
         let why = status.last_restarts.last().map_or(order.why.as_str(), |last| last.why.as_str());
         note(&format!("starts: {why}"));
         Ok(Self {

@@ -239,8 +239,7 @@ impl<'z> Pool<'z> {
         let zygote = std::process::id().try_into().unwrap_or_default();
         let (end_of_front, end) = pipe_with(PipeFlags::CLOEXEC)?;
         // Those of the other children, which hold it open for nobody.
-        let ends: Vec<RawFd> =
-            self.children.values().map(|child| child.end.as_raw_fd()).collect();
+        let ends: Vec<RawFd> = self.children.values().map(|child| child.end.as_raw_fd()).collect();
         descriptors::guard_listener(None);
         // SAFETY: this thread holds Python's lock and is the only one.
         let (pid, error) = unsafe {

@@ -24,8 +24,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::polling::{PolledFiles, FileSystems, Part, nanoseconds};
 use super::opened_files::{self, Opened};
+use super::polling::{FileSystems, Part, PolledFiles, nanoseconds};
 use super::shared::Shared;
 
 /// Which changes of it the kernel is to tell of.
@@ -65,10 +65,7 @@ struct Own {
 
 impl Own {
     fn of(application: &Application) -> Self {
-        Self {
-            directory: application.directory.clone(),
-            venv: application.venv.clone(),
-        }
+        Self { directory: application.directory.clone(), venv: application.venv.clone() }
     }
 
     fn has(&self, file: &Path) -> bool {
