@@ -131,7 +131,10 @@ fn damaged(stage: &Stage) -> Result<()> {
     let whole = fs::read(&worker)?;
     for length in [0, 64] {
         fs::write(&worker, &whole[..length])?;
-        refuses(&hello(stage, &prefix, &[])?, &["cannot load the worker", "file too short"])?;
+        refuses(
+            &hello(stage, &prefix, &[])?,
+            &["cannot load the worker", &worker.display().to_string()],
+        )?;
     }
     // The loader reads what is not there, and the system kills Python.
     fs::write(&worker, &whole[..1000])?;
