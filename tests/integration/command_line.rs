@@ -145,7 +145,7 @@ fn linking(stage: &Stage) -> Result<()> {
     let segments = String::from_utf8_lossy(&segments.stdout).into_owned();
     ensure!(segments.contains("LOAD"), "readelf -l says {segments}");
     ensure!(!segments.contains("INTERP"), "cgi2wsgi asks for a loader: {segments}");
-    let worker = needed(&stage.path(&format!("bin/{}", stage.worker_name()?)))?;
+    let worker = needed(&stage.path(&format!("bin/{}", Stage::worker_name()?)))?;
     ensure!(worker.contains("libc."), "the dynamic section of the worker names no libc: {worker}");
     ensure!(!worker.contains("libpython"), "the worker is linked to a libpython: {worker}");
     Ok(())

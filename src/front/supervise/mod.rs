@@ -288,7 +288,7 @@ impl<'r> Supervision<'r> {
     /// Acts on what the worker has said. An outcome: it cannot answer.
     fn hear(&mut self) -> Option<Outcome> {
         self.incoming.fill(self.worker.connection.as_fd());
-        while let Some(reply) = self.incoming.next() {
+        while let Some(reply) = self.incoming.take() {
             match reply {
                 Reply::Hello(build) if build == BUILD => self.step = self.step.max_of(Step::Loaded),
                 Reply::Hello(build) => return Some(not_begun(NotBegun::OtherBuild(build))),
