@@ -9,8 +9,7 @@ mod detach;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,6 +22,7 @@ use crate::cgi::variables::Variables;
 use crate::handoff::channel::{self, Outgoing};
 use crate::handoff::identity::is_of_a_request;
 use crate::handoff::{Order, ZygoteOrder};
+use crate::system::{self, Disposition};
 use crate::timings::Moment;
 use crate::zygotes::directory;
 use crate::zygotes::import_output::ImportOutput;
@@ -139,21 +139,7 @@ fn nothing() -> io::Result<Stdio> {
 
 /// Has the system keep the ends of children, which it does not where a server ignores SIGCHLD. Whether one does.
 pub(super) fn expect_children() -> bool {
-    // SAFETY: the disposition is a valid one.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) == libc::SIG_IGN }
-}
-
-/// As [`std::process::Child::wait`], for a process of this one's that is known by its number.
-fn wait_for(pid: libc::pid_t) -> io::Result<ExitStatus> {
-    let mut status = 0;
-    loop {
-        // SAFETY: waits for one child of this process.
-        if unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid {
-            return Ok(ExitStatus::from_raw(status));
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
+    let is_ignored = system::disposition(libc::SIGCHLD) == Disposition::Ignored;
+    system::set_ignored(libc::SIGCHLD, false);
+    is_ignored
 }

@@ -9,6 +9,7 @@ mod arenas;
 pub(crate) mod collector;
 pub(crate) mod environment;
 pub(crate) mod finish;
+pub(crate) mod fork;
 mod imports;
 pub(crate) mod termination;
 
