@@ -1,8 +1,8 @@
 //! Starts the site's own Python as a worker: for one request, or as a zygote that outlives this process.
 //!
 //! Nothing of a request is in what a worker is started with: variables and descriptors come with the order. `boot.py`
-//! is the program that Python runs. It loads the worker without an import path, and refuses a Python that cannot, in
-//! words that any Python from 2.7 on understands.
+//! is the program that Python runs. It loads the worker without an import path. Where that cannot be, `refuse.py` tells
+//! why; it is a text of its own, so that Python compiles it only then. Any Python from 2.7 on understands both.
 
 mod detach;
 
@@ -27,8 +27,11 @@ use crate::timings::Moment;
 use crate::zygotes::directory;
 use crate::zygotes::import_output::ImportOutput;
 
-/// What Python runs. Any Python from 2.7 on can parse it.
+/// What Python runs.
 const BOOT: &str = include_str!("boot.py");
+
+/// What BOOT runs when it has not loaded the worker.
+const REFUSE: &str = include_str!("refuse.py");
 
 /// The number of the connection in a worker, if it is free.
 const ITS_NUMBER: i32 = 700;
@@ -115,7 +118,7 @@ fn python(plan: &Plan, variables: &Variables, its_end: &OwnedFd) -> Command {
     if variables.get("PYTHONUTF8").is_none() {
         command.args(["-X", "utf8"]);
     }
-    command.args(["-c", BOOT]).arg(its_end.as_raw_fd().to_string()).arg(&plan.worker);
+    command.args(["-c", BOOT]).arg(its_end.as_raw_fd().to_string()).arg(&plan.worker).arg(REFUSE);
     command.env_clear().envs(surroundings(variables));
     command
 }
