@@ -129,7 +129,7 @@ pub struct WarmLogArgs {
 }
 
 /// Where the application is and how it is run. Each is `CGI2WSGI_...` too.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Application")]
 pub struct Options {
     /// Stand in DIR before importing [default: the file's directory]
