@@ -22,7 +22,7 @@ use crate::world::World;
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     let groups = [
-        ("warm::steps", &steps::TESTS[..]),
+        ("warm::steps", steps::TESTS),
         ("warm::endings", &endings::TESTS[..]),
         ("warm::fresh", &fresh::TESTS[..]),
         ("warm::by-hand", &by_hand::TESTS[..]),
