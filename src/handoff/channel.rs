@@ -13,12 +13,16 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
-use super::encoding;
+use super::encoding::{self, Length};
 use super::reply::Reply;
 use crate::timings::Moment;
 
 /// The most that an order may have, in bytes: more than a process can be started with.
 const LARGEST_ORDER: usize = 64 << 20;
+
+/// How much of an order is read at once, before its length is known and after.
+const FIRST_PIECE: usize = 16 << 10;
+const LARGEST_PIECE: usize = 1 << 20;
 
 /// The most that a reply may have, in bytes.
 const LARGEST_REPLY: usize = 1 << 16;
@@ -91,27 +95,27 @@ pub fn receive_order_while(
     socket: BorrowedFd<'_>,
     wait: impl Fn() -> bool,
 ) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    let (mut bytes, mut descriptors) = (Vec::with_capacity(16 << 10), Vec::new());
+    let (mut bytes, mut descriptors) = (Vec::with_capacity(FIRST_PIECE), Vec::new());
     loop {
-        let (start, wanted) = match encoding::length(&bytes) {
-            None => return Ok(None),
-            Some(None) => (0, 16 << 10),
-            Some(Some((length, _))) if length > LARGEST_ORDER => return Ok(None),
-            Some(Some((length, start))) => {
+        let wanted = match encoding::length(&bytes) {
+            Length::Damaged => return Ok(None),
+            Length::Incomplete => FIRST_PIECE,
+            Length::Known { length, .. } if length > LARGEST_ORDER => return Ok(None),
+            Length::Known { length, start } => {
                 let end = start + length;
                 if bytes.len() >= end {
                     bytes.truncate(end);
                     bytes.drain(..start);
                     return Ok(Some((bytes, descriptors)));
                 }
-                (start, end - bytes.len())
+                (end - bytes.len()).min(LARGEST_PIECE)
             }
         };
         if !wait() {
             return Ok(None);
         }
         let filled = bytes.len();
-        bytes.resize(filled + wanted.min(1 << 20).max(start), 0);
+        bytes.resize(filled + wanted, 0);
         let count = receive(socket, &mut bytes[filled..], &mut descriptors, RecvFlags::empty())?;
         bytes.truncate(filled + count);
         if count == 0 {
@@ -205,10 +209,10 @@ impl Incoming {
     }
 
     /// The next reply. What is no reply ends all of them.
-    pub fn next(&mut self) -> Option<Reply> {
+    pub fn take(&mut self) -> Option<Reply> {
         let reply = match encoding::length(&self.bytes) {
-            Some(None) => return None,
-            Some(Some((length, start))) if length <= LARGEST_REPLY => {
+            Length::Incomplete => return None,
+            Length::Known { length, start } if length <= LARGEST_REPLY => {
                 let end = start + length;
                 if self.bytes.len() < end {
                     return None;
@@ -245,9 +249,9 @@ mod tests {
             while !outgoing.is_sent() {
                 outgoing.send(front.as_fd(), &[writer.as_fd()]).expect("somebody receives");
             }
-            let (received, descriptors) =
+            let (arrived, descriptors) =
                 receiver.join().expect("it ends").expect("received").expect("an order");
-            assert_eq!(received, order);
+            assert_eq!(arrived, order);
             let [descriptor] = <[OwnedFd; 1]>::try_from(descriptors).expect("one");
             UnixStream::from(descriptor).write_all(b"through").expect("written");
         });
@@ -266,13 +270,13 @@ mod tests {
         for byte in bytes {
             (&worker).write_all(&[byte]).expect("written");
             incoming.fill(front.as_fd());
-            received.extend(incoming.next());
+            received.extend(incoming.take());
         }
         assert_eq!(received, replies);
         assert!(!incoming.is_over);
         drop(worker);
         incoming.fill(front.as_fd());
-        assert!(incoming.is_over && incoming.next().is_none());
+        assert!(incoming.is_over && incoming.take().is_none());
     }
 
     #[test]
@@ -282,7 +286,7 @@ mod tests {
             worker.write_all(noise).expect("written");
             let mut incoming = Incoming::default();
             incoming.fill(front.as_fd());
-            assert!(incoming.next().is_none() && incoming.is_over, "{noise:?}");
+            assert!(incoming.take().is_none() && incoming.is_over, "{noise:?}");
         }
     }
 

@@ -56,7 +56,7 @@ impl<'b> Reader<'b> {
 
     /// A field of any bytes.
     pub fn bytes(&mut self) -> Option<&'b [u8]> {
-        let (length, start) = length(self.0)??;
+        let Length::Known { length, start } = length(self.0) else { return None };
         let (value, rest) = self.0.get(start..)?.split_at_checked(length)?;
         self.0 = rest;
         Some(value)
@@ -103,20 +103,35 @@ impl<'b> Reader<'b> {
 /// More digits than any length has.
 const MOST_DIGITS: usize = 12;
 
-/// The length that `bytes` begin with, and where its value begins. `Some(None)`: more bytes are needed to know.
-/// `None`: they are no netstring.
-#[expect(clippy::option_option, reason = "damaged, incomplete and complete are three things")]
-pub fn length(bytes: &[u8]) -> Option<Option<(usize, usize)>> {
+/// What the bytes of a stream say of the message that they begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// Its length, and where it begins, in bytes.
+    Known {
+        /// How long it is.
+        length: usize,
+        /// Where it begins.
+        start: usize,
+    },
+    /// More bytes are needed to know.
+    Incomplete,
+    /// They are no message.
+    Damaged,
+}
+
+/// The length of the message that `bytes` begin with.
+pub fn length(bytes: &[u8]) -> Length {
     let digits =
         bytes.iter().take(MOST_DIGITS + 1).take_while(|byte| byte.is_ascii_digit()).count();
     match bytes.get(digits) {
-        _ if digits > MOST_DIGITS => None,
-        None => Some(None),
-        Some(b':') if digits > 0 => {
-            let length = std::str::from_utf8(&bytes[..digits]).ok()?.parse().ok()?;
-            Some(Some((length, digits + 1)))
+        _ if digits > MOST_DIGITS => Length::Damaged,
+        None => Length::Incomplete,
+        Some(b':') => {
+            let number =
+                std::str::from_utf8(&bytes[..digits]).ok().and_then(|text| text.parse().ok());
+            number.map_or(Length::Damaged, |length| Length::Known { length, start: digits + 1 })
         }
-        Some(_) => None,
+        Some(_) => Length::Damaged,
     }
 }
 
@@ -149,11 +164,11 @@ mod tests {
 
     #[test]
     fn damage_is_told_from_what_is_not_there_yet() {
-        assert_eq!(length(b""), Some(None));
-        assert_eq!(length(b"12"), Some(None));
-        assert_eq!(length(b"12:"), Some(Some((12, 3))));
+        assert_eq!(length(b""), Length::Incomplete);
+        assert_eq!(length(b"12"), Length::Incomplete);
+        assert_eq!(length(b"12:"), Length::Known { length: 12, start: 3 });
         for damaged in [b":".as_slice(), b"x", b"1x", b"-1:", b"1234567890123:"] {
-            assert_eq!(length(damaged), None, "{damaged:?}");
+            assert_eq!(length(damaged), Length::Damaged, "{damaged:?}");
         }
         assert_eq!(Reader::new(b"5:abc").bytes(), None);
         assert_eq!(Reader::new(b"1:2").switch(), None);

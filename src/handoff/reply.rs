@@ -144,7 +144,7 @@ fn lossy(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::encoding;
+    use super::super::encoding::{self, Length};
     use super::*;
 
     fn replies() -> Vec<Reply> {
@@ -175,7 +175,9 @@ mod tests {
     fn a_reply_arrives_as_it_was_sent_and_a_damaged_one_is_none() {
         for reply in replies() {
             let bytes = reply.encode();
-            let (length, start) = encoding::length(&bytes).flatten().expect("a whole length");
+            let Length::Known { length, start } = encoding::length(&bytes) else {
+                panic!("no whole length");
+            };
             assert_eq!(bytes.len(), start + length);
             assert_eq!(Reply::decode(&bytes[start..]), Some(reply));
             for end in start..bytes.len() {

@@ -101,7 +101,7 @@ impl Status {
             let why = match &last.phase {
                 Phase::Ended(why) => why.clone(),
                 _ if last.is_alive() => why.to_owned(),
-                _ => last.death(),
+                _ => last.why_gone().unwrap_or_else(|| "the one before was killed".to_owned()),
             };
             status.restarts = last.restarts + 1;
             status.last_restarts.clone_from(&last.last_restarts);
@@ -112,14 +112,15 @@ impl Status {
         status
     }
 
-    /// Why the process is gone that has not said why. It has no time to say so when its import takes too long.
-    pub fn death(&self) -> String {
+    /// Why the process is gone that has not said why, if that can be told: it has no time to say so when its import
+    /// takes too long.
+    pub fn why_gone(&self) -> Option<String> {
         match self.phase {
-            Phase::Importing(deadline) if deadline <= SystemTime::now() => format!(
+            Phase::Importing(deadline) if deadline <= SystemTime::now() => Some(format!(
                 "the import did not end within {} s",
                 deadline.duration_since(self.since).unwrap_or_default().as_secs()
-            ),
-            _ => "it was killed".to_owned(),
+            )),
+            _ => None,
         }
     }
 
@@ -363,7 +364,7 @@ pub(crate) mod tests {
         late.phase = Phase::Importing(late.since);
         for (last, why) in [
             (ended, "settings.py changed"),
-            (killed, "it was killed"),
+            (killed, "the one before was killed"),
             (late, "the import did not end within 0 s"),
             (first, "a file changed"),
         ] {

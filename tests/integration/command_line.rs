@@ -141,7 +141,11 @@ fn linking(stage: &Stage) -> Result<()> {
     };
     let front = needed(&stage.path("bin/cgi2wsgi"))?;
     ensure!(front.is_empty(), "cgi2wsgi needs libraries: {front}");
-    let worker = needed(&stage.path(&format!("bin/{}", stage.worker_name()?)))?;
+    let segments = Command::new("readelf").arg("-lW").arg(stage.path("bin/cgi2wsgi")).output()?;
+    let segments = String::from_utf8_lossy(&segments.stdout).into_owned();
+    ensure!(segments.contains("LOAD"), "readelf -l says {segments}");
+    ensure!(!segments.contains("INTERP"), "cgi2wsgi asks for a loader: {segments}");
+    let worker = needed(&stage.path(&format!("bin/{}", Stage::worker_name()?)))?;
     ensure!(worker.contains("libc."), "the dynamic section of the worker names no libc: {worker}");
     ensure!(!worker.contains("libpython"), "the worker is linked to a libpython: {worker}");
     Ok(())

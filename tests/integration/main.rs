@@ -6,7 +6,8 @@
 //! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;
 //! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
 //! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
-//!   request`; `deaths.rs`: each way in which a process can end, at each step; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
+//!   request`; `signals.rs`: signals to the front; `deaths.rs`: each way in which a process can end, at each step; `bad_surroundings.rs`: what a host lacks or
+//!   leaves behind; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
 //!   `imports.rs`: that imports are Python's;
 //! - `warm.rs`: what holds with `--warm`, whatever dies, changes or stands in the way;
 //! - `surroundings.rs`: that an application cannot tell a warm start from a cold one;
@@ -19,6 +20,7 @@
 //! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
 
 mod apache_sites;
+mod bad_surroundings;
 mod cases;
 mod command_line;
 mod deaths;
@@ -34,6 +36,7 @@ mod process;
 mod properties;
 mod request_verb;
 mod server;
+mod signals;
 mod specification;
 mod stage;
 mod surroundings;
@@ -60,6 +63,8 @@ fn main() -> ExitCode {
     let world = Arc::new(World::new(mounts));
     let mut trials = command_line::trials(&world);
     trials.extend(deaths::trials(&world));
+    trials.extend(signals::trials(&world));
+    trials.extend(bad_surroundings::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(memory::trials(&world));

@@ -143,7 +143,7 @@ impl Stage {
 
     /// Ends the zygotes of this run, and waits until no process is left that runs one of its executables.
     pub(crate) fn end_zygotes(&self) -> Result<()> {
-        let worker = self.path(&format!("bin/{}", self.worker_name()?));
+        let worker = self.path(&format!("bin/{}", Self::worker_name()?));
         let mut asked = HashSet::new();
         let mut left = Vec::new();
         until(PATIENCE, "the end of all zygotes and their children", || {
@@ -189,12 +189,12 @@ impl Stage {
         )?;
         copy(&bridge, &self.bridge(), None)?;
         open_to_all(&self.bridge())?;
-        let worker = self.worker_name()?;
+        let worker = Self::worker_name()?;
         copy(&parts()?.join(&worker), &bin.join(worker), None)
     }
 
     /// The name of the worker's file.
-    pub(crate) fn worker_name(&self) -> Result<String> {
+    pub(crate) fn worker_name() -> Result<String> {
         let output = Command::new(parts()?.join("cgi2wsgi")).arg("--worker-file-name").output();
         let output = output.context("cgi2wsgi does not start")?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())

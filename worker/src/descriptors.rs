@@ -29,6 +29,7 @@ pub(crate) struct RequestDescriptors {
 }
 
 /// The same open file under a high number, closed on exec.
+#[expect(clippy::needless_pass_by_value, reason = "the number that it had is closed")]
 pub(crate) fn out_of_the_way(descriptor: OwnedFd) -> io::Result<OwnedFd> {
     match rustix::io::fcntl_dupfd_cloexec(&descriptor, LOWEST) {
         Ok(moved) => Ok(moved),

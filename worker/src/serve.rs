@@ -37,18 +37,24 @@ pub(crate) fn cold(py: Python<'_>, call: &Call, descriptors: Vec<OwnedFd>, conne
     let Some(service) = call.service() else {
         return report::error("what the front sent is damaged");
     };
-    if call.process.ignores_sigchld {
-        // SAFETY: the disposition is a valid one.
-        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-    }
-    if let Err(error) = environment::become_requests(py, &call.variables) {
-        return report::error(&format!("the environment of the request: {error}"));
+    if let Err(error) = become_requests(py, call) {
+        return report::error(&format!("the state of the request's process: {error}"));
     }
     let connection = Arc::new(connection);
     if !connection.send(&Reply::Begun(std::process::id())) {
         return;
     }
     serve(py, call, &service, descriptors, &connection, None);
+}
+
+/// What a process that the server had started would have been started with.
+fn become_requests(py: Python<'_>, call: &Call) -> PyResult<()> {
+    if call.process.ignores_sigchld {
+        // By Python's own book too.
+        let signal = py.import("_signal")?;
+        signal.call_method1("signal", (signal.getattr("SIGCHLD")?, signal.getattr("SIG_IGN")?))?;
+    }
+    environment::become_requests(py, &call.variables)
 }
 
 /// Answers a request with `application`, or with what is imported for it. What the application asked to be run at exit

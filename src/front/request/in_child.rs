@@ -21,19 +21,19 @@ pub(super) fn run(
         -1 => Err(io::Error::last_os_error()),
         0 => {
             drop(response);
-            let code = set_aside(body, output).map_or(FAILED, |()| answer());
+            let code = set_aside(body, &output).map_or(FAILED, |()| answer());
             std::process::exit(code.into())
         }
         pid => Ok((response, Child(pid))),
     }
 }
 
-fn set_aside(body: Option<File>, output: io::PipeWriter) -> io::Result<()> {
+fn set_aside(body: Option<File>, output: &io::PipeWriter) -> io::Result<()> {
     match body {
         Some(body) => rustix::stdio::dup2_stdin(&body)?,
         None => rustix::stdio::dup2_stdin(File::open("/dev/null")?)?,
     }
-    rustix::stdio::dup2_stdout(&output)?;
+    rustix::stdio::dup2_stdout(output)?;
     Ok(())
 }
 

@@ -288,7 +288,7 @@ impl<'r> Supervision<'r> {
     /// Acts on what the worker has said. An outcome: it cannot answer.
     fn hear(&mut self) -> Option<Outcome> {
         self.incoming.fill(self.worker.connection.as_fd());
-        while let Some(reply) = self.incoming.next() {
+        while let Some(reply) = self.incoming.take() {
             match reply {
                 Reply::Hello(build) if build == BUILD => self.step = self.step.max_of(Step::Loaded),
                 Reply::Hello(build) => return Some(not_begun(NotBegun::OtherBuild(build))),
@@ -384,6 +384,9 @@ impl<'r> Supervision<'r> {
             None if self.deadline().is_some_and(is_due) => return self.time_out(),
             Some(ending) if !ending.is_killed && is_due(ending.until) => self.kill(ending.cause),
             // Most often it is dead, and the system will say so in a moment.
+            None if self.incoming.is_over && !self.worker.process.can_tell() => {
+                self.kill(Cause::ConnectionLost);
+            }
             None if self.incoming.is_over => {
                 let until = Moment::now() + DYING;
                 self.ending =
@@ -452,8 +455,14 @@ impl<'r> Supervision<'r> {
         if self.ending.as_ref().is_some_and(|ending| ending.cause == Cause::Timeout) {
             return NotBegun::TimedOut;
         }
+        let is_late = self.request.deadline.is_some_and(|it| it.at.left() == Duration::ZERO);
         match self.unusable.take() {
             Some(reason) => NotBegun::Unusable(reason),
+            // A new zygote whose import takes too long ends by itself.
+            None if is_late && !self.worker.process.is_own() => {
+                self.show_import();
+                NotBegun::TimedOut
+            }
             None => NotBegun::Gone { how: self.how(), was_loaded: self.step >= Step::Loaded },
         }
     }

@@ -123,7 +123,7 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
 fn ended(user: &str, status: &Status, since: Duration) -> String {
     let why = match &status.phase {
         Phase::Ended(why) => why.clone(),
-        _ => status.death(),
+        _ => status.why_gone().unwrap_or_else(|| "it was killed".to_owned()),
     };
     format!(
         "no zygote of {user} runs {}: the last ended {} ago, after {} request(s) and {} restart(s): {why}",

@@ -58,7 +58,7 @@ pub(crate) fn reply_of(child: &UnixStream) -> Result<Option<(Reply, Option<Owned
     loop {
         wait_readable(child.as_fd(), Instant::now() + PATIENCE)?;
         incoming.fill_at_most(child.as_fd(), 1);
-        if let Some(reply) = incoming.next() {
+        if let Some(reply) = incoming.take() {
             return Ok(Some((reply, incoming.descriptors.pop())));
         }
         if incoming.is_over {

@@ -324,7 +324,7 @@ fn replaced(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     let bin = site.path("bin");
     fs::create_dir(&bin)?;
-    let worker = stage.worker_name()?;
+    let worker = Stage::worker_name()?;
     for name in ["cgi2wsgi", &worker] {
         copy_executable(&stage.path("bin").join(name), &bin.join(name))?;
     }

@@ -20,18 +20,20 @@
 //! Left out: archives, namespace packages, extension modules' loading, bytecode that is checked by
 //! hash, and the writing of bytecode. Python does all of these.
 
+mod find_spec;
+mod get_code;
+
 use std::ffi::{CStr, c_int};
-use std::fmt::Write;
-use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
-use rustix::fs::{Mode, OFlags};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
+
+use self::find_spec::quick_spec;
+use self::get_code::{cache_from_source, quick_code};
 
 /// What stood where the replacements stand, and what they need.
 struct Originals {
@@ -55,9 +57,6 @@ struct Originals {
 }
 
 static ORIGINALS: OnceLock<Originals> = OnceLock::new();
-
-/// The part of a file of bytecode before the code itself.
-const HEADER: usize = 16;
 
 /// Replaces the three functions, if this Python's import system is the known one and the plain case
 /// can be told: without `-v` and `-O`, and where names of files differ by their case. Returns
@@ -247,161 +246,6 @@ unsafe extern "C" fn get_code(
     )
 }
 
-/// Errors are those of bytecode that is damaged, and of audit hooks.
-fn quick_code<'py>(
-    originals: &'static Originals,
-    loader: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyAny>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = loader.py();
-    let Some((path, cached, header)) = plain_bytecode(originals, loader, name) else {
-        return Ok(None);
-    };
-    let Some(bytes) = audited_read(originals, py, &cached, &header)? else { return Ok(None) };
-    let code = originals.loads.bind(py).call1((bytes,))?;
-    if !code.get_type().is(&originals.code_type) {
-        return Ok(None);
-    }
-    originals.fix_co_filename.bind(py).call1((&code, path))?;
-    Ok(Some(code))
-}
-
-/// The path of the source, where its bytecode is, and how that begins if it is not stale. `None`
-/// where this is not the plain case.
-fn plain_bytecode<'py>(
-    originals: &Originals,
-    loader: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyAny>,
-) -> Option<(Bound<'py, PyAny>, String, [u8; HEADER])> {
-    let py = loader.py();
-    let class = originals.source_loader.bind(py);
-    if !loader.get_type().is(class) || !loader.getattr(intern!(py, "name")).ok()?.eq(name).ok()? {
-        return None;
-    }
-    for (name, original) in &originals.called {
-        if !class.getattr(name).ok()?.is(original) {
-            return None;
-        }
-    }
-    let path = loader.getattr(intern!(py, "path")).ok()?;
-    let source = Text::of(&path)?;
-    let cached = bytecode_of(originals, py, source.as_str())?;
-    let stat = rustix::fs::stat(source.as_str()).ok()?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the header has the lowest 32 bits"
-    )]
-    let [modified, size] =
-        [modified(&stat) as i64 as u32, stat.st_size as u32].map(u32::to_le_bytes);
-    // After the magic number come flags, of which zero is "by time and size".
-    let mut header = [0; HEADER];
-    header[..4].copy_from_slice(&originals.magic);
-    header[8..12].copy_from_slice(&modified);
-    header[12..].copy_from_slice(&size);
-    Some((path, cached, header))
-}
-
-/// The time of modification as the import system compares it: what `int(os.stat(path).st_mtime)`
-/// gives, rounding included.
-fn modified(stat: &rustix::fs::Stat) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "as Python does it")]
-    let (seconds, nanoseconds) = (stat.st_mtime as f64, stat.st_mtime_nsec as f64);
-    seconds + 1e-9 * nanoseconds
-}
-
-/// Where the bytecode of `source` is kept (PEP 3147). `None` where Python has to say.
-fn bytecode_of(originals: &Originals, py: Python<'_>, source: &str) -> Option<String> {
-    let prefix = originals.sys.bind(py).getattr(intern!(py, "pycache_prefix")).ok()?;
-    if !prefix.is_none() {
-        return None;
-    }
-    let tag = originals.implementation.bind(py).getattr(intern!(py, "cache_tag")).ok()?;
-    let tag = Text::of(&tag)?;
-    let (directory, file) = source.rsplit_once('/')?;
-    let directory = directory.trim_end_matches('/');
-    let (stem, _) = file.rsplit_once('.')?;
-    if stem.is_empty() || directory.is_empty() {
-        return None;
-    }
-    let tag = tag.as_str();
-    let mut cached = String::with_capacity(source.len() + tag.len() + 16);
-    let _ = write!(cached, "{directory}/__pycache__/{stem}.{tag}.pyc");
-    Some(cached)
-}
-
-/// `importlib.util.cache_from_source`.
-#[pyfunction]
-#[pyo3(signature = (path, debug_override = None, *, optimization = None))]
-fn cache_from_source<'py>(
-    py: Python<'py>,
-    path: &Bound<'py, PyAny>,
-    debug_override: Option<&Bound<'py, PyAny>>,
-    optimization: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let originals =
-        ORIGINALS.get().ok_or_else(|| PyTypeError::new_err("the import system is not set up"))?;
-    if debug_override.is_none()
-        && optimization.is_none()
-        && let Some(source) = Text::of(path)
-        && let Some(cached) = bytecode_of(originals, py, source.as_str())
-    {
-        return Ok(PyString::new(py, &cached).into_any());
-    }
-    let named = PyDict::new(py);
-    named.set_item("optimization", optimization)?;
-    originals.cache_from_source.bind(py).call((path, debug_override), Some(&named))
-}
-
-/// What follows `header` in a file of bytecode that begins with it, with the audit event of
-/// `io.open_code`. `None` where there is no such file.
-fn audited_read<'py>(
-    originals: &Originals,
-    py: Python<'py>,
-    path: &str,
-    header: &[u8; HEADER],
-) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return Ok(None) };
-    let Ok(stat) = rustix::fs::fstat(&file) else { return Ok(None) };
-    let Some(length) = usize::try_from(stat.st_size).ok().and_then(|size| size.checked_sub(HEADER))
-    else {
-        return Ok(None);
-    };
-    let arguments = (intern!(py, "open"), path, intern!(py, "r"), flags.bits());
-    originals.audit.bind(py).call1(arguments)?;
-    Ok(read(py, &file, header, length))
-}
-
-/// With one system call, and without a copy.
-fn read<'py>(
-    py: Python<'py>,
-    file: &impl AsRawFd,
-    header: &[u8; HEADER],
-    length: usize,
-) -> Option<Bound<'py, PyBytes>> {
-    let mut begin = [0_u8; HEADER];
-    let size = ffi::Py_ssize_t::try_from(length).ok()?;
-    // SAFETY: Python makes a `bytes` of this length, which nobody else has seen yet, or none. The
-    // parts are as long as is said, and what is returned was written whole.
-    unsafe {
-        let bytes = ffi::PyBytes_FromStringAndSize(std::ptr::null(), size);
-        let bytes = Bound::from_owned_ptr_or_opt(py, bytes);
-        let Some(bytes) = bytes else {
-            ffi::PyErr_Clear();
-            return None;
-        };
-        let contents = ffi::PyBytes_AsString(bytes.as_ptr());
-        let parts = [
-            libc::iovec { iov_base: begin.as_mut_ptr().cast(), iov_len: HEADER },
-            libc::iovec { iov_base: contents.cast(), iov_len: length },
-        ];
-        let count = libc::readv(file.as_raw_fd(), parts.as_ptr(), 2);
-        let is_whole = usize::try_from(count).is_ok_and(|count| count == HEADER + length);
-        (is_whole && begin == *header).then(|| bytes.cast_into_unchecked())
-    }
-}
-
 /// `FileFinder.find_spec`.
 unsafe extern "C" fn find_spec(
     finder: *mut ffi::PyObject,
@@ -434,94 +278,4 @@ unsafe extern "C" fn find_spec(
             originals.find_spec.bind(py).call(arguments, named.as_ref())
         },
     )
-}
-
-/// A module's file, the class of its loader, and where a package's own modules are.
-struct Found<'py> {
-    file: String,
-    loader: Bound<'py, PyAny>,
-    package: Option<String>,
-}
-
-/// Errors are those of loaders that are told of a file.
-fn quick_spec<'py>(
-    originals: &'static Originals,
-    finder: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyAny>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = finder.py();
-    let Some(found) = search(originals, finder, name) else { return Ok(None) };
-    let Some(Found { file, loader, package }) = found else {
-        return Ok(Some(py.None().into_bound(py)));
-    };
-    let file = PyString::new(py, &file);
-    let locations = package.map(|directory| PyList::new(py, [directory])).transpose()?;
-    let named = PyDict::new(py);
-    named.set_item(intern!(py, "loader"), loader.call1((name, &file))?)?;
-    named.set_item(intern!(py, "submodule_search_locations"), locations)?;
-    originals.spec_from_file_location.bind(py).call((name, file), Some(&named)).map(Some)
-}
-
-/// The module in the finder's directory, if there is one. `None` where Python has to search.
-fn search<'py>(
-    originals: &Originals,
-    finder: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyAny>,
-) -> Option<Option<Found<'py>>> {
-    let py = finder.py();
-    if !finder.get_type().is(&originals.file_finder) {
-        return None;
-    }
-    let full_name = Text::of(name)?;
-    let directory = Text::of(&finder.getattr(intern!(py, "path")).ok()?)?;
-    let (full_name, directory) = (full_name.as_str(), directory.as_str());
-    let tail = full_name.rsplit_once('.').map_or(full_name, |(_, tail)| tail);
-    if tail.is_empty() || tail.contains('/') || !directory.starts_with('/') {
-        return None;
-    }
-    // The list of the directory is as old as the directory, or Python makes it anew.
-    let stat = rustix::fs::stat(directory).ok()?;
-    let listed: f64 = finder.getattr(intern!(py, "_path_mtime")).ok()?.extract().ok()?;
-    if listed.to_bits() != modified(&stat).to_bits() {
-        return None;
-    }
-    let entries = finder.getattr(intern!(py, "_path_cache")).ok()?;
-    let loaders = finder.getattr(intern!(py, "_loaders")).ok()?.cast_into::<PyList>().ok()?;
-    let base = || format!("{}/{tail}", directory.trim_end_matches('/'));
-    let entry = if tail.len() == full_name.len() {
-        name.clone()
-    } else {
-        PyString::new(py, tail).into_any()
-    };
-    if entries.contains(&entry).ok()? {
-        let base = base();
-        for pair in &loaders {
-            let (suffix, loader) = suffix_and_loader(&pair)?;
-            let file = format!("{base}/__init__{}", Text::of(&suffix)?.as_str());
-            if Path::new(&file).is_file() {
-                return Some(Some(Found { file, loader, package: Some(base) }));
-            }
-        }
-        if Path::new(&base).is_dir() {
-            // Python decides whether it is a namespace.
-            return None;
-        }
-    }
-    for pair in &loaders {
-        let (suffix, loader) = suffix_and_loader(&pair)?;
-        if entries.contains(entry.add(&suffix).ok()?).ok()? {
-            let file = base() + Text::of(&suffix)?.as_str();
-            if Path::new(&file).is_file() {
-                return Some(Some(Found { file, loader, package: None }));
-            }
-        }
-    }
-    Some(None)
-}
-
-fn suffix_and_loader<'py>(
-    pair: &Bound<'py, PyAny>,
-) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-    let pair = pair.cast_exact::<PyTuple>().ok().filter(|pair| pair.len() == 2)?;
-    Some((pair.get_item(0).ok()?, pair.get_item(1).ok()?))
 }
