@@ -8,6 +8,7 @@ mod endings;
 mod fresh;
 mod isolation;
 mod limits;
+mod other_users;
 mod place;
 pub(crate) mod site;
 mod soak;
@@ -29,6 +30,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
         ("warm::isolation", &isolation::TESTS[..]),
         ("warm::place", &place::TESTS[..]),
         ("warm::limits", &limits::TESTS[..]),
+        ("warm::other-users", other_users::TESTS),
         ("warm::soak", &soak::TESTS[..]),
         ("warm::apache", &apache::TESTS[..]),
     ];
