@@ -171,8 +171,8 @@ impl Directory {
     /// The names of all zygotes, dead ones too, of the application of this one.
     pub fn siblings(&self, name: &str) -> Vec<String> {
         let application = &name[..name.len().min(SHARED_LETTERS)];
-        let names = self.names().map(|names| names.all).unwrap_or_default();
-        let named = names.iter().filter_map(|name| name.strip_suffix(".socket"));
+        let files = self.names().map(|names| names.all).unwrap_or_default();
+        let named = files.iter().filter_map(|name| name.strip_suffix(".socket"));
         named.filter(|name| name.starts_with(application)).map(str::to_owned).collect()
     }
 

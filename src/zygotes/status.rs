@@ -212,8 +212,8 @@ impl Status {
 
     /// What all zygotes in `directory` have said, with their names.
     fn said(directory: &Directory) -> io::Result<Vec<(String, Self)>> {
-        let names = directory.names()?.all;
-        let named = names.iter().filter_map(|file| file.strip_suffix(".status")).take(MOST);
+        let files = directory.names()?.all;
+        let named = files.iter().filter_map(|file| file.strip_suffix(".status")).take(MOST);
         let said = named.filter_map(|name| Some((name.to_owned(), Self::read(directory, name)?)));
         Ok(said.collect())
     }

@@ -117,7 +117,7 @@ mod tests {
     const APP: (&str, &str) = ("CGI2WSGI_APP", "site.py");
     const HANDLER: (&str, &str) = ("CGI2WSGI_HANDLER", "1");
 
-    /// The application and whether `--debug` is on, or the kind of refusal.
+    /// The application's name and whether `--debug` is on, or the kind of refusal.
     fn read(
         words: &[&str],
         query: &str,
@@ -135,10 +135,6 @@ mod tests {
         }
     }
 
-    fn app(name: &str) -> Result<(Option<String>, bool), &'static str> {
-        Ok((Some(name.to_owned()), false))
-    }
-
     #[test]
     fn p1_what_apache_appends_is_neither_an_option_nor_an_application() {
         for query in
@@ -146,7 +142,11 @@ mod tests {
         {
             let visitors: Vec<&str> = query.split('+').collect();
             let words = [&["app.py"], visitors.as_slice()].concat();
-            assert_eq!(read(&words, query, None), app("app.py"), "{query}");
+            assert_eq!(
+                read(&words, query, None),
+                Ok((Some("app.py".to_owned()), false)),
+                "{query}"
+            );
         }
         // Where a variable names the application, what may be the operator's option is refused.
         for set in [APP, HANDLER] {
@@ -184,7 +184,7 @@ mod tests {
                 assert_eq!(said, expected, "{query}");
             }
         }
-        assert_eq!(read(&["app.py"], "a=1", None), app("app.py"));
+        assert_eq!(read(&["app.py"], "a=1", None), Ok((Some("app.py".to_owned()), false)));
     }
 
     #[test]
@@ -192,7 +192,8 @@ mod tests {
         assert_eq!(read(&["app.py"], "", Some(APP)), Err("wrong"));
         assert_eq!(read(&["app.py"], "x", Some(APP)), Err("wrong"));
         // A script is its own application, unless it is what Apache's Action starts.
-        assert_eq!(read(&["--handler", "/w/x.cgi"], "", Some(APP)), app("/w/x.cgi"));
+        let script = read(&["--handler", "/w/x.cgi"], "", Some(APP));
+        assert_eq!(script, Ok((Some("/w/x.cgi".to_owned()), false)));
         assert_eq!(read(&["app.py", "b"], "", None), Err("wrong"));
     }
 

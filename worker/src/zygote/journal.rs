@@ -81,7 +81,10 @@ impl Journal {
             SystemTime::now() + order.deadline.left(),
         );
         let why = status.last_restarts.last().map_or(order.why.as_str(), |last| last.why.as_str());
-        note(&format!("starts: {why}"));
+        match last.map(|last| last.phase) {
+            Some(Phase::Ended(why)) => note(&format!("starts: the one before ended: {why}")),
+            _ => note(&format!("starts: {why}")),
+        }
         Ok(Self {
             inode: status.write(&directory, &name).ok(),
             status,
