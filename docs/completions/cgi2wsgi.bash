@@ -280,7 +280,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__warm__subcmd__stop)
-            opts="-h --all --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-h --all --all-users --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

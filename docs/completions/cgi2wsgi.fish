@@ -79,7 +79,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s h -l help 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -s h -l help -d 'Print help'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "status" -d 'Show the zygotes of this user, or for root of all: how large, how busy, how often restarted and why'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "stop" -d 'Stop zygotes; requests that have begun are finished'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "log" -d 'Show what zygotes had to say'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "log" -d 'Show the log of the zygotes of this user, or for root of all: each line behind its user\'s name'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l pythonpath -d 'Import from DIR too; repeatable' -r
@@ -94,12 +94,13 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l all -d 'All zygotes of this user, or for root of all users'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l all -d 'All zygotes of this user'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l all-users -d 'For root: all zygotes of all users'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -s n -l lines -d 'The last N lines alone' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -s n -l lines -d 'The last N lines alone; for root, of each user' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -l path -d 'Tell where it is, and nothing else'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -s h -l help -d 'Print help'

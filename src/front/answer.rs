@@ -2,21 +2,17 @@
 //!
 //! Whatever goes wrong, a server gets a complete response and the log the reason.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, ensure};
-use clap::Parser;
-
-use super::cli::{Options, UnderAServer};
+use self::words::{Unread, Words};
+use super::cli::Options;
 use super::exit::{FAILED, MISCONFIGURED};
 use super::plan::{Failure, Plan, form};
 use super::refuse::{owed, refuse};
 use super::supervise::{NotBegun, Outcome, Supervised, supervise};
 use super::{connect, launch, settings};
-use crate::cgi::argv;
 use crate::cgi::head::Form;
 use crate::cgi::mount::Mount;
 use crate::cgi::refusal::Refusal;
@@ -26,23 +22,23 @@ use crate::timings::Moment;
 use crate::{report, system};
 
 mod explain;
+mod words;
 
 /// Answers the request of a server that started this process with `words` (argv without its first) when it `began`.
 pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment) -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
-    let words = argv::without_query_words(words, variables);
-    let words = argv::with_interpreter_line(words, first_line);
+    let words = Words::new(words, variables);
     // A wrong set-up is answered in the form that it asked for all the same.
-    let nph = words.iter().any(|word| word == "--nph") || settings::asks_for_nph(variables);
-    let form = form(nph, words.last().map(OsString::as_os_str), variables, &program);
-    let parsed =
-        UnderAServer::try_parse_from(std::iter::once(OsString::from("cgi2wsgi")).chain(words));
-    let plan = match parsed {
-        Err(error) => Err(anyhow!("{}", error.render().to_string().trim_end()).into()),
-        Ok(parsed) => only_application(parsed.words)
-            .map_err(Failure::from)
-            .and_then(|app| Plan::make(app, parsed.options, variables, &program, began)),
-    };
+    let nph =
+        words.operators.iter().any(|word| word == "--nph") || settings::asks_for_nph(variables);
+    let form = form(nph, words.operators.last().map(OsString::as_os_str), variables, &program);
+    let plan = words
+        .read(variables)
+        .map_err(|why| match why {
+            Unread::Wrong(error) => Failure::Setup(error),
+            Unread::Visitors(reason) => Failure::Refused(Refusal::new(400, reason), form),
+        })
+        .and_then(|(app, options)| Plan::make(app, options, variables, &program, began));
     answer(plan, variables, form)
 }
 
@@ -133,27 +129,6 @@ fn owed_of(variables: &Variables) -> u64 {
     // Malformed: nobody knows how long it is.
     Request::from_variables(variables.clone(), &Mount::Server, None)
         .map_or(0, |request| owed(request.body))
-}
-
-/// In CGI nothing may stand behind the application: a server that appends the words of a query string in a way that
-/// was never seen must not get them read.
-fn only_application(words: Vec<OsString>) -> Result<Option<OsString>> {
-    let mut words = words.into_iter();
-    let app = words.next();
-    let surplus: Vec<OsString> = words.collect();
-    ensure!(
-        surplus.is_empty(),
-        "{surplus:?} behind the application is not read under a web server, where a visitor's \
-         query string can stand there: write options before the application"
-    );
-    Ok(app)
-}
-
-fn first_line(script: &OsStr) -> Option<Vec<u8>> {
-    let mut line = Vec::new();
-    let file = File::open(script).ok()?;
-    BufReader::with_capacity(512, file.take(4096)).read_until(b'\n', &mut line).ok()?;
-    Some(line)
 }
 
 impl From<io::Error> for NotBegun {

@@ -90,7 +90,7 @@ pub enum WarmVerb {
     /// Stop zygotes; requests that have begun are finished
     Stop(Box<WarmStopArgs>),
 
-    /// Show what zygotes had to say
+    /// Show the log of the zygotes of this user, or for root of all: each line behind its user's name
     Log(WarmLogArgs),
 }
 
@@ -105,9 +105,13 @@ pub struct WarmStopArgs {
     /// The application, as for cgi2wsgi itself or as `cgi2wsgi warm status` shows it
     pub app: Option<OsString>,
 
-    /// All zygotes of this user, or for root of all users
+    /// All zygotes of this user
     #[arg(long, conflicts_with = "app")]
     pub all: bool,
+
+    /// For root: all zygotes of all users
+    #[arg(long, conflicts_with_all = ["app", "all"])]
+    pub all_users: bool,
 
     /// The options of the application.
     #[command(flatten)]
@@ -119,7 +123,7 @@ pub struct WarmStopArgs {
 #[command(after_help = "Exit status: 0 if there is a log, 1 if there is none, 2 if the set-up is \
                         wrong.")]
 pub struct WarmLogArgs {
-    /// The last N lines alone
+    /// The last N lines alone; for root, of each user
     #[arg(short = 'n', long, value_name = "N")]
     pub lines: Option<usize>,
 
@@ -129,7 +133,7 @@ pub struct WarmLogArgs {
 }
 
 /// Where the application is and how it is run. Each is `CGI2WSGI_...` too.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Application")]
 pub struct Options {
     /// Stand in DIR before importing [default: the file's directory]

@@ -22,7 +22,7 @@ use crate::handoff::channel::peer_user;
 use crate::handoff::{Identity, Limits, ZygoteOrder};
 use crate::report;
 use crate::timings::Moment;
-use crate::zygotes::directory::Directory;
+use crate::zygotes::directory::{Directory, socket_name};
 use crate::zygotes::import_output::ImportOutput;
 use crate::zygotes::lock::{Lock, crowd, mark};
 
@@ -88,12 +88,12 @@ impl Zygote<'_> {
             let mark = connection.mark;
             match self.hand_over(connection) {
                 Outcome::NotBegun(NotBegun::Stale) if is_new => {
-                    self.forget(&path, mark);
+                    self.forget(mark);
                     return fall_back("a file of the application changed while it was imported");
                 }
                 Outcome::NotBegun(NotBegun::Stale) => {
                     why = "a file of the application changed";
-                    self.forget(&path, mark);
+                    self.forget(mark);
                 }
                 Outcome::NotBegun(NotBegun::Cold(reason)) if reason.is_empty() => return None,
                 Outcome::NotBegun(NotBegun::Cold(reason)) => return fall_back(&reason),
@@ -140,16 +140,16 @@ impl Zygote<'_> {
 
     /// A connection to the zygote; if there is none, to one that this process starts.
     fn connect_or_start(&self, path: &Path, why: &str) -> io::Result<Connection> {
-        if let Some(connection) = connected(path)? {
+        if let Some(connection) = self.connected(path)? {
             return Ok(connection);
         }
         // One of all that come at once starts it; the others wait here for the moment that takes, and find it.
         let name = self.identity.name();
         let _lock = Lock::take(self.directory, &name)?;
-        if let Some(connection) = connected(path)? {
+        if let Some(connection) = self.connected(path)? {
             return Ok(connection);
         }
-        remove(path)?;
+        self.remove_socket()?;
         if let Some(siblings) = crowd(self.directory, &name) {
             return Err(io::Error::other(format!(
                 "{siblings} run for this application already, each for another environment: does \
@@ -161,23 +161,26 @@ impl Zygote<'_> {
         let import = match self.start(path, &listener, why) {
             Ok(import) => import,
             Err(error) => {
-                remove(path)?;
+                self.remove_socket()?;
                 return Err(error);
             }
         };
         drop(listener);
-        let connection = connected(path)?.ok_or(io::ErrorKind::ConnectionRefused)?;
+        let connection = self.connected(path)?.ok_or(io::ErrorKind::ConnectionRefused)?;
         Ok(Connection { import: Some(import), ..connection })
     }
 
     fn start(&self, path: &Path, listener: &OwnedFd, why: &str) -> io::Result<ImportOutput> {
+        let socket = self.directory.find_socket(&self.identity.name())?.ok_or_else(|| {
+            io::Error::other(format!("{} leads to another directory by now", path.display()))
+        })?;
         let deadline = match self.plan.deadline {
             Some(deadline) => deadline.at,
             None => Moment::now() + self.limits.idle.max(SHORTEST_IMPORT),
         };
         let order = ZygoteOrder {
             directory: self.directory.path().to_owned(),
-            mark: mark(&std::fs::symlink_metadata(path)?),
+            mark: mark(&socket),
             identity: self.identity.clone(),
             service: self.plan.service.clone(),
             limits: self.limits.clone(),
@@ -187,10 +190,35 @@ impl Zygote<'_> {
         launch::zygote(self.plan, self.variables, listener, order, self.ignores_sigchld)
     }
 
+    /// A connection to whoever listens at `path`; nothing if nobody does.
+    fn connected(&self, path: &Path) -> io::Result<Option<Connection>> {
+        let Some(file) = self.directory.find_socket(&self.identity.name())? else {
+            return Ok(None);
+        };
+        let mark = mark(&file);
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        loop {
+            match connect(&socket, &SocketAddrUnix::new(path)?) {
+                Ok(()) => return Ok(Some(Connection { socket, mark, import: None })),
+                Err(Errno::INTR) => {}
+                Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn remove_socket(&self) -> io::Result<()> {
+        match self.directory.remove(&socket_name(&self.identity.name())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes a stale zygote's socket away, unless somebody has done it.
-    fn forget(&self, path: &Path, mark: u64) {
+    fn forget(&self, mark: u64) {
         if let Ok(lock) = Lock::take(self.directory, &self.identity.name()) {
-            lock.remove_socket(path, mark);
+            lock.remove_socket(mark);
         }
     }
 }
@@ -206,25 +234,4 @@ fn listening(path: &Path) -> io::Result<OwnedFd> {
     bound?;
     listen(&listener, BACKLOG)?;
     Ok(listener)
-}
-
-/// A connection to whoever listens at `path`; nothing if nobody does.
-fn connected(path: &Path) -> io::Result<Option<Connection>> {
-    let Ok(file) = std::fs::symlink_metadata(path) else { return Ok(None) };
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    loop {
-        match connect(&socket, &SocketAddrUnix::new(path)?) {
-            Ok(()) => return Ok(Some(Connection { socket, mark: mark(&file), import: None })),
-            Err(Errno::INTR) => {}
-            Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -86,6 +86,15 @@ pub fn receive_order(
     socket: BorrowedFd<'_>,
     deadline: Option<Moment>,
 ) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    receive_order_while(socket, || deadline.is_none_or(|deadline| is_readable(socket, deadline)))
+}
+
+/// Receives an order, with its descriptors. `wait` waits until there is something to read, and is asked before each
+/// piece; false ends it.
+pub fn receive_order_while(
+    socket: BorrowedFd<'_>,
+    wait: impl Fn() -> bool,
+) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
     let (mut bytes, mut descriptors) = (Vec::with_capacity(FIRST_PIECE), Vec::new());
     loop {
         let wanted = match encoding::length(&bytes) {
@@ -102,7 +111,7 @@ pub fn receive_order(
                 (end - bytes.len()).min(LARGEST_PIECE)
             }
         };
-        if deadline.is_some_and(|deadline| !wait_readable(socket, deadline)) {
+        if !wait() {
             return Ok(None);
         }
         let filled = bytes.len();
@@ -115,8 +124,8 @@ pub fn receive_order(
     }
 }
 
-/// False: nothing came in time.
-fn wait_readable(socket: BorrowedFd<'_>, deadline: Moment) -> bool {
+/// Waits until there is something to read. False: nothing came in time.
+pub fn is_readable(socket: BorrowedFd<'_>, deadline: Moment) -> bool {
     loop {
         let timeout = Timespec::try_from(deadline.left()).ok();
         match poll(&mut [PollFd::new(&socket, PollFlags::IN)], timeout.as_ref()) {

@@ -2,13 +2,23 @@
 //! or `cgi2wsgi-UID` in the temporary directory. Anybody can write in the latter:
 //! what is there already is used only if it is a directory of this user's that
 //! nobody else can enter, and never through a symbolic link.
+//!
+//! It is opened once, and what is in it is reached through that descriptor: a path may lead elsewhere a moment later.
+//! Sockets alone have no call that takes one. Who binds one looks whether it is here afterwards, and who connects to
+//! one asks the kernel for the user at the other end.
+//!
+//! Root reads other users' directories: anything can be in those.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, renameat, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::process;
@@ -18,15 +28,29 @@ use crate::handoff::identity::SHARED_LETTERS;
 /// A socket's address has 108 bytes, with the zero that ends it.
 const LONGEST: usize = 107;
 
+/// So many names in a directory are looked at.
+const MOST_NAMES: usize = 4096;
+
+/// So many directories root looks into, and so many of one user.
+const MOST_DIRECTORIES: usize = 256;
+const MOST_OF_A_USER: usize = 16;
+
 /// The variable by which a zygote's process tells where its directory is: root looks for those of all users. The zygote
 /// removes it before the application is imported.
 pub const VARIABLE: &str = "CGI2WSGI_ZYGOTES";
+
+/// The log of all zygotes.
+pub const LOG: &str = "warm.log";
+
+/// What the log becomes when it is large.
+pub const OLD_LOG: &str = "warm.log.1";
 
 /// The directory, which nobody else can enter.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
     owner: u32,
+    handle: OwnedFd,
     /// The device and the inode: a path may lead to it in several ways.
     file: (u64, u64),
 }
@@ -53,36 +77,39 @@ impl Directory {
         {
             return Path::new(runtime).join("cgi2wsgi");
         }
-        Self::temporary(variables)
+        in_temporary(variables, rustix::process::geteuid().as_raw())
     }
 
-    fn temporary(variables: &Variables) -> PathBuf {
-        // The zygote and its children are in other directories than this process.
-        let temporary = variables.get_os("TMPDIR").map(Path::new).filter(|path| path.is_absolute());
-        let temporary = temporary.unwrap_or(Path::new("/tmp"));
-        temporary.join(format!("cgi2wsgi-{}", rustix::process::geteuid().as_raw()))
-    }
-
-    /// The directories of this user where zygotes may be, and which are there:
-    /// a server may have started some where this process would not. Root finds
-    /// those of all users, a service's own temporary directory included.
-    pub fn existing(variables: &Variables) -> Result<Vec<Self>, String> {
-        let mut found: Vec<Self> = Vec::new();
+    /// The directories of this user where zygotes may be, and which are there: a server may have started some where
+    /// this process would not. Root finds those of all users, a service's own temporary directory included. Beside
+    /// them, why some of this user's are of no use: anybody can take such a name in `/tmp`.
+    pub fn existing(variables: &Variables) -> (Vec<Self>, Vec<String>) {
+        let (mut found, mut unusable) = (Vec::new(), Vec::new());
         for path in Self::candidates(variables) {
             if path.symlink_metadata().is_ok() {
-                found.push(Self::at(path)?);
+                match Self::at(path) {
+                    Ok(directory) => found.push(directory),
+                    Err(why) => unusable.push(why),
+                }
             }
         }
         if rustix::process::geteuid().is_root() {
-            for pid in process::all() {
-                if let Some(directory) = Self::of_process(pid)
-                    && found.iter().all(|other| other.file != directory.file)
-                {
+            let of_others = users()
+                .flat_map(|user| {
+                    let runtime = PathBuf::from(format!("/run/user/{user}/cgi2wsgi"));
+                    [(runtime, user), (in_temporary(variables, user), user)]
+                })
+                .filter_map(|(path, user)| Self::of_user(path, user).ok());
+            let of_processes = process::all().into_iter().filter_map(Self::of_process);
+            for directory in of_others.chain(of_processes) {
+                let is_known = found.iter().any(|other: &Self| other.file == directory.file);
+                let of_user = found.iter().filter(|other| other.owner == directory.owner).count();
+                if !is_known && of_user < MOST_OF_A_USER && found.len() < MOST_DIRECTORIES {
                     found.push(directory);
                 }
             }
         }
-        Ok(found)
+        (found, unusable)
     }
 
     /// Where a process has its zygote, if it is one. What a process says of
@@ -101,7 +128,8 @@ impl Directory {
     /// Where zygotes may be: in that of [`Self::open`], and in that of a
     /// process without `XDG_RUNTIME_DIR`, such as a server's.
     pub fn candidates(variables: &Variables) -> Vec<PathBuf> {
-        let mut paths = vec![Self::path_for(variables), Self::temporary(variables)];
+        let user = rustix::process::geteuid().as_raw();
+        let mut paths = vec![Self::path_for(variables), in_temporary(variables, user)];
         paths.dedup();
         paths
     }
@@ -112,8 +140,8 @@ impl Directory {
     }
 
     fn of_user(path: PathBuf, owner: u32) -> Result<Self, String> {
-        let file = verify(&path, owner)?;
-        Ok(Self { path, owner, file })
+        let (handle, file) = verified(&path, owner)?;
+        Ok(Self { path, owner, handle, file })
     }
 
     /// Whose it is.
@@ -128,7 +156,7 @@ impl Directory {
 
     /// Where a zygote listens. An error if that is too long for an address.
     pub fn socket(&self, name: &str) -> Result<PathBuf, String> {
-        let path = self.path.join(format!("{name}.socket"));
+        let path = self.path.join(socket_name(name));
         let length = path.as_os_str().as_bytes().len();
         if length > LONGEST {
             return Err(format!(
@@ -140,42 +168,141 @@ impl Directory {
         Ok(path)
     }
 
-    /// The names and sockets of all zygotes, dead ones too, of the application
-    /// of this one.
-    pub fn siblings(&self, name: &str) -> Vec<(String, PathBuf)> {
+    /// The names of all zygotes, dead ones too, of the application of this one.
+    pub fn siblings(&self, name: &str) -> Vec<String> {
         let application = &name[..name.len().min(SHARED_LETTERS)];
-        let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let named = entries.filter_map(|entry| {
-            let name = entry.file_name().to_str()?.strip_suffix(".socket")?.to_owned();
-            Some((name, entry.path()))
-        });
-        named.filter(|(name, _)| name.starts_with(application)).collect()
+        let files = self.names().map(|names| names.all).unwrap_or_default();
+        let named = files.iter().filter_map(|name| name.strip_suffix(".socket"));
+        named.filter(|name| name.starts_with(application)).map(str::to_owned).collect()
     }
 
-    /// What whoever starts a zygote holds meanwhile.
-    pub fn lock(&self, name: &str) -> PathBuf {
-        self.path.join(format!("{name}.lock"))
+    /// The names of what is in it, as far as they are UTF-8.
+    pub fn names(&self) -> io::Result<Names> {
+        let mut names = Names { all: Vec::new(), are_all: true };
+        for entry in Dir::read_from(&self.handle)? {
+            if names.all.len() == MOST_NAMES {
+                names.are_all = false;
+                break;
+            }
+            if let Ok(name) = entry?.file_name().to_str() {
+                names.all.push(name.to_owned());
+            }
+        }
+        Ok(names)
     }
 
-    /// What a zygote says of itself.
-    pub fn status(&self, name: &str) -> PathBuf {
-        self.path.join(format!("{name}.status"))
+    /// What is there under this name; a symbolic link itself.
+    pub fn stat(&self, name: &str) -> io::Result<Stat> {
+        Ok(statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// Where all zygotes write what there is to say.
-    pub fn log(&self) -> PathBuf {
-        self.path.join("warm.log")
+    /// The socket of the zygote of this name, if there is one.
+    pub fn find_socket(&self, name: &str) -> io::Result<Option<Stat>> {
+        match self.stat(&socket_name(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+            Ok(stat) => {
+                let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+                Ok(is_socket.then_some(stat))
+            }
+        }
+    }
+
+    /// Opens a file, and makes it if the flags say so; never through a link.
+    pub fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    /// The last bytes of a regular file of the owner's, at most so many. Nothing: there is no such file. What else can
+    /// be there, such as a pipe without a writer, is not waited for.
+    pub fn read(&self, name: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
+        let is_regular = |stat: &Stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                && stat.st_uid == self.owner
+        };
+        match self.stat(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+            Ok(stat) if !is_regular(&stat) => return Err(odd(name)),
+            Ok(_) => {}
+        }
+        let mut file = self.open_file(name, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        // Another may be in its place by now.
+        if !is_regular(&fstat(&file)?) {
+            return Err(odd(name));
+        }
+        let start = file.metadata()?.len().saturating_sub(most);
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Removes what is there under this name.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.handle, name, AtFlags::empty())?)
+    }
+
+    /// Gives what is there another name.
+    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(renameat(&self.handle, from, &self.handle, to)?)
     }
 }
 
-/// The device and the inode of the directory, if it is one, this user's, and
-/// closed to all others.
-fn verify(path: &Path, owner: u32) -> Result<(u64, u64), String> {
+/// What is in a directory.
+#[derive(Debug)]
+pub struct Names {
+    /// The names.
+    pub all: Vec<String>,
+    /// Whether these are all: of very many, the first are.
+    pub are_all: bool,
+}
+
+/// The name of a zygote's socket.
+pub fn socket_name(name: &str) -> String {
+    format!("{name}.socket")
+}
+
+/// The name of what whoever starts a zygote holds meanwhile.
+pub fn lock_name(name: &str) -> String {
+    format!("{name}.lock")
+}
+
+/// The name of what a zygote says of itself.
+pub fn status_name(name: &str) -> String {
+    format!("{name}.status")
+}
+
+fn odd(name: &str) -> io::Error {
+    io::Error::other(format!("{name} is no regular file of the directory's owner"))
+}
+
+/// Of a user's zygotes without `XDG_RUNTIME_DIR`.
+fn in_temporary(variables: &Variables, user: u32) -> PathBuf {
+    // The zygote and its children are in other directories than this process.
+    let temporary = variables.get_os("TMPDIR").map(Path::new).filter(|path| path.is_absolute());
+    temporary.unwrap_or(Path::new("/tmp")).join(format!("cgi2wsgi-{user}"))
+}
+
+/// The numbers of all other users that the system knows.
+fn users() -> impl Iterator<Item = u32> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let users: Vec<u32> = passwd
+        .lines()
+        .filter_map(|line| line.split(':').nth(2)?.parse().ok())
+        .filter(|user| *user != rustix::process::geteuid().as_raw())
+        .collect();
+    users.into_iter()
+}
+
+/// A descriptor of the directory, if it is one, this user's, and closed to all others; its device and inode.
+fn verified(path: &Path, owner: u32) -> Result<(OwnedFd, (u64, u64)), String> {
     let shown = path.display();
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
     let directory: OwnedFd = rustix::fs::open(path, flags, Mode::empty())
         .map_err(|error| format!("{shown} is no directory that this user can enter: {error}"))?;
-    let stat = rustix::fs::fstat(&directory).map_err(|error| format!("{shown}: {error}"))?;
+    let stat = fstat(&directory).map_err(|error| format!("{shown}: {error}"))?;
     if stat.st_uid != owner {
         return Err(format!(
             "{shown} belongs to user {}, not to {owner}: remove it, or set XDG_RUNTIME_DIR",
@@ -189,7 +316,7 @@ fn verify(path: &Path, owner: u32) -> Result<(u64, u64), String> {
         ));
     }
     #[allow(clippy::useless_conversion, reason = "types differ by system")]
-    Ok((stat.st_dev.into(), stat.st_ino.into()))
+    Ok((directory, (stat.st_dev.into(), stat.st_ino.into())))
 }
 
 #[cfg(test)]
@@ -248,8 +375,9 @@ pub(crate) mod tests {
         both.set("XDG_RUNTIME_DIR", runtime.path().to_str().expect("UTF-8").as_bytes().to_vec());
         // Root finds those of others too, wherever they are.
         let existing = || -> Vec<PathBuf> {
-            let found = Directory::existing(&both).expect("nothing is wrong").into_iter();
-            let paths = found.map(|directory| directory.path().to_owned());
+            let (found, unusable) = Directory::existing(&both);
+            assert!(unusable.is_empty(), "{unusable:?}");
+            let paths = found.into_iter().map(|directory| directory.path().to_owned());
             let own = [temporary.path(), runtime.path()];
             paths.filter(|path| own.iter().any(|own| path.starts_with(own))).collect()
         };
@@ -257,6 +385,54 @@ pub(crate) mod tests {
         let of_server = directory(temporary.path());
         let of_shell = Directory::open(&both).expect("a directory");
         assert_eq!(existing(), [of_shell.path(), of_server.path()]);
+    }
+
+    #[test]
+    fn a_directory_that_is_of_no_use_is_named_and_hides_no_other() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let runtime = tempfile::tempdir().expect("a directory");
+        let mut both = variables(temporary.path());
+        both.set("XDG_RUNTIME_DIR", runtime.path().to_str().expect("UTF-8").as_bytes().to_vec());
+        fs::write(runtime.path().join("cgi2wsgi"), "").expect("written");
+        let usable = directory(temporary.path());
+        let (found, unusable) = Directory::existing(&both);
+        assert!(found.iter().any(|one| one.file == usable.file));
+        assert!(unusable.len() == 1 && unusable[0].contains("is no directory"), "{unusable:?}");
+    }
+
+    #[test]
+    fn another_directory_in_its_place_changes_nothing() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let opened = directory(temporary.path());
+        fs::write(opened.path().join("x"), "mine").expect("written");
+        fs::rename(opened.path(), temporary.path().join("moved")).expect("moved");
+        let other = temporary.path().join("other");
+        fs::create_dir(&other).expect("made");
+        fs::write(other.join("x"), "theirs").expect("written");
+        symlink(&other, opened.path()).expect("linked");
+        assert_eq!(opened.read("x", 9).expect("read").expect("a file"), b"mine");
+        assert_eq!(opened.names().expect("listed").all.len(), 3, "with . and ..");
+        opened.rename("x", "y").expect("renamed");
+        opened.remove("y").expect("removed");
+        assert!(other.join("x").exists(), "the other's was removed");
+    }
+
+    #[test]
+    fn only_the_end_of_regular_files_is_read_and_nothing_is_waited_for() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = directory(temporary.path());
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("text"), "a long text").expect("written");
+        symlink("text", path("link")).expect("linked");
+        fs::create_dir(path("folder")).expect("made");
+        rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), Mode::RWXU).expect("made");
+        fs::File::create(path("sparse")).and_then(|f| f.set_len(1 << 30)).expect("made");
+        assert_eq!(directory.read("text", 4).expect("read").expect("a file"), b"text");
+        assert_eq!(directory.read("sparse", 100).expect("read").expect("a file").len(), 100);
+        assert!(directory.read("nothing", 4).expect("no error").is_none());
+        for name in ["link", "folder", "pipe"] {
+            assert!(directory.read(name, 4).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -1,17 +1,15 @@
 //! Who may make and remove the socket of one zygote: whoever holds its lock.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, Stat, flock, fstat};
 use rustix::io::Errno;
 
-use super::directory::Directory;
+use super::directory::{Directory, lock_name, socket_name};
 
 /// How many zygotes one application may have. Each has another environment, and
 /// a variable that differs from request to request would have a new one started
@@ -20,74 +18,72 @@ const MOST: usize = 32;
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
-pub struct Lock {
+pub struct Lock<'d> {
     file: File,
-    path: PathBuf,
+    directory: &'d Directory,
+    /// Of the zygote.
+    name: String,
 }
 
-impl Lock {
+impl<'d> Lock<'d> {
     /// Waits for the lock of the zygote `name`.
-    pub fn take(directory: &Directory, name: &str) -> io::Result<Self> {
+    pub fn take(directory: &'d Directory, name: &str) -> io::Result<Self> {
         Self::with(directory, name, FlockOperation::LockExclusive)
     }
 
-    fn with(directory: &Directory, name: &str, operation: FlockOperation) -> io::Result<Self> {
-        let path = directory.lock(name);
+    fn with(directory: &'d Directory, name: &str, operation: FlockOperation) -> io::Result<Self> {
+        let path = lock_name(name);
         loop {
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(&path)?;
+            let file = directory.open_file(&path, OFlags::WRONLY | OFlags::CREATE)?;
             match flock(file.as_fd(), operation) {
                 // A zygote that ended may have removed the file meanwhile, and
                 // somebody else made another.
-                Ok(()) if is_at(&file, &path) => return Ok(Self { file, path }),
+                Ok(()) if is_at(&file, directory, &path) => {
+                    return Ok(Self { file, directory, name: name.to_owned() });
+                }
                 Ok(()) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Removes the socket at `path` if it is the one with this [`mark`], and
-    /// says whether it was.
-    pub fn remove_socket(&self, path: &Path, of: u64) -> bool {
-        let is_same = std::fs::symlink_metadata(path).is_ok_and(|file| mark(&file) == of);
+    /// Removes the zygote's socket if it is the one with this [`mark`], and says whether it was.
+    pub fn remove_socket(&self, of: u64) -> bool {
+        let name = socket_name(&self.name);
+        let is_same = self.directory.stat(&name).is_ok_and(|file| mark(&file) == of);
         // Whoever comes next makes another, and complains if it cannot.
-        is_same && std::fs::remove_file(path).is_ok()
+        is_same && self.directory.remove(&name).is_ok()
     }
 
     /// Gives it back and leaves no file behind.
     pub fn remove(self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.directory.remove(&lock_name(&self.name));
         drop(self.file);
     }
 }
 
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+fn is_at(file: &File, directory: &Directory, name: &str) -> bool {
+    match (fstat(file), directory.stat(name)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
         _ => false,
     }
 }
 
 /// What tells a socket's file from another that takes its place: it may get the
 /// same inode.
-pub fn mark(file: &Metadata) -> u64 {
+pub fn mark(file: &Stat) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (file.ino(), file.mtime(), file.mtime_nsec()).hash(&mut hasher);
+    (file.st_ino, file.st_mtime, file.st_mtime_nsec).hash(&mut hasher);
     hasher.finish()
 }
 
 /// At the end of a zygote whose socket has this [`mark`]: whoever waits there
 /// is turned away and starts another; nothing is left in the directory.
 pub fn leave(directory: &Directory, name: &str, of: u64) {
-    let Ok(path) = directory.socket(name) else { return };
     let Ok(lock) = Lock::take(directory, name) else { return };
+    let is_gone = || directory.stat(&socket_name(name)).is_err();
     // One that took this one's place may have left before it.
-    if lock.remove_socket(&path, of) || !path.exists() {
+    if lock.remove_socket(of) || is_gone() {
         lock.remove();
     }
 }
@@ -98,11 +94,11 @@ pub fn crowd(directory: &Directory, name: &str) -> Option<usize> {
     if directory.siblings(name).len() < MOST {
         return None;
     }
-    for (name, path) in directory.siblings(name) {
+    for name in directory.siblings(name) {
         // Nobody waits for a lock here: two that do this hold one each.
         if let Ok(lock) = Lock::with(directory, &name, FlockOperation::NonBlockingLockExclusive)
-            && UnixStream::connect(&path).is_err()
-            && std::fs::remove_file(&path).is_ok()
+            && directory.socket(&name).is_ok_and(|path| UnixStream::connect(path).is_err())
+            && directory.remove(&socket_name(&name)).is_ok()
         {
             lock.remove();
         }
@@ -134,7 +130,7 @@ mod tests {
                 });
             }
         });
-        assert!(!directory.lock("x").exists(), "it is left behind");
+        assert!(directory.stat("x.lock").is_err(), "it is left behind");
     }
 
     #[test]
@@ -158,12 +154,12 @@ mod tests {
         let directory = directory(temporary.path());
         let path = directory.socket("x").expect("a path");
         std::fs::write(&path, "").expect("written");
-        let own = mark(&std::fs::metadata(&path).expect("it is there"));
+        let own = mark(&directory.stat("x.socket").expect("it is there"));
         leave(&directory, "x", own + 1);
         assert!(path.exists(), "another's was removed");
         leave(&directory, "x", own);
-        assert!(!path.exists() && !directory.lock("x").exists(), "something is left");
+        assert!(!path.exists() && directory.stat("x.lock").is_err(), "something is left");
         leave(&directory, "x", own);
-        assert!(!directory.lock("x").exists(), "a lock of nobody is left");
+        assert!(directory.stat("x.lock").is_err(), "a lock of nobody is left");
     }
 }

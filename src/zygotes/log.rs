@@ -1,41 +1,35 @@
 //! The log of all zygotes of one user: `warm.log` in the private directory,
 //! and `warm.log.1`, which it becomes when it is large. Several write at once.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock, fstat};
 
-use super::directory::Directory;
+use super::directory::{Directory, LOG, OLD_LOG};
 use crate::report::printable;
 
 /// The size beyond which another file is begun, in bytes.
 pub const LARGEST: u64 = 1 << 20;
 
 /// The log of a private directory.
-#[derive(Debug, Clone)]
-pub struct Log {
-    path: PathBuf,
+#[derive(Debug, Clone, Copy)]
+pub struct Log<'d> {
+    directory: &'d Directory,
     largest: u64,
 }
 
-impl Log {
+impl<'d> Log<'d> {
     /// That of `directory`.
-    pub fn new(directory: &Directory) -> Self {
-        Self { path: directory.log(), largest: LARGEST }
+    pub fn new(directory: &'d Directory) -> Self {
+        Self { directory, largest: LARGEST }
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Where it was, before it was too large.
-    pub fn predecessor(&self) -> PathBuf {
-        self.path.with_extension("log.1")
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join(LOG)
     }
 
     /// Adds the lines of `text`, each with the time, the process and its
@@ -49,12 +43,8 @@ impl Log {
     /// The file to append to, which is begun anew if it is too large.
     pub fn open(&self) -> io::Result<File> {
         loop {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(&self.path)?;
+            let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+            let file = self.directory.open_file(LOG, flags)?;
             if file.metadata()?.len() < self.largest {
                 return Ok(file);
             }
@@ -62,7 +52,7 @@ impl Log {
             // this is not the file any more.
             flock(&file, FlockOperation::LockExclusive)?;
             if self.is_at_its_path(&file) {
-                fs::rename(&self.path, self.predecessor())?;
+                self.directory.rename(LOG, OLD_LOG)?;
             }
         }
     }
@@ -73,27 +63,18 @@ impl Log {
     }
 
     fn is_at_its_path(&self, file: &File) -> bool {
-        let (Ok(opened), Ok(there)) = (file.metadata(), fs::symlink_metadata(&self.path)) else {
-            return false;
-        };
-        (opened.dev(), opened.ino()) == (there.dev(), there.ino())
+        match (fstat(file), self.directory.stat(LOG)) {
+            (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+            _ => false,
+        }
     }
 
     /// All that there is, the oldest first. Nothing: nobody has written.
     pub fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        let mut all = None;
-        for path in [&self.predecessor(), &self.path] {
-            // In another user's directory, root may find anything.
-            let opened = OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-                .open(path);
-            match opened {
-                Ok(file) => {
-                    file.take(2 * self.largest).read_to_end(all.get_or_insert_with(Vec::new))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        let mut all: Option<Vec<u8>> = None;
+        for name in [OLD_LOG, LOG] {
+            if let Some(text) = self.directory.read(name, 2 * self.largest)? {
+                all.get_or_insert_default().extend(text);
             }
         }
         Ok(all)
@@ -138,12 +119,14 @@ fn date(mut days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::*;
+    use crate::zygotes::directory::tests::directory;
 
-    fn log(directory: &Path, largest: u64) -> Log {
-        Log { path: directory.join("warm.log"), largest }
+    fn log(directory: &Directory, largest: u64) -> Log<'_> {
+        Log { directory, largest }
     }
 
     #[test]
@@ -173,7 +156,8 @@ mod tests {
     #[test]
     fn a_large_log_has_one_predecessor_and_no_line_is_cut() {
         let temporary = tempfile::tempdir().expect("a directory");
-        let log = log(temporary.path(), 4000);
+        let directory = directory(temporary.path());
+        let log = log(&directory, 4000);
         std::thread::scope(|scope| {
             for writer in 0..4 {
                 let log = &log;
@@ -185,7 +169,7 @@ mod tests {
                 });
             }
         });
-        let names: Vec<_> = fs::read_dir(temporary.path())
+        let names: Vec<_> = fs::read_dir(directory.path())
             .expect("listed")
             .flatten()
             .map(|entry| entry.file_name())
@@ -202,7 +186,8 @@ mod tests {
     #[test]
     fn who_holds_the_old_file_is_told() {
         let temporary = tempfile::tempdir().expect("a directory");
-        let log = log(temporary.path(), 100);
+        let directory = directory(temporary.path());
+        let log = log(&directory, 100);
         assert!(log.read().expect("no error").is_none());
         let held = log.open().expect("opened");
         assert!(log.is_current(&held));

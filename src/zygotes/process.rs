@@ -1,7 +1,11 @@
 //! What `/proc` tells of processes: whether one is still the same, its
 //! children, and how much memory they have together.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
+
+/// More than a process can be started with, in bytes.
+const LARGEST_ENVIRONMENT: u64 = 8 << 20;
 
 /// How much memory, and how it was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +50,9 @@ pub fn owner(pid: u32) -> Option<u32> {
 /// A variable of the environment that a process was started with, if this user
 /// may know.
 pub fn variable(pid: u32, name: &str) -> Option<Vec<u8>> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
+    let mut environment = Vec::new();
+    file.take(LARGEST_ENVIRONMENT).read_to_end(&mut environment).ok()?;
     let mut variables = environment.split(|byte| *byte == 0);
     variables.find_map(|variable| {
         variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec)

@@ -1,13 +1,13 @@
 //! What a zygote tells of itself, in a file of its private directory that
 //! `cgi2wsgi warm` reads: lines of a name and a value.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::directory::Directory;
+use rustix::fs::{OFlags, fstat};
+
+use super::directory::{Directory, status_name};
 use super::process;
 use crate::handoff::Application;
 use crate::report::printable;
@@ -19,7 +19,10 @@ const FORMAT: &str = "cgi2wsgi warm status 1";
 const RESTARTS_KEPT: usize = 3;
 
 /// More than a file has, in bytes.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: u64 = 64 << 10;
+
+/// Of more files than this in one directory the first are read.
+const MOST: usize = 1000;
 
 /// How long that of a zygote that is gone is kept.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
@@ -168,20 +171,22 @@ impl Status {
             fields.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(": "))
         };
         let one = |name| all(name).next();
+        // In another user's directory, root may find anything.
+        let text = |value: &str| printable(value);
         let (phase, why) = one("phase")?.split_once(' ').unwrap_or((one("phase")?, ""));
         Some(Self {
-            application: one("application")?.to_owned(),
+            application: text(one("application")?),
             pid: one("pid")?.parse().ok()?,
             started: one("started")?.parse().ok()?,
             since: moment(one("since")?)?,
             phase: match phase {
                 "importing" => Phase::Importing(moment(why)?),
                 "ready" => Phase::Ready,
-                "cold" => Phase::Cold(why.to_owned()),
-                "ended" => Phase::Ended(why.to_owned()),
+                "cold" => Phase::Cold(text(why)),
+                "ended" => Phase::Ended(text(why)),
                 _ => return None,
             },
-            remark: one("remark").map(str::to_owned),
+            remark: one("remark").map(text),
             requests: one("requests")?.parse().ok()?,
             waiting: one("waiting")?.parse().ok()?,
             busy: one("busy")?.parse().ok()?,
@@ -189,36 +194,36 @@ impl Status {
             last_restarts: all("restarted")
                 .map(|value| {
                     let (at, why) = value.split_once(' ')?;
-                    Some(Restart { at: moment(at)?, why: why.to_owned() })
+                    Some(Restart { at: moment(at)?, why: text(why) })
                 })
                 .collect::<Option<_>>()?,
         })
     }
 
-    /// What the file at `path` says, if it is there and whole.
-    pub fn read(path: &Path) -> Option<Self> {
-        // In another user's directory, root may find anything.
-        let mut file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(path)
-            .ok()?
-            .take(LARGEST);
-        let mut text = String::new();
-        file.read_to_string(&mut text).ok()?;
-        Self::decode(&text)
+    /// What the zygote of this name says, if it does and that is whole.
+    pub fn read(directory: &Directory, name: &str) -> Option<Self> {
+        Self::read_file(directory, &status_name(name))
+    }
+
+    fn read_file(directory: &Directory, file: &str) -> Option<Self> {
+        let bytes = directory.read(file, LARGEST).ok()??;
+        Self::decode(std::str::from_utf8(&bytes).ok()?)
+    }
+
+    /// What all zygotes in `directory` have said, with their names.
+    fn said(directory: &Directory) -> io::Result<Vec<(String, Self)>> {
+        let files = directory.names()?.all;
+        let named = files.iter().filter_map(|file| file.strip_suffix(".status")).take(MOST);
+        let said = named.filter_map(|name| Some((name.to_owned(), Self::read(directory, name)?)));
+        Ok(said.collect())
     }
 
     /// Those of all zygotes in `directory` whose processes are there, by
-    /// application.
-    pub fn all(directory: &Directory) -> io::Result<Vec<(PathBuf, Self)>> {
-        let mut all: Vec<(PathBuf, Self)> = fs::read_dir(directory.path())?
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "status"))
-            .filter_map(|path| Self::read(&path).map(|status| (path, status)))
-            .filter(|(_, status)| status.is_alive())
-            .collect();
+    /// application, with their names.
+    pub fn all(directory: &Directory) -> io::Result<Vec<(String, Self)>> {
+        let mut all = Self::said(directory)?;
+        let mut seen = HashSet::new();
+        all.retain(|(_, status)| status.is_alive() && seen.insert(status.pid));
         all.sort_by(|(_, a), (_, b)| (&a.application, a.since).cmp(&(&b.application, b.since)));
         Ok(all)
     }
@@ -227,17 +232,17 @@ impl Status {
     /// one told, and when.
     pub fn gone(directory: &Directory) -> io::Result<Vec<(SystemTime, Self)>> {
         let mut gone: Vec<(SystemTime, Self)> = Vec::new();
-        let living = Self::all(directory)?;
-        for path in fs::read_dir(directory.path())?.flatten().map(|entry| entry.path()) {
-            let Ok(at) = path.symlink_metadata().and_then(|file| file.modified()) else { continue };
-            let is_status = path.extension().is_some_and(|extension| extension == "status");
-            let status = is_status.then(|| Self::read(&path)).flatten();
-            let Some(status) = status else { continue };
-            let is_same = |other: &Self| other.application == status.application;
-            if living.iter().any(|(_, other)| is_same(other)) || status.is_alive() {
+        let said = Self::said(directory)?;
+        let (living, dead): (Vec<_>, Vec<_>) =
+            said.into_iter().partition(|(_, status)| status.is_alive());
+        let living: HashSet<&str> =
+            living.iter().map(|(_, status)| status.application.as_str()).collect();
+        for (name, status) in dead {
+            let Some(at) = written(directory, &status_name(&name)) else { continue };
+            if living.contains(status.application.as_str()) {
                 continue;
             }
-            match gone.iter_mut().find(|(_, other)| is_same(other)) {
+            match gone.iter_mut().find(|(_, other)| other.application == status.application) {
                 Some(last) if last.0 >= at => {}
                 Some(last) => *last = (at, status),
                 None => gone.push((at, status)),
@@ -247,25 +252,20 @@ impl Status {
         Ok(gone)
     }
 
-    /// Puts it at `path`, whole at once. Returns the inode of the file.
-    pub fn write(&self, path: &Path) -> io::Result<u64> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{}", self.pid));
+    /// Says it for the zygote of this name, whole at once. Returns the inode of the file.
+    pub fn write(&self, directory: &Directory, name: &str) -> io::Result<u64> {
+        let file = status_name(name);
+        let temporary = format!("{file}.{}", self.pid);
         let written = (|| {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(&name)?;
-            file.write_all(self.encode().as_bytes())?;
-            fs::rename(&name, path)?;
-            Ok(file.metadata()?.ino())
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+            let mut opened = directory.open_file(&temporary, flags)?;
+            opened.write_all(self.encode().as_bytes())?;
+            directory.rename(&temporary, &file)?;
+            Ok(fstat(&opened)?.st_ino)
         })();
         if written.is_err() {
             // A half is of no use, on a full disk least of all.
-            let _ = fs::remove_file(&name);
+            let _ = directory.remove(&temporary);
         }
         written
     }
@@ -273,17 +273,22 @@ impl Status {
 
 /// Removes what zygotes told that are long gone.
 pub fn sweep(directory: &Directory) {
-    let is_old = |path: &Path| {
-        let written = path.symlink_metadata().and_then(|file| file.modified());
-        written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEPT))
+    let is_old = |file: &str| {
+        written(directory, file).is_some_and(|at| at.elapsed().is_ok_and(|age| age > KEPT))
     };
-    for path in fs::read_dir(directory.path()).into_iter().flatten().flatten().map(|e| e.path()) {
+    for file in directory.names().map(|names| names.all).unwrap_or_default() {
         // One that was cut short while it was written has its number behind it.
-        let is_status = path.to_str().is_some_and(|path| path.contains(".status"));
-        if is_status && is_old(&path) && !Status::read(&path).is_some_and(|s| s.is_alive()) {
-            let _ = fs::remove_file(&path);
+        let is_alive = || Status::read_file(directory, &file).is_some_and(|s| s.is_alive());
+        if file.contains(".status") && is_old(&file) && !is_alive() {
+            let _ = directory.remove(&file);
         }
     }
+}
+
+/// When a file was written.
+fn written(directory: &Directory, file: &str) -> Option<SystemTime> {
+    let seconds = directory.stat(file).ok()?.st_mtime;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds.try_into().ok()?))
 }
 
 fn seconds(moment: SystemTime) -> u64 {
@@ -296,6 +301,8 @@ fn moment(seconds: &str) -> Option<SystemTime> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs::{self, OpenOptions};
+
     use super::*;
     use crate::zygotes::directory::tests::directory;
 
@@ -349,6 +356,13 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_another_user_has_written_reaches_no_terminal_as_it_is() {
+        let text = status().encode().replace("/srv/site", "\x1b]0;x\x07\u{202e}");
+        let read = Status::decode(&text).expect("it is whole");
+        assert_eq!(read.application, "\\u{1b}]0;x\\u{7}\\u{202e}/app.py");
+    }
+
+    #[test]
     fn a_restart_continues_the_count_and_tells_why() {
         let application = application();
         let later = SystemTime::now() + Duration::from_secs(60);
@@ -386,12 +400,12 @@ pub(crate) mod tests {
         let mut dead = status();
         dead.started += 1;
         for (name, status) in [("alive", &alive), ("dead", &dead)] {
-            status.write(&directory.status(name)).expect("written");
+            status.write(&directory, name).expect("written");
         }
-        fs::write(directory.status("damaged"), "cgi2wsgi warm status 1\npid: 1\n")
+        fs::write(directory.path().join("damaged.status"), "cgi2wsgi warm status 1\npid: 1\n")
             .expect("written");
         let all = Status::all(&directory).expect("listed");
-        assert_eq!(all, [(directory.status("alive"), alive)]);
+        assert_eq!(all, [("alive".to_owned(), alive)]);
         let names = fs::read_dir(directory.path()).expect("listed").count();
         assert_eq!(names, 3, "nothing temporary is left");
     }
@@ -404,8 +418,9 @@ pub(crate) mod tests {
             let mut status = status();
             status.application = application.into();
             (status.started, status.phase) = (started, Phase::Ended(why.into()));
-            status.write(&directory.status(name)).expect("written");
-            let file = OpenOptions::new().append(true).open(directory.status(name));
+            status.write(&directory, name).expect("written");
+            let file =
+                OpenOptions::new().append(true).open(directory.path().join(status_name(name)));
             let at = SystemTime::now() - Duration::from_secs(age);
             file.and_then(|file| file.set_modified(at)).expect("it is older");
         };
@@ -429,10 +444,10 @@ pub(crate) mod tests {
         let mut gone = status();
         gone.started += 1;
         for (name, status) in [("alive", &status()), ("gone", &gone), ("new", &gone)] {
-            status.write(&directory.status(name)).expect("written");
+            status.write(&directory, name).expect("written");
         }
         fs::write(directory.path().join("cut.status.77"), "cgi2").expect("written");
-        fs::write(directory.log(), "old").expect("written");
+        fs::write(directory.path().join("warm.log"), "old").expect("written");
         let old = SystemTime::now() - KEPT - Duration::from_secs(60);
         for name in ["alive.status", "gone.status", "cut.status.77", "warm.log"] {
             let file = OpenOptions::new().append(true).open(directory.path().join(name));

@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     trials.extend(apache_sites::trials(&world));
     trials.extend(django::trials(&world));
     trials.push(sources::trial());
-    trials.push(specification::trial(&trials));
+    trials.extend(specification::trials(&trials));
     let conclusion = libtest_mimic::run(&arguments, trials);
     let stopped = world.stop();
     drop(world);

@@ -1,34 +1,84 @@
-//! `docs/specification.md` stays true: what it cites is there, and every requirement has a proof or a reason.
+//! `docs/specification.md` and `docs/traps.md` stay true: what they cite is there, and every requirement has a proof or a
+//! reason.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
 use crate::table::failed;
 
-/// The trial that looks for the page's citations among all `others`, and among the names of the unit tests.
-pub(crate) fn trial(others: &[Trial]) -> Trial {
+/// The trials that look for the pages' citations among all `others`, and among the names of the unit tests.
+pub(crate) fn trials(others: &[Trial]) -> Vec<Trial> {
     let names = others.iter().map(|trial| {
         let name = trial.name();
-        // The server, or the group, is no part of a citation.
-        name.split_once("::").map_or(name, |(_, name)| name).to_owned()
+        // The server, or the groups, are no part of a citation.
+        let is_group =
+            |start: &str| start.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        let mut rest = name;
+        while let Some((start, end)) = rest.split_once("::")
+            && is_group(start)
+        {
+            rest = end;
+        }
+        rest.to_owned()
     });
-    let rows = names.collect();
-    Trial::test("docs::every requirement of docs/specification.md has its rows", move || {
-        check(&rows).map_err(|error| failed(&error))
-    })
+    let rows: Arc<BTreeSet<String>> = Arc::new(names.collect());
+    let pages: [(&str, Check); 2] = [
+        ("every requirement of docs/specification.md has its rows", check_specification),
+        ("every trap of docs/traps.md has its rows", check_traps),
+    ];
+    let trial = |(name, check): (&str, Check)| {
+        let rows = Arc::clone(&rows);
+        Trial::test(format!("docs::{name}"), move || {
+            let tests = Tests::find(&rows);
+            tests.and_then(|tests| check(&tests)).map_err(|error| failed(&error))
+        })
+    };
+    pages.map(trial).into()
 }
 
-fn check(rows: &BTreeSet<String>) -> Result<()> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = project.join("docs/specification.md");
-    let page =
-        fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
-    let mut unit_tests = BTreeSet::new();
-    find_unit_tests(&project.join("src"), &mut unit_tests)?;
+type Check = fn(&Tests) -> Result<()>;
+
+/// What a page can cite.
+struct Tests<'t> {
+    rows: &'t BTreeSet<String>,
+    unit_tests: BTreeSet<String>,
+}
+
+impl<'t> Tests<'t> {
+    fn find(rows: &'t BTreeSet<String>) -> Result<Self> {
+        let mut unit_tests = BTreeSet::new();
+        for directory in ["src", "worker/src"] {
+            find_unit_tests(&project().join(directory), &mut unit_tests)?;
+        }
+        Ok(Self { rows, unit_tests })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.rows.contains(name) || self.unit_tests.contains(name)
+    }
+}
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(page: &str) -> Result<String> {
+    let page = project().join(page);
+    fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))
+}
+
+/// Every second part stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+fn check_specification(tests: &Tests) -> Result<()> {
+    let page = read("docs/specification.md")?;
     let mut wrong = Vec::new();
     let mut requirements = 0;
     for line in page.lines().filter(|line| line.starts_with("| ")) {
@@ -41,16 +91,37 @@ fn check(rows: &BTreeSet<String>) -> Result<()> {
             continue;
         }
         requirements += 1;
-        // Every second part stands between backquotes.
-        let cited: Vec<_> = proof.split('`').skip(1).step_by(2).collect();
+        let cited: Vec<_> = quoted(proof).collect();
         if cited.is_empty() && !proof.starts_with("Not ours") {
             wrong.push(format!("{section}, {requirement}: neither a proof nor a reason"));
         }
-        let unknown =
-            cited.iter().filter(|name| !rows.contains(**name) && !unit_tests.contains(**name));
+        let unknown = cited.iter().filter(|name| !tests.has(name));
         wrong.extend(unknown.map(|name| format!("{section}, {requirement}: no test {name:?}")));
     }
     ensure!(requirements > 100, "only {requirements} requirements were found");
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Each trap cites its proofs in a list, one a line.
+fn check_traps(tests: &Tests) -> Result<()> {
+    let page = read("docs/traps.md")?;
+    let (mut trap, mut wrong, mut cited) = ("", Vec::new(), 0);
+    let mut is_proof = false;
+    for line in page.lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            trap = heading;
+        }
+        let goes_on = is_proof && (line.is_empty() || line.starts_with("- "));
+        is_proof = goes_on || line == "**Proved by:**";
+        for name in Some(line).filter(|_| is_proof).into_iter().flat_map(quoted) {
+            cited += 1;
+            if !tests.has(name) {
+                wrong.push(format!("{trap}: no test {name:?}"));
+            }
+        }
+    }
+    ensure!(cited > 250, "only {cited} citations were found");
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }

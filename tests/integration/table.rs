@@ -29,6 +29,7 @@ pub(crate) const WEB_SERVERS: &[Kind] = &[
     Kind::Nginx,
 ];
 pub(crate) const APACHE: &[Kind] = &[Kind::ApacheCgid, Kind::ApacheCgi, Kind::ApacheAction];
+pub(crate) const NOT_APACHE: &[Kind] = &[Kind::Shell, Kind::Caddy, Kind::Lighttpd, Kind::Nginx];
 /// Those that leave a script's header lines alone: Go parses them and writes its own.
 pub(crate) const VERBATIM: &[Kind] = &[
     Kind::Shell,

@@ -8,6 +8,7 @@ mod endings;
 mod fresh;
 mod isolation;
 mod limits;
+mod other_users;
 mod place;
 pub(crate) mod site;
 mod soak;
@@ -22,13 +23,14 @@ use crate::world::World;
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     let groups = [
-        ("warm::steps", &steps::TESTS[..]),
+        ("warm::steps", steps::TESTS),
         ("warm::endings", &endings::TESTS[..]),
         ("warm::fresh", &fresh::TESTS[..]),
         ("warm::by-hand", &by_hand::TESTS[..]),
         ("warm::isolation", &isolation::TESTS[..]),
         ("warm::place", &place::TESTS[..]),
         ("warm::limits", &limits::TESTS[..]),
+        ("warm::other-users", other_users::TESTS),
         ("warm::soak", &soak::TESTS[..]),
         ("warm::apache", &apache::TESTS[..]),
     ];

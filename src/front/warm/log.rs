@@ -1,32 +1,57 @@
 //! `cgi2wsgi warm log`: what this user's zygotes, or everybody's for root, had to say.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{NOTHING, directories, none, show};
+use super::{NOTHING, directories, none, show, user_name};
 use crate::cgi::variables::Variables;
 use crate::front::cli::WarmLogArgs;
-use crate::report::{self, printable};
+use crate::report::{self, printable, printable_line};
 use crate::zygotes::log::Log;
 
+/// The most that is shown of another user's line, in characters.
+const LONGEST: usize = 2000;
+
 pub(super) fn run(arguments: &WarmLogArgs, variables: &Variables) -> Result<u8> {
+    let me = rustix::process::geteuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let directories = directories(variables);
+    let are_labelled = directories.iter().any(|directory| directory.owner() != me);
     let mut found = false;
-    for directory in directories(variables)? {
-        let log = Log::new(&directory);
-        let shown = log.path().display();
-        let Some(text) = log.read().with_context(|| shown.to_string())? else { continue };
+    for directory in &directories {
+        let log = Log::new(directory);
+        let path = printable_line(&log.path().to_string_lossy(), LONGEST);
+        let text = match log.read() {
+            Ok(Some(text)) => text,
+            Ok(None) => continue,
+            Err(error) => {
+                report::warning(&format!("skipped: {path}: {error}"));
+                continue;
+            }
+        };
         found = true;
         if arguments.path {
-            show(format!("{shown}\n").as_bytes())?;
-        } else {
-            let text = String::from_utf8_lossy(last_lines(&text, arguments.lines));
-            show(printable(&text).as_bytes())?;
+            show(format!("{path}\n").as_bytes())?;
+            continue;
         }
+        let text = String::from_utf8_lossy(last_lines(&text, arguments.lines));
+        let text = if are_labelled {
+            labelled(&user_name(&passwd, directory.owner()), &text)
+        } else {
+            printable(&text)
+        };
+        show(text.as_bytes())?;
     }
     if !found {
         report::plain(&format!("{} (there is no log either)", none(variables)));
         return Ok(NOTHING);
     }
     Ok(0)
+}
+
+/// Each line behind its user's name.
+fn labelled(user: &str, text: &str) -> String {
+    let line = |line| format!("{user}: {}\n", printable_line(line, LONGEST));
+    text.lines().map(line).collect()
 }
 
 /// The last so many lines, or all.
@@ -44,7 +69,15 @@ fn last_lines(text: &[u8], count: Option<usize>) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::last_lines;
+    use super::{labelled, last_lines};
+
+    #[test]
+    fn no_line_of_a_log_has_another_users_label_or_obeys_a_terminal() {
+        let text = "one\n\x1b[2Jroot: \rtwo\u{2028}\n".to_owned() + &"x".repeat(3000);
+        let shown = labelled("eve", &text);
+        assert!(shown.lines().count() == 3 && shown.lines().all(|line| line.starts_with("eve: ")));
+        assert!(!shown.contains(['\x1b', '\r', '\u{2028}']) && shown.len() < 2200, "{shown}");
+    }
 
     #[test]
     fn the_last_lines_are_whole() {

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use crate::cgi::variables::Variables;
 use crate::front::cli::WarmVerb;
 use crate::front::exit::MISCONFIGURED;
-use crate::report;
+use crate::report::{self, printable_line};
 use crate::zygotes::directory::Directory;
 use crate::zygotes::process;
 use crate::zygotes::status::Status;
@@ -40,47 +40,63 @@ pub fn run(verb: WarmVerb, variables: &Variables) -> ExitCode {
     }
 }
 
-/// The private directories that there are.
-fn directories(variables: &Variables) -> Result<Vec<Directory>> {
-    Directory::existing(variables).map_err(anyhow::Error::msg)
+/// The private directories that there are. Says which are of no use, and why: the others are shown all the same.
+fn directories(variables: &Variables) -> Vec<Directory> {
+    let (found, unusable) = Directory::existing(variables);
+    for why in unusable {
+        report::warning(&format!("skipped: {why}"));
+    }
+    found
 }
 
 /// A zygote that lives.
-struct Zygote {
-    /// Its user.
-    owner: u32,
-    /// Where it says so.
-    file: PathBuf,
+struct Zygote<'d> {
+    directory: &'d Directory,
+    /// By which it is known there.
+    name: String,
     status: Status,
 }
 
 /// Those that there are.
-fn zygotes(variables: &Variables) -> Result<Vec<Zygote>> {
+fn zygotes(directories: &[Directory]) -> Vec<Zygote<'_>> {
     let mut all = Vec::new();
-    for directory in directories(variables)? {
-        let found = match Status::all(&directory) {
-            // It went with its last zygote just now.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            found => found.with_context(|| directory.path().display().to_string())?,
-        };
+    for directory in directories {
+        match directory.names() {
+            Ok(names) if names.are_all => {}
+            Ok(names) => report::warning(&format!(
+                "{} has more than {} files: the rest was not looked at",
+                directory.path().display(),
+                names.all.len()
+            )),
+            // It went with its last zygote just now, most likely.
+            Err(_) => continue,
+        }
         let owner = directory.owner();
+        let found = Status::all(directory).unwrap_or_default().into_iter();
         // Root shows, and stops, nothing on another user's word but what is that user's.
-        let found = found.into_iter().filter(|(_, one)| process::owner(one.pid) == Some(owner));
-        all.extend(found.map(|(file, status)| Zygote { owner, file, status }));
+        let found = found.filter(|(_, one)| process::owner(one.pid) == Some(owner));
+        all.extend(found.map(|(name, status)| Zygote { directory, name, status }));
     }
-    Ok(all)
+    all
 }
 
 /// What is told of those that are gone, the last of each application that has
 /// no other: by which user, and when.
-fn gone(variables: &Variables) -> Result<Vec<(u32, SystemTime, Status)>> {
+fn gone(directories: &[Directory]) -> Vec<(u32, SystemTime, Status)> {
     let mut all = Vec::new();
-    for directory in directories(variables)? {
+    for directory in directories {
         // Not where one has just gone with its place.
-        let found = Status::gone(&directory).unwrap_or_default();
+        let found = Status::gone(directory).unwrap_or_default();
         all.extend(found.into_iter().map(|(at, status)| (directory.owner(), at, status)));
     }
-    Ok(all)
+    all
+}
+
+/// The most that is shown of a text in one line, in characters: it may be another user's.
+const LONGEST: usize = 300;
+
+fn shown(text: &str) -> String {
+    printable_line(text, LONGEST)
 }
 
 /// Where there is none: for whom and where was looked, and what may be wrong.

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-use super::{NOTHING, Zygote, gone, is_coloured, none, show, user_name, zygotes};
+use super::{
+    NOTHING, Zygote, directories, gone, is_coloured, none, show, shown, user_name, zygotes,
+};
 use crate::cgi::variables::Variables;
 use crate::report;
 use crate::zygotes::process::{self, Memory};
@@ -14,13 +16,14 @@ use crate::zygotes::status::{Phase, Status};
 const RECENT: Duration = Duration::from_secs(3600);
 
 pub(super) fn run(variables: &Variables) -> Result<u8> {
-    let zygotes = zygotes(variables)?;
+    let directories = directories(variables);
+    let zygotes = zygotes(&directories);
     let now = SystemTime::now();
     if zygotes.is_empty() {
         report::plain(&none(variables));
     }
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    for (owner, at, status) in gone(variables)? {
+    for (owner, at, status) in gone(&directories) {
         let since = now.duration_since(at).unwrap_or_default();
         if since < RECENT {
             report::plain(&ended(&user_name(&passwd, owner), &status, since));
@@ -31,10 +34,10 @@ pub(super) fn run(variables: &Variables) -> Result<u8> {
     }
     let rows: Vec<Row> = zygotes
         .into_iter()
-        .map(|Zygote { owner, status, .. }| {
+        .map(|Zygote { directory, status, .. }| {
             let pids = process::children(status.pid).into_iter().chain([status.pid]);
             Row {
-                user: user_name(&passwd, owner),
+                user: user_name(&passwd, directory.owner()),
                 age: now.duration_since(status.since).unwrap_or_default(),
                 memory: process::memory(pids),
                 status,
@@ -105,7 +108,7 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
     let status = &row.status;
     let kind = if row.memory.is_proportional { "" } else { " RSS" };
     [
-        status.application.clone(),
+        shown(&status.application),
         status.pid.to_string(),
         row.user.clone(),
         age(row.age),
@@ -114,7 +117,7 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
         status.waiting.to_string(),
         status.busy.to_string(),
         status.restarts.to_string(),
-        status.last_restarts.last().map_or_else(|| "-".to_owned(), |last| last.why.clone()),
+        status.last_restarts.last().map_or_else(|| "-".to_owned(), |last| shown(&last.why)),
     ]
 }
 
@@ -127,10 +130,11 @@ fn ended(user: &str, status: &Status, since: Duration) -> String {
     };
     format!(
         "no zygote of {user} runs {}: the last ended {} ago, after {} request(s) and {} restart(s): {why}",
-        status.application,
+        shown(&status.application),
         age(since),
         status.requests,
         status.restarts,
+        why = shown(&why),
     )
 }
 
@@ -138,11 +142,11 @@ fn ended(user: &str, status: &Status, since: Duration) -> String {
 fn remarks(status: &Status) -> Vec<String> {
     let phase = match &status.phase {
         Phase::Importing(_) => Some("the application is being imported".to_owned()),
-        Phase::Cold(why) => Some(format!("every request is served cold: {why}")),
+        Phase::Cold(why) => Some(format!("every request makes a normal (cold) start: {why}")),
         Phase::Ended(why) => Some(format!("it ends: {why}")),
         Phase::Ready => None,
     };
-    phase.into_iter().chain(status.remark.clone()).collect()
+    phase.into_iter().chain(status.remark.clone()).map(|remark| shown(&remark)).collect()
 }
 
 /// In the largest unit that fits, as in `3 min`.
@@ -205,7 +209,7 @@ mod tests {
         row.memory.is_proportional = false;
         let shown = table(&[row], false);
         let lines: Vec<&str> = shown.lines().collect();
-        assert_eq!(lines[2], "  every request is served cold: it has threads");
+        assert_eq!(lines[2], "  every request makes a normal (cold) start: it has threads");
         assert_eq!(lines[3], "  too large");
         assert!(lines[1].contains("45.0 MiB RSS") && lines[4].starts_with("RSS: "), "{shown}");
         assert!(!shown.contains('\x1b'));

@@ -2,7 +2,6 @@
 //! A zygote finishes nothing: children that have a request do that alone.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -10,31 +9,50 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::{NOTHING, Zygote, none, show, zygotes};
+use super::{NOTHING, Zygote, directories, none, show, shown, zygotes};
 use crate::cgi::variables::Variables;
 use crate::front::cli::{Options, WarmStopArgs};
 use crate::front::find;
 use crate::front::settings::Settings;
 use crate::report;
+use crate::zygotes::directory::Directory;
+use crate::zygotes::process;
 use crate::zygotes::status::Status;
 
 /// How long a zygote may take to end before it is killed, and then to be gone.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn run(arguments: WarmStopArgs, variables: &Variables) -> Result<u8> {
-    let mut zygotes = zygotes(variables)?;
-    if !arguments.all {
+    let me = rustix::process::geteuid().as_raw();
+    if arguments.all_users && me != 0 {
+        bail!("--all-users is for root: another user can stop its own zygotes only, with --all");
+    }
+    let directories = directories(variables);
+    let mut zygotes = zygotes(&directories);
+    if arguments.all {
+        let all = zygotes.len();
+        zygotes.retain(|zygote| zygote.directory.owner() == me);
+        if zygotes.is_empty() && all > 0 {
+            report::plain(&format!(
+                "no zygote of this user runs; {all} of other users are left alone: give --all-users \
+                 to stop them"
+            ));
+            return Ok(NOTHING);
+        }
+    } else if !arguments.all_users {
         let app = arguments.app.or_else(|| variables.get_os("CGI2WSGI_APP").map(OsStr::to_owned));
-        let app = app.context("which? name an application, or give --all")?;
+        let app = app.context("specify an application, or --all")?;
         let names = names(&app, arguments.options, variables)?;
-        let running: Vec<String> =
-            zygotes.iter().map(|zygote| zygote.status.application.clone()).collect();
+        let mut running: Vec<String> =
+            zygotes.iter().map(|zygote| shown(&zygote.status.application)).collect();
+        running.sort_unstable();
+        running.dedup();
         zygotes.retain(|zygote| is_meant(&zygote.status.application, &names));
         if zygotes.is_empty() && !running.is_empty() {
             report::plain(&format!(
-                "no zygote of {} runs; these do: {}",
+                "no zygote of {} runs; these do:\n  {}",
                 names[0],
-                running.join(", ")
+                running.join("\n  ")
             ));
             return Ok(NOTHING);
         }
@@ -44,13 +62,14 @@ pub(super) fn run(arguments: WarmStopArgs, variables: &Variables) -> Result<u8> 
         return Ok(NOTHING);
     }
     let mut code = 0;
-    for Zygote { file, status, .. } in zygotes {
-        match stop(&status) {
+    for Zygote { directory, name, status } in zygotes {
+        match stop(&status, directory.owner()) {
             // What it said last, it says at its end.
-            Ok(How::Ended) => show(told(&latest(&file, status), "stopped").as_bytes())?,
+            Ok(How::Ended) => show(told(&latest(directory, &name, status), "stopped").as_bytes())?,
             Ok(How::Killed) => show(told(&status, "killed").as_bytes())?,
             Err(error) => {
-                report::error(&format!("{} (pid {}): {error:#}", status.application, status.pid));
+                let application = shown(&status.application);
+                report::error(&format!("{application} (pid {}): {error:#}", status.pid));
                 code = NOTHING;
             }
         }
@@ -77,8 +96,8 @@ fn is_meant(shown: &str, names: &[String]) -> bool {
     })
 }
 
-fn latest(file: &Path, status: Status) -> Status {
-    match Status::read(file) {
+fn latest(directory: &Directory, name: &str, status: Status) -> Status {
+    match Status::read(directory, name) {
         Some(last) if (last.pid, last.started) == (status.pid, status.started) => last,
         _ => status,
     }
@@ -86,6 +105,7 @@ fn latest(file: &Path, status: Status) -> Status {
 
 fn told(status: &Status, how: &str) -> String {
     let Status { application, pid, requests, .. } = status;
+    let application = shown(application);
     let requests = if *requests == 1 { "1 request".into() } else { format!("{requests} requests") };
     let busy = match status.busy {
         0 => String::new(),
@@ -101,7 +121,8 @@ enum How {
     Killed,
 }
 
-fn stop(status: &Status) -> Result<How> {
+/// Ends a zygote, which is a process of `owner`'s.
+fn stop(status: &Status, owner: u32) -> Result<How> {
     let pid = i32::try_from(status.pid).ok().and_then(Pid::from_raw).context("no such process")?;
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(process) => process,
@@ -110,7 +131,7 @@ fn stop(status: &Status) -> Result<How> {
     };
     for (signal, how) in [(Signal::TERM, How::Ended), (Signal::KILL, How::Killed)] {
         // The hold is of one process; it is the zygote if that lives now.
-        if !status.is_alive() {
+        if !status.is_alive() || process::owner(status.pid) != Some(owner) {
             return Ok(How::Ended);
         }
         match pidfd_send_signal(&process, signal) {
@@ -174,7 +195,7 @@ mod tests {
         let mut status = status();
         // The zygote had this number, and was started at another time.
         (status.pid, status.started) = (stranger.id(), 1);
-        assert!(matches!(stop(&status), Ok(How::Ended)));
+        assert!(matches!(stop(&status, 0), Ok(How::Ended)));
         assert!(stranger.try_wait().expect("it is a child").is_none(), "it was stopped");
         drop(stranger.stdin.take());
         assert!(stranger.wait().expect("it ends").success());

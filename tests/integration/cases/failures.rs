@@ -4,10 +4,11 @@
 use anyhow::{Result, ensure};
 
 use super::process::FILE_ALONE;
+use super::process::{WHOSE, is_refused};
 use crate::exchange::Answer;
 use crate::process::End;
 use crate::server::Kind;
-use crate::table::{Case, SHELL, WEB_SERVERS};
+use crate::table::{APACHE, Case, NOT_APACHE, SHELL, WEB_SERVERS};
 
 /// The visitor's line for everything that is the site's fault.
 pub(crate) const FAILED: &str =
@@ -74,7 +75,13 @@ fn exceptions() -> Vec<Case> {
             }),
         Case::new("P1", "a visitor cannot switch --debug on", "failures/raises_before.py")
             .get("?--debug")
+            .on(NOT_APACHE)
             .expect(plain_500),
+        Case::new("P1", "a visitor cannot switch --debug on", "failures/raises_before.py")
+            .get("?--debug")
+            .on(APACHE)
+            .logs(WHOSE)
+            .expect(is_refused),
         fails("R11", "a str chunk is named", "str_chunk", "str"),
         fails("R11", "a missing start_response is named", "no_start_response", "start_response"),
         fails("R11", "a missing return is named", "returns_none", "None"),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::exchange::Answer;
 use crate::process::{PATIENCE, until};
 use crate::server::Kind;
-use crate::table::{Case, SHELL};
+use crate::table::{APACHE, Case, NOT_APACHE, SHELL};
 
 pub(crate) const FILE_ALONE: &str =
     "Apache's Action names a file that is there, never a module, a callable or nothing";
@@ -43,11 +43,17 @@ fn query_as_arguments() -> Vec<Case> {
         "%00",
         "-d%20%26%7c%3b",
     ];
-    let plain = queries.iter().map(|query| {
-        let case = Case::new("P1", "the query is no argument", "hello.py")
+    let row = |query: &str| {
+        Case::new("P1", "the query is no argument", "hello.py")
             .named(format!("the query ?{query} is neither an option nor an application"))
             .get(&format!("?{query}"))
-            .expect(says_hello);
+    };
+    // A variable names the application there, so that they could be the operator's options.
+    let options = ["--debug", "--venv+/tmp", "--chdir%3d/tmp"];
+    let refused = options.map(|query| row(query).on(APACHE).logs(WHOSE).expect(is_refused));
+    let plain = queries.iter().map(|query| {
+        let case = row(query).expect(says_hello);
+        let case = if options.contains(query) { case.on(NOT_APACHE) } else { case };
         match *query {
             "%00" => case.except(
                 Kind::Lighttpd,
@@ -65,9 +71,31 @@ fn query_as_arguments() -> Vec<Case> {
     let unnamed =
         Case::import("P1", "without an application the visitor's word is not taken for one", "")
             .get("?os:system")
-            .except(Kind::ApacheAction, FILE_ALONE)
+            .on(&[Kind::Caddy, Kind::Lighttpd, Kind::Nginx])
             .expect(|answer| answer.status(500)?.exit_code(2).map(drop));
-    plain.chain(script).chain([unnamed]).collect()
+    // Where it is appended.
+    let unnamed_too =
+        Case::import("P1", "without an application the visitor's word is not taken for one", "")
+            .get("?os:system")
+            .on(&[Kind::Shell, Kind::ApacheCgi, Kind::ApacheCgid])
+            .logs(WHOSE)
+            .expect(is_refused);
+    // Caddy's configuration has the application on the command line, and Caddy appends nothing.
+    let repeated = Case::import("P1", "a visitor cannot take the operator's words away", "hello")
+        .variable("CGI2WSGI_CHDIR", "{fixtures}")
+        .get("?hello");
+    plain
+        .chain(refused)
+        .chain(script)
+        .chain([unnamed, unnamed_too, repeated.on(&[Kind::Caddy]).logs(WHOSE).expect(is_refused)])
+        .collect()
+}
+
+/// Why words are read as nobody's.
+pub(crate) const WHOSE: &str = "whether they are the operator's or a visitor's cannot be known";
+
+pub(crate) fn is_refused(answer: &Answer) -> Result<()> {
+    answer.status(400)?.exit_code(1)?.body("The request is malformed.\n").map(drop)
 }
 
 fn descriptors() -> Vec<Case> {

@@ -5,6 +5,7 @@ use std::fs;
 
 use anyhow::ensure;
 
+use super::process::{WHOSE, is_refused};
 use super::{absent, listed};
 use crate::http::Request;
 use crate::process::{PATIENCE, until};
@@ -116,7 +117,7 @@ fn mounts() -> Vec<Case> {
 
 /// Apache makes arguments of these, which `apache_sites.rs` shows.
 fn queries() -> Vec<Case> {
-    let queries = ["-h", "--help", "%2d%2dversion", "--debug", "-d+x%3d1", "os:system"];
+    let queries = ["-h", "--help", "%2d%2dversion", "--verbose", "-d+x%3d1", "os:system", "wsdl"];
     let case = |case: Case, query: &str, sentence: String| {
         let line = format!("QUERY_STRING={query}");
         case.named(sentence).get(&format!("/?{query}")).on(APACHE).expect(move |answer| {
@@ -133,7 +134,12 @@ fn queries() -> Vec<Case> {
         let sentence = format!("the query ?{query} reaches a script with a #! line as it is");
         case(Case::script("P1", "", "show_environ.py"), query, sentence)
     });
-    alias.chain(script).collect()
+    let refused = case(environ("P1", ""), "--debug", "the query ?--debug is refused".to_owned())
+        .logs(WHOSE)
+        .expect(is_refused);
+    let debug = "the query ?--debug reaches a script with a #! line as it is".to_owned();
+    let debug = case(Case::script("P1", "", "show_environ.py"), "--debug", debug);
+    alias.chain(script).chain([refused, debug]).collect()
 }
 
 /// Under `Action` what follows the file's URL is the application's, whatever Apache 2.4.71 makes of it for

@@ -14,7 +14,7 @@ use crate::stage::Stage;
 use crate::warm::between::{Between, call_of, hello, say, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 12] = [
+pub(crate) const TESTS: &[(&str, Test)] = &[
     ("a child killed before it has the whole request: it runs once, elsewhere", child_dies_early),
     ("a zygote killed before a child has the request: it runs once, elsewhere", zygote_dies_early),
     ("a child killed with the request, before it begins: it runs once, elsewhere", child_dies_late),
@@ -26,6 +26,11 @@ pub(crate) const TESTS: [(&str, Test); 12] = [
     ("SIGKILL to the front calls close()", front_killed),
     ("a child that ignores SIGTERM ends soon after its front", stubborn),
     ("a front that connects and says nothing holds up nobody for long", silent_fronts),
+    (
+        "V4: a request behind 2 or 8 silent connections is not held up, --warm-max or not",
+        silent_in_front,
+    ),
+    ("V4: silent connections hold up nobody whom the zygote refuses", silent_at_refusal),
     ("random kills under load: nothing twice, nothing lost", under_load),
 ];
 
@@ -214,6 +219,61 @@ fn silent_fronts(stage: &Stage) -> Result<()> {
     rustix::io::write(&damaged, &[0xff; 100])?;
     between.step_aside()?;
     site.body("id=last")?;
+    drop(silent);
+    Ok(())
+}
+
+/// Connections that say nothing, or half of a call, and a request behind them: with room for more children it is
+/// answered at once; each of the two that `--warm-max 2` allows is held for a quarter of a second at most.
+fn silent_in_front(stage: &Stage) -> Result<()> {
+    const PREFIX: &[u8] = b"40:half";
+    let rounds: [(&[&str], usize, &[u8], u64); 6] = [
+        (&[], 2, b"", 200),
+        (&[], 8, b"", 200),
+        (&[], 8, PREFIX, 200),
+        (&["--warm-max", "2"], 2, b"", 500),
+        (&["--warm-max", "2"], 8, b"", 1500),
+        (&["--warm-max", "2"], 8, PREFIX, 1500),
+    ];
+    for (options, count, words, most) in rounds {
+        let site = Site::new(stage, options)?;
+        site.body("id=first")?;
+        let began = Instant::now();
+        site.body("id=usual")?;
+        let usual = began.elapsed();
+        let between = Between::new(&site)?;
+        let silent: Vec<_> = (0..count).map(|_| between.connect()).collect::<Result<_>>()?;
+        for front in &silent {
+            rustix::io::write(front, words)?;
+        }
+        between.step_aside()?;
+        let began = Instant::now();
+        site.body("id=next")?;
+        let took = began.elapsed().saturating_sub(usual);
+        // Other tests run beside this one.
+        let allowed = Duration::from_millis(most) + usual * 4;
+        ensure!(took < allowed, "{options:?} {count} {words:?}: {took:?} longer, of {allowed:?}");
+        ensure!(site.runs("next") == 1, "{:?}", site.lines("runs"));
+        drop(silent);
+        site.ends_clean()?;
+    }
+    Ok(())
+}
+
+/// A zygote that refuses is one process: a connection that says nothing holds up nobody behind it.
+fn silent_at_refusal(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write(
+        "import.py",
+        "import threading\nthreading.Thread(target=wait_for, args=('go',), daemon=True).start()\n",
+    )?;
+    good(&site.ask("id=first")?)?;
+    let between = Between::new(&site)?;
+    let silent: Vec<_> = (0..8).map(|_| between.connect()).collect::<Result<_>>()?;
+    between.step_aside()?;
+    let began = Instant::now();
+    good(&site.ask("id=next")?)?;
+    ensure!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
     drop(silent);
     Ok(())
 }

@@ -4,10 +4,10 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cgi2wsgi::handoff::build::BUILD;
-use cgi2wsgi::handoff::channel::{peer_user, receive_order};
+use cgi2wsgi::handoff::channel::{is_readable, peer_user, receive_order_while};
 use cgi2wsgi::handoff::{Call, Order, Reply, Service, ZygoteOrder};
 use cgi2wsgi::system;
 use cgi2wsgi::timings::Moment;
@@ -26,8 +26,15 @@ use crate::connection::Connection;
 use crate::python::{environment, finish, termination};
 use crate::{descriptors, serve};
 
-/// How long a front may take to say what it wants, all of it.
-pub(super) const CALL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a front may take to say what it wants, all of it. One that runs takes a millisecond; one that was stopped,
+/// or a process that is no front, holds a child of the few that `--warm-max` allows.
+const CALL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same while another front waits in line. The front that is turned away is no worse off: it stands in line again.
+const CALL_PATIENCE_IN_LINE: Duration = Duration::from_millis(250);
+
+/// How often it looks whether another waits.
+const LOOK_AT_LINE: Duration = Duration::from_millis(50);
 
 /// What the zygote gives a child.
 pub(super) struct Birth<'z> {
@@ -89,8 +96,10 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) {
     let Ok(front) = descriptors::out_of_the_way(front) else { return };
     let front = Connection::new(front);
     front.send(&Reply::Hello(BUILD.to_owned()));
-    let deadline = Moment::now() + CALL_PATIENCE;
-    let Ok(Some((order, received))) = receive_order(front.as_fd(), Some(deadline)) else { return };
+    let accepted_at = Instant::now();
+    let call =
+        receive_order_while(front.as_fd(), || wait_call(&front, birth.listener, accepted_at));
+    let Ok(Some((order, received))) = call else { return };
     if birth.watch.is_stale() {
         front.send(&Reply::Stale);
         return;
@@ -127,6 +136,24 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) {
     front.send(&Reply::Exits);
     if let Some(prefault) = birth.prefault {
         prefault.learn();
+    }
+}
+
+/// Waits until the front that was accepted then has said more. False: it takes too long.
+fn wait_call(front: &Connection, listener: &OwnedFd, accepted_at: Instant) -> bool {
+    loop {
+        let waited = accepted_at.elapsed();
+        let is_in_line = || is_readable(listener.as_fd(), Moment::now());
+        if waited >= CALL_PATIENCE || (waited >= CALL_PATIENCE_IN_LINE && is_in_line()) {
+            return false;
+        }
+        let step = match CALL_PATIENCE_IN_LINE.checked_sub(waited) {
+            Some(left) if !left.is_zero() => left,
+            _ => LOOK_AT_LINE,
+        };
+        if is_readable(front.as_fd(), Moment::now() + step) {
+            return true;
+        }
     }
 }
 

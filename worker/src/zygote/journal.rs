@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use cgi2wsgi::handoff::ZygoteOrder;
 use cgi2wsgi::system;
-use cgi2wsgi::zygotes::directory::Directory;
+use cgi2wsgi::zygotes::directory::{Directory, status_name};
 use cgi2wsgi::zygotes::import_output::ImportOutput;
 use cgi2wsgi::zygotes::log::Log;
 use cgi2wsgi::zygotes::memory::SharedNumbers;
@@ -26,21 +25,30 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How much of what an import wrote is kept, in bytes.
 const LARGEST_IMPORT: usize = 64 << 10;
 
-/// Where [`note`] writes, and whose name it does it in.
-static LOG: OnceLock<(Log, String)> = OnceLock::new();
+/// The private directory in whose log [`note`] writes, and whose name it does it in. It is opened each time: an
+/// application may close any descriptor.
+static LOG: OnceLock<(PathBuf, String)> = OnceLock::new();
 
 /// A line in the log of all zygotes.
 pub(super) fn note(text: &str) {
     let pid = std::process::id();
-    if let Some((log, application)) = LOG.get() {
+    if let Some((directory, application)) = LOG.get()
+        && let Ok(directory) = Directory::at(directory.clone())
+    {
         // A full disk is no reason to end.
-        let _ = log.write(pid, application, text);
+        let _ = Log::new(&directory).write(pid, application, text);
     }
+}
+
+/// The directory of the log, if it is still there.
+fn directory() -> Option<Directory> {
+    LOG.get().and_then(|(path, _)| Directory::at(path.clone()).ok())
 }
 
 pub(super) struct Journal {
     status: Status,
-    file: PathBuf,
+    /// The zygote's.
+    name: String,
     /// Of the file as it was last written, if it could be: another zygote's has
     /// another.
     inode: Option<u64>,
@@ -58,10 +66,9 @@ impl Journal {
         let directory = Directory::at(order.directory.clone()).map_err(io::Error::other)?;
         let name = order.identity.name();
         let application = &order.service.application;
-        let _ = LOG.set((Log::new(&directory), application.shown()));
-        let file = directory.status(&name);
+        let _ = LOG.set((order.directory.clone(), application.shown()));
         status::sweep(&directory);
-        let last = Status::read(&file);
+        let last = Status::read(&directory, &name);
         let status = Status::begin(
             application,
             last.as_ref(),
@@ -69,11 +76,14 @@ impl Journal {
             SystemTime::now() + order.deadline.left(),
         );
         let why = status.last_restarts.last().map_or(order.why.as_str(), |last| last.why.as_str());
-        note(&format!("starts: {why}"));
+        match last.map(|last| last.phase) {
+            Some(Phase::Ended(why)) => note(&format!("starts: the one before ended: {why}")),
+            _ => note(&format!("starts: {why}")),
+        }
         Ok(Self {
-            inode: status.write(&file).ok(),
+            inode: status.write(&directory, &name).ok(),
             status,
-            file,
+            name,
             written: Instant::now(),
             is_due: false,
             surplus: SharedNumbers::new(1),
@@ -97,7 +107,7 @@ impl Journal {
             said.truncate(LARGEST_IMPORT);
             note(&String::from_utf8_lossy(&said));
         }
-        self.stderr = LOG.get().and_then(|(log, _)| log.open().ok());
+        self.stderr = directory().and_then(|directory| Log::new(&directory).open().ok());
         if let Some(log) = &self.stderr
             && become_stderr(log).is_ok()
         {
@@ -107,12 +117,12 @@ impl Journal {
         let _ = File::options().write(true).open("/dev/null").and_then(|null| become_stderr(&null));
     }
 
-    /// From here on children answer, or everything is served cold.
+    /// From here on children answer, or every request makes a normal (cold) start.
     pub(super) fn enter(&mut self, phase: Phase) {
         match &phase {
             Phase::Importing(_) => {}
             Phase::Ready => note("is ready"),
-            Phase::Cold(why) => note(&format!("serves nobody: {why}")),
+            Phase::Cold(why) => note(&format!("every request makes a normal (cold) start: {why}")),
             Phase::Ended(why) => {
                 note(&format!("ends after {} request(s): {why}", self.status.requests));
                 self.status.waiting = 0;
@@ -149,18 +159,18 @@ impl Journal {
 
     fn write(&mut self) {
         (self.written, self.is_due) = (Instant::now(), false);
-        let there = std::fs::symlink_metadata(&self.file).map(|file| file.ino());
+        let Some(directory) = directory() else { return };
+        let there = directory.stat(&status_name(&self.name)).map(|file| file.st_ino);
         // Another zygote of this name has begun while this one ends.
         if self.inode.is_some() && there.is_ok_and(|inode| Some(inode) != self.inode) {
             return;
         }
-        self.inode = self.status.write(&self.file).ok().or(self.inode);
-        self.renew_stderr();
+        self.inode = self.status.write(&directory, &self.name).ok().or(self.inode);
+        self.renew_stderr(Log::new(&directory));
     }
 
     /// What libraries write to standard error goes to the log that there is.
-    fn renew_stderr(&mut self) {
-        let Some((log, _)) = LOG.get() else { return };
+    fn renew_stderr(&mut self, log: Log<'_>) {
         if self.stderr.as_ref().is_some_and(|held| !log.is_current(held))
             && let Ok(file) = log.open()
             && become_stderr(&file).is_ok()

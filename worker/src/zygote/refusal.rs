@@ -1,18 +1,16 @@
 //! A zygote that cannot serve: it has every front make a normal start, and tells the first one why.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use cgi2wsgi::handoff::channel::{receive_order, send_reply};
+use cgi2wsgi::handoff::channel::send_reply;
 use cgi2wsgi::handoff::{Limits, Reply, build::BUILD};
-use cgi2wsgi::timings::Moment;
 use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
 use super::STOPPED;
-use super::child::CALL_PATIENCE;
 use super::signals::Signals;
 use super::watch::Watch;
 
@@ -59,14 +57,11 @@ pub(super) fn run(
     }
 }
 
-/// Has one front make a normal start. Whether it was told.
+/// Has one front make a normal start, whatever it wants: to wait until it has said that would hold up those behind it.
+/// Whether it was told.
 fn turn_away(listener: &OwnedFd, watch: &Watch, reason: &str) -> bool {
     let Ok(front) = accept_with(listener, SocketFlags::CLOEXEC) else { return false };
     send_reply(&front, &Reply::Hello(BUILD.to_owned()), None);
-    let deadline = Moment::now() + CALL_PATIENCE;
-    if !matches!(receive_order(front.as_fd(), Some(deadline)), Ok(Some(_))) {
-        return false;
-    }
     if watch.is_stale() {
         send_reply(&front, &Reply::Stale, None);
         return false;
