@@ -6,7 +6,7 @@
 //! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;
 //! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
 //! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
-//!   request`; `deaths.rs`: each way in which a process can end, at each step; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
+//!   request`; `bodies.rs`: slow and large request bodies; `deaths.rs`: each way in which a process can end, at each step; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
 //!   `imports.rs`: that imports are Python's;
 //! - `warm.rs`: what holds with `--warm`, whatever dies, changes or stands in the way;
 //! - `surroundings.rs`: that an application cannot tell a warm start from a cold one;
@@ -19,6 +19,7 @@
 //! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
 
 mod apache_sites;
+mod bodies;
 mod cases;
 mod command_line;
 mod deaths;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     let world = Arc::new(World::new(mounts));
     let mut trials = command_line::trials(&world);
     trials.extend(deaths::trials(&world));
+    trials.extend(bodies::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(memory::trials(&world));
