@@ -216,6 +216,11 @@ fn check_body(request: &Request, given: &Variables, max_body: Option<u64>) {
             assert!(i64::try_from(length).is_ok() && max_body.is_none_or(|max| length <= max));
         }
         (None, BodyLength::Known(length)) => assert_eq!(length, 0),
+        (Some(text), BodyLength::Filtered { announced, .. }) => {
+            assert_eq!(number(text), Some(announced));
+            assert!(announced > 0 && max_body.is_none_or(|max| announced <= max));
+        }
+        (None, BodyLength::Filtered { .. }) => panic!("nothing was announced"),
         (None, BodyLength::UntilEnd) => {
             let coding = given.get("HTTP_TRANSFER_ENCODING").expect("chunked");
             assert!(coding.trim_ascii_end().to_ascii_lowercase().ends_with(b"chunked"));

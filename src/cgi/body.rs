@@ -1,5 +1,6 @@
 //! The request body: standard input up to its end, which is `CONTENT_LENGTH`
-//! bytes away (RFC 3875 4.2) and never a byte further (B1).
+//! bytes away (RFC 3875 4.2) and never a byte further (B1), but where a filter
+//! of the server may have made another length of it (B9).
 //!
 //! What [`super::output`] must take off the server's hands before the
 //! application has asked for it (B6) waits here in a spool, in order.
@@ -8,8 +9,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::file_id::{FileId, closed};
@@ -31,18 +33,36 @@ const LARGE: u64 = 1 << 20;
 /// Beyond it, what is in the pipe does not stay in the processor's cache.
 const PIPE: usize = 256 << 10;
 
+/// B9: how long a server may be silent between the last of the announced bytes and the end of standard input. One that
+/// closes it does so at once; one that never does costs this wait.
+const SILENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// Where a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// After its length.
+    Length,
+    /// B9: where standard input does. The length is what was announced.
+    Stdin,
+}
+
 /// A request body that is read once, from its beginning to its end.
 #[derive(Debug)]
 pub struct Body {
     stdin: Option<OwnedFd>,
-    /// Bytes that the server has not delivered yet.
+    end: End,
+    /// Bytes of the length that the server has not delivered yet.
     owed: u64,
     length: u64,
+    /// Bytes that the server has delivered.
+    received: u64,
     buffer: Vec<u8>,
     at: usize,
     spool: Spool,
     /// Whether somebody will read it.
     is_wanted: bool,
+    /// Why bytes were dropped that somebody may have wanted to read.
+    lost: Option<String>,
     /// Which file standard input is: an application may close its number, and open another.
     file: Option<FileId>,
     ended_early: bool,
@@ -61,6 +81,11 @@ impl Body {
         Self { stdin: Some(stdin), owed: length, length, file, ..Self::empty() }
     }
 
+    /// B9: a body that was announced with `length` bytes and ends where `stdin` does.
+    pub fn until_end(stdin: OwnedFd, length: u64) -> Self {
+        Self { end: End::Stdin, ..Self::new(stdin, length) }
+    }
+
     /// The rest of a body that nobody will read, of `owed` bytes: what comes of it is dropped.
     pub fn unwanted(stdin: OwnedFd, owed: u64) -> Self {
         Self { is_wanted: false, ..Self::new(stdin, owed) }
@@ -70,43 +95,73 @@ impl Body {
     pub fn empty() -> Self {
         Self {
             stdin: None,
+            end: End::Length,
             owed: 0,
             length: 0,
+            received: 0,
             buffer: Vec::new(),
             at: 0,
             spool: Spool::default(),
             is_wanted: true,
+            lost: None,
             file: None,
             ended_early: false,
         }
     }
 
-    /// B4: all that `stdin` delivers until its end, spooled so that its length
-    /// is known. `Ok(None)` if it is more than `max` bytes; then no more than
-    /// that is kept, and the rest is still there to be discarded.
+    /// B4, B9: all that `stdin` delivers until its end, spooled so that its length is known. `announced` is what
+    /// CONTENT_LENGTH says, if it says something. Without a result the rest of it is still there to be discarded.
     pub fn spool_all(
         stdin: OwnedFd,
+        announced: Option<u64>,
         max: Option<u64>,
         interrupted: OnInterrupt<'_>,
-    ) -> io::Result<Result<Self, Self>> {
-        let mut body = Self::new(stdin, u64::MAX);
-        let mut piece = vec![0; BUFFER];
-        let mut total = 0;
-        loop {
-            let count = body.receive(&mut piece, interrupted)?;
-            if count == 0 {
-                body.length = total;
-                body.owed = 0;
-                body.ended_early = false;
-                body.stdin = None;
-                return Ok(Ok(body));
+    ) -> Result<Self, (Self, NotSpooled)> {
+        let mut body = match announced {
+            Some(length) => Self::until_end(stdin, length),
+            None => Self::new(stdin, u64::MAX),
+        };
+        match body.spool_rest(max, interrupted) {
+            Ok(()) => Ok(body),
+            Err(why) => {
+                body.is_wanted = false;
+                body.spool = Spool::default();
+                Err((body, why))
             }
-            total += count as u64;
-            if max.is_some_and(|max| total > max) {
-                return Ok(Err(body));
-            }
-            body.spool.push(&piece[..count])?;
         }
+    }
+
+    fn spool_rest(
+        &mut self,
+        max: Option<u64>,
+        interrupted: OnInterrupt<'_>,
+    ) -> Result<(), NotSpooled> {
+        let mut piece = vec![0; BUFFER];
+        loop {
+            let count = self.receive(&mut piece, interrupted).map_err(NotSpooled::Unread)?;
+            if count == 0 {
+                break;
+            }
+            if max.is_some_and(|max| self.received > max) {
+                return Err(NotSpooled::TooLarge);
+            }
+            self.spool.push(&piece[..count]).map_err(NotSpooled::NoRoom)?;
+        }
+        self.length = self.received;
+        self.owed = 0;
+        self.stdin = None;
+        Ok(())
+    }
+
+    /// More than this was announced: reading will say that it ended early (B3).
+    pub fn expect_more(&mut self, announced: u64) {
+        self.length = announced;
+        self.owed = announced.saturating_sub(self.received);
+    }
+
+    /// The first two bytes of a body that is spooled.
+    pub fn beginning(&self) -> Vec<u8> {
+        self.spool.memory.iter().take(2).copied().collect()
     }
 
     /// The length of the whole body, in bytes.
@@ -114,9 +169,14 @@ impl Body {
         self.length
     }
 
-    /// How many bytes have not been read, in bytes.
+    /// How many bytes have not been read; at least so many, if [`Self::may_be_longer`].
     pub fn unread(&self) -> u64 {
         (self.buffer.len() - self.at) as u64 + self.spool.len() + self.owed
+    }
+
+    /// B9: whether more may come than was announced.
+    pub fn may_be_longer(&self) -> bool {
+        self.end == End::Stdin && self.stdin.is_some()
     }
 
     /// Whether reading found that the client did not send all it announced.
@@ -154,7 +214,7 @@ impl Body {
         if self.spool.len() > 0 {
             return self.spool.pull(into);
         }
-        if into.len() >= BUFFER || self.owed == 0 {
+        if into.len() >= BUFFER || self.owed == 0 || self.lost.is_some() {
             return self.receive_owed(into, interrupted);
         }
         self.fill(interrupted)?;
@@ -202,11 +262,14 @@ impl Body {
     }
 
     fn receive_owed(&mut self, into: &mut [u8], interrupted: OnInterrupt<'_>) -> io::Result<usize> {
-        if self.owed == 0 || into.is_empty() {
+        if let Some(why) = &self.lost {
+            return Err(io::Error::other(why.clone()));
+        }
+        if into.is_empty() || (self.owed == 0 && self.end == End::Length) {
             return Ok(0);
         }
         let count = self.receive(into, interrupted)?;
-        if count == 0 {
+        if count == 0 && self.owed > 0 {
             self.ended_early = true;
             return Err(self.too_short());
         }
@@ -214,13 +277,16 @@ impl Body {
     }
 
     fn too_short(&self) -> io::Error {
-        let received = self.length - self.owed;
+        let filter = match self.end {
+            End::Length => "",
+            End::Stdin => ", or an input filter of the server has made the body shorter",
+        };
         io::Error::new(
             io::ErrorKind::UnexpectedEof,
             format!(
-                "the request body ended after {received} of {} bytes: the client went away, or \
-                 CONTENT_LENGTH is wrong",
-                self.length
+                "the request body ended after {} of {} bytes: the client went away, or \
+                 CONTENT_LENGTH is wrong{filter}",
+                self.received, self.length
             ),
         )
     }
@@ -228,15 +294,26 @@ impl Body {
     /// Reads what there is of standard input, waiting for the first byte; 0 at
     /// its end. EINTR and EAGAIN are not errors (B8).
     fn receive(&mut self, into: &mut [u8], interrupted: OnInterrupt<'_>) -> io::Result<usize> {
+        if self.owed == 0 && self.end == End::Stdin && !self.wait_for_end(interrupted)? {
+            self.give_up();
+        }
         let Some(stdin) = &self.stdin else { return Ok(0) };
         if FileId::of(stdin) != self.file {
             return Err(closed("request body"));
         }
-        let most = into.len().min(usize::try_from(self.owed).unwrap_or(usize::MAX));
+        let most = match self.end {
+            End::Length => into.len().min(usize::try_from(self.owed).unwrap_or(usize::MAX)),
+            End::Stdin => into.len(),
+        };
         loop {
             match rustix::io::read(stdin, &mut into[..most]) {
+                Ok(0) if most > 0 => {
+                    self.give_up();
+                    return Ok(0);
+                }
                 Ok(count) => {
-                    self.owed -= count as u64;
+                    self.owed = self.owed.saturating_sub(count as u64);
+                    self.received += count as u64;
                     return Ok(count);
                 }
                 Err(Errno::INTR) => interrupted()?,
@@ -247,20 +324,56 @@ impl Body {
                     }
                 },
                 // The other end of a socket is gone: the end, though not a clean one.
-                Err(Errno::CONNRESET) => return Ok(0),
+                Err(Errno::CONNRESET) => {
+                    self.give_up();
+                    return Ok(0);
+                }
                 Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// All that was announced has come. Whether more of it comes, or the end: a server that says neither leaves standard
+    /// input open, and the body has ended, unless it had more than was announced.
+    fn wait_for_end(&self, interrupted: OnInterrupt<'_>) -> io::Result<bool> {
+        let Some(stdin) = &self.stdin else { return Ok(false) };
+        loop {
+            match poll(&mut [PollFd::new(stdin, PollFlags::IN)], Some(&SILENCE)) {
+                Err(Errno::INTR) => interrupted()?,
+                Err(error) => return Err(error.into()),
+                Ok(0) if self.received > self.length => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        format!(
+                            "the request body has more than the {} bytes of CONTENT_LENGTH, and \
+                             for {} seconds neither more of it came nor its end",
+                            self.length, SILENCE.tv_sec
+                        ),
+                    ));
+                }
+                Ok(ready) => return Ok(ready > 0),
             }
         }
     }
 
     /// Standard input, while the server has bytes of the body to deliver.
     pub fn undelivered(&self) -> Option<BorrowedFd<'_>> {
-        self.stdin.as_ref().filter(|_| self.owed > 0).map(AsFd::as_fd)
+        let is_owing = self.owed > 0 || self.end == End::Stdin;
+        self.stdin.as_ref().filter(|_| is_owing).map(AsFd::as_fd)
     }
 
-    /// How many bytes the server has not delivered yet.
+    /// Whether all that was announced is there, and but the end of standard input is missing (B9).
+    pub fn is_ending(&self) -> bool {
+        self.owed == 0 && self.may_be_longer()
+    }
+
+    /// How many bytes the server may deliver yet.
     pub fn owed(&self) -> u64 {
-        self.undelivered().map_or(0, |_| self.owed)
+        match (self.undelivered(), self.end) {
+            (None, _) => 0,
+            (Some(_), End::Length) => self.owed,
+            (Some(_), End::Stdin) => u64::MAX,
+        }
     }
 
     /// B6: takes into the spool what standard input has ready, or drops it. To be called when a
@@ -268,13 +381,17 @@ impl Body {
     pub fn spool_ready(&mut self) -> io::Result<()> {
         let mut piece = [0; 16 << 10];
         let count = self.receive(&mut piece, &|| Ok(()))?;
-        if count == 0 {
-            self.give_up();
+        if self.is_wanted
+            && self.lost.is_none()
+            && let Err(error) = self.spool.push(&piece[..count])
+        {
+            // The response does not suffer by it: most often nobody asks for these bytes.
+            self.lost = Some(format!("a part of the request body is lost: {error}"));
         }
-        if self.is_wanted { self.spool.push(&piece[..count]) } else { Ok(()) }
+        Ok(())
     }
 
-    /// Reads no more of standard input. How many bytes the server has not delivered yet.
+    /// Reads no more of standard input. How many bytes the server may deliver yet.
     pub fn surrender(&mut self) -> u64 {
         let owed = self.owed();
         self.give_up();
@@ -284,6 +401,44 @@ impl Body {
     /// Nothing more will come.
     fn give_up(&mut self) {
         self.stdin = None;
+    }
+}
+
+/// Why a body is not spooled.
+#[derive(Debug)]
+pub enum NotSpooled {
+    /// It is larger than is allowed.
+    TooLarge,
+    /// It cannot be read.
+    Unread(io::Error),
+    /// It cannot be kept.
+    NoRoom(NoRoom),
+}
+
+/// Why a part of a body cannot be kept in a temporary file.
+#[derive(Debug)]
+pub struct NoRoom {
+    directory: PathBuf,
+    error: io::Error,
+}
+
+impl NoRoom {
+    /// Whether there would be room in another place, or at another time.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self.error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    }
+}
+
+impl std::fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let directory = self.directory.display();
+        write!(f, "it cannot be kept in a temporary file in {directory}: {}", self.error)?;
+        if self.error.kind() == io::ErrorKind::FileTooLarge {
+            return write!(f, "; raise the limit of a file's size (ulimit -f), or set --max-body");
+        }
+        let cure = if self.is_full() { "make room there" } else { "make that a directory" };
+        write!(f, "; {cure} that this user can write to, or name another in TMPDIR")
     }
 }
 
@@ -303,21 +458,22 @@ impl Spool {
         self.memory.len() as u64 + (self.written - self.read)
     }
 
-    fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
         if self.written == self.read && self.memory.len() + bytes.len() <= IN_MEMORY {
             self.memory.extend(bytes);
             return Ok(());
         }
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(tempfile::tempfile().map_err(|error| {
-                let why = format!("no temporary file for the request body: {error}");
-                io::Error::new(error.kind(), why)
-            })?),
-        };
-        file.write_all(bytes)?;
+        self.write(bytes).map_err(|error| NoRoom { directory: std::env::temp_dir(), error })?;
         self.written += bytes.len() as u64;
         Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(tempfile::tempfile()?),
+        };
+        file.write_all(bytes)
     }
 
     fn pull(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -325,6 +481,9 @@ impl Spool {
             return io::Read::read(&mut self.memory, into);
         }
         let Some(file) = &self.file else { return Ok(0) };
+        // What a failed write has left behind is not part of it.
+        let most = into.len().min(usize::try_from(self.written - self.read).unwrap_or(usize::MAX));
+        let into = &mut into[..most];
         let count = file.read_at(into, self.read)?;
         self.read += count as u64;
         if count == 0 && !into.is_empty() && self.read < self.written {
@@ -430,10 +589,58 @@ mod tests {
     #[test]
     fn b4_a_chunked_body_is_spooled_and_gets_a_length() {
         let stdin = || body(b"abcdef", 0).stdin.expect("it has one");
-        let spooled = Body::spool_all(stdin(), Some(6), &never).expect("it is read");
-        let mut spooled = spooled.expect("it fits");
+        let mut spooled = Body::spool_all(stdin(), None, Some(6), &never).expect("it fits");
         assert_eq!(spooled.length(), 6);
         assert_eq!(read(&mut spooled, 6).expect("six bytes"), b"abcdef");
-        assert!(Body::spool_all(stdin(), Some(5), &never).expect("it is read").is_err());
+        let (mut rest, why) =
+            Body::spool_all(stdin(), None, Some(5), &never).expect_err("it is larger");
+        assert!(matches!(why, NotSpooled::TooLarge));
+        assert_eq!(rest.surrender(), u64::MAX - 6);
+    }
+
+    #[test]
+    fn b9_a_body_is_what_comes_until_the_end_whatever_was_announced() {
+        let until_end = |sent, announced| {
+            let Body { stdin, .. } = body(sent, 0);
+            Body::until_end(stdin.expect("it has one"), announced)
+        };
+        let all = |body: &mut Body| {
+            let mut line = Vec::new();
+            body.read_line(&mut line, usize::MAX, &never).map(|()| line)
+        };
+        let mut longer = until_end(b"abcdef", 4);
+        assert!(longer.may_be_longer());
+        assert_eq!(all(&mut longer).expect("all of it"), b"abcdef");
+        assert!(!longer.may_be_longer());
+        assert_eq!(longer.surrender(), 0);
+        assert_eq!(all(&mut until_end(b"abcd", 4)).expect("all of it"), b"abcd");
+        let error = all(&mut until_end(b"abc", 4)).expect_err("it is shorter").to_string();
+        assert!(error.contains("3 of 4") && error.contains("input filter"), "{error}");
+        for announced in [0, 2, 4, 9] {
+            let Body { stdin, .. } = body(b"abcd", 0);
+            let stdin = stdin.expect("it has one");
+            let mut spooled =
+                Body::spool_all(stdin, Some(announced), None, &never).expect("it fits");
+            assert_eq!(spooled.length(), 4);
+            assert_eq!(read(&mut spooled, 4).expect("all of it"), b"abcd");
+        }
+    }
+
+    #[test]
+    fn b10_bytes_for_which_there_is_no_room_are_dropped_and_reading_them_says_so() {
+        let sent: Vec<u8> = (0..=250).cycle().take(IN_MEMORY + 9).collect();
+        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+        let feeder = std::thread::spawn(move || File::from(writer).write_all(&sent));
+        let mut body = Body::new(reader, IN_MEMORY as u64 + 9);
+        // A file that takes no bytes.
+        body.spool.file = Some(File::open("/dev/null").expect("it is there"));
+        while body.undelivered().is_some() {
+            body.spool_ready().expect("no room is no error yet");
+        }
+        feeder.join().expect("no panic").expect("all was taken");
+        let kept = usize::try_from(body.spool.len()).expect("it fits");
+        read(&mut body, kept).expect("what was kept");
+        let error = read(&mut body, 1).expect_err("it is lost").to_string();
+        assert!(error.contains("is lost") && error.contains("TMPDIR"), "{error}");
     }
 }

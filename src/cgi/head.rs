@@ -107,7 +107,7 @@ impl Head {
     }
 
     /// Adds a header field that the application gave.
-    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+    pub fn push(&mut self, name: &[u8], mut value: &[u8]) -> Result<(), HeadError> {
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
             return Err(HeadError::Name(name.to_vec()));
         }
@@ -124,9 +124,11 @@ impl Head {
             return Err(HeadError::Forbidden(shown(), why));
         }
         if name.eq_ignore_ascii_case(b"content-length") {
+            let given = value;
+            value = value.trim_ascii();
             let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
             if !digits || value.len() > 18 || self.get("Content-Length").is_some() {
-                return Err(HeadError::Length(value.to_vec()));
+                return Err(HeadError::Length(given.to_vec()));
             }
         }
         self.fields.push((name.to_vec(), value.to_vec()));
@@ -192,9 +194,9 @@ impl Head {
         self.fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
-    /// Whether a response with this status has a body at all (RFC 7230 3.3.3).
+    /// Whether a response with this status has a body at all (RFC 9110 6.4.1 and 15.3.6).
     pub fn allows_body(&self) -> bool {
-        !matches!(self.code, 204 | 304)
+        !matches!(self.code, 204 | 205 | 304)
     }
 
     /// The head as it is sent, with the empty line that ends it (R1, R2).
@@ -370,12 +372,13 @@ mod tests {
 
     #[test]
     fn r7_a_content_length_is_one_number() {
-        for value in ["", "-1", "+5", "5 ", "1e3", "abc", "9999999999999999999"] {
+        for value in ["", " ", "-1", "+5", "5 5", "1e3", "abc", "9999999999999999999"] {
             let refused = Head::with_code(200).push(b"content-length", value.as_bytes());
             assert_eq!(refused, Err(HeadError::Length(value.into())), "{value}");
         }
         let mut head = Head::with_code(200);
-        assert!(head.push(b"Content-Length", b"5").is_ok());
+        assert!(head.push(b"Content-Length", b" 5\t").is_ok());
+        assert_eq!(head.get("Content-Length"), Some(b"5".as_slice()));
         assert!(head.push(b"content-length", b"5").is_err());
     }
 

@@ -157,6 +157,8 @@ impl Output {
             match poll(&mut wait, None) {
                 Err(Errno::INTR) => interrupted()?,
                 Err(error) => return Err(error.into()),
+                // The end of the body is there, or more of it than was announced (B9).
+                Ok(_) if !wait[1].revents().is_empty() && body.is_ending() => body.spool_ready()?,
                 // Room, or nobody there to read: the write will tell.
                 Ok(_) if !wait[0].revents().is_empty() => return Ok(true),
                 Ok(_) => body.spool_ready()?,

@@ -62,6 +62,7 @@ pub const fn visitor_line(status: u16) -> &'static str {
         403 => "This address cannot be requested.",
         404 => "There is nothing at this address.",
         413 => "The request body is larger than this site accepts.",
+        507 => "There is no room for the request body. The reason is in the server's error log.",
         504 => "The application took too long to answer.",
         _ => "The application failed. The reason is in the server's error log.",
     }

@@ -1,5 +1,5 @@
 //! From the server's variables to a request as PEP 3333 wants it (E1 to E18,
-//! B2, B4, B5). Pure: a function from variables to variables.
+//! B2, B4, B5, B9). Pure: a function from variables to variables.
 
 use super::mount::{self, Mount};
 use super::refusal::Refusal;
@@ -23,6 +23,15 @@ pub enum BodyLength {
     /// `CONTENT_LENGTH` bytes. 0 also where nothing is said: standard input is
     /// then not touched (B5).
     Known(u64),
+    /// `CONTENT_LENGTH` bytes of the client's, of which a filter of the server
+    /// may have made another number (B9): it ends where standard input does.
+    Filtered {
+        /// The `CONTENT_LENGTH`.
+        announced: u64,
+        /// Whether the client has encoded it. Most filters take an encoding
+        /// away, so that its length has to be found out.
+        is_encoded: bool,
+    },
     /// All of standard input: the client sent it in chunks, the server took
     /// them apart and does not say how much it was (B4).
     UntilEnd,
@@ -67,7 +76,12 @@ impl Request {
         variables.set("SCRIPT_NAME", script_name);
         variables.set("PATH_INFO", path_info);
 
-        restore_authorization(&mut variables);
+        restore(&mut variables, "HTTP_AUTHORIZATION");
+        // An error's page is not told whether the password was the right one.
+        if is_without_error(&variables) {
+            restore(&mut variables, "REMOTE_USER");
+            restore(&mut variables, "AUTH_TYPE");
+        }
         let chunked = is_chunked(&variables);
         variables.retain(|name, value| {
             let absent = value.is_empty() && is_absent_when_empty(name);
@@ -109,30 +123,44 @@ fn is_absent_when_empty(name: &[u8]) -> bool {
     matches!(name, b"CONTENT_LENGTH" | b"CONTENT_TYPE" | b"REMOTE_USER")
 }
 
-/// E11: an internal redirect of Apache puts `REDIRECT_` before the name, once
-/// for each redirect.
-fn restore_authorization(variables: &mut Variables) {
-    if variables.get_nonempty("HTTP_AUTHORIZATION").is_some() {
+/// E11, E20: an internal redirect of Apache puts `REDIRECT_` before the name,
+/// once for each redirect.
+fn restore(variables: &mut Variables, wanted: &str) {
+    if variables.get_nonempty(wanted).is_some() {
         return;
     }
-    let depth_of = |name: &[u8]| {
-        let mut rest = name.strip_suffix(b"HTTP_AUTHORIZATION")?;
-        let mut depth = 0;
-        while let Some(shorter) = rest.strip_suffix(b"REDIRECT_") {
-            rest = shorter;
-            depth += 1;
-        }
-        (rest.is_empty() && depth > 0).then_some(depth)
-    };
     let nearest = variables
         .iter()
         .filter(|(_, value)| !value.is_empty())
-        .filter_map(|(name, value)| Some((depth_of(name)?, value)))
+        .filter_map(|(name, value)| Some((redirects_before(name, wanted)?, value)))
+        .filter(|(depth, _)| *depth > 0)
         .min_by_key(|(depth, _)| *depth)
         .map(|(_, value)| value.to_vec());
     if let Some(value) = nearest {
-        variables.set("HTTP_AUTHORIZATION", value);
+        variables.set(wanted, value);
     }
+}
+
+/// How many `REDIRECT_` stand before the name `wanted`.
+fn redirects_before(name: &[u8], wanted: &str) -> Option<usize> {
+    let mut rest = name.strip_suffix(wanted.as_bytes())?;
+    let mut depth = 0;
+    while let Some(shorter) = rest.strip_suffix(b"REDIRECT_") {
+        rest = shorter;
+        depth += 1;
+    }
+    rest.is_empty().then_some(depth)
+}
+
+/// E20: whether Apache has redirected for no error. After one, `REDIRECT_REMOTE_USER` may be the name that came with a
+/// wrong password.
+fn is_without_error(variables: &Variables) -> bool {
+    let mut statuses = variables
+        .iter()
+        .filter(|(name, _)| redirects_before(name, "STATUS").is_some_and(|depth| depth > 0))
+        .map(|(_, value)| value)
+        .peekable();
+    statuses.peek().is_some() && statuses.all(|status| status == b"200")
 }
 
 fn require_method(variables: &mut Variables) -> Result<(), Refusal> {
@@ -234,8 +262,60 @@ fn body_length(
         })?;
     match max_body {
         Some(max) if length > max => Err(too_large(&format!("{length} bytes"), max)),
+        _ if length > 0 && has_input_filters(variables) => {
+            let is_encoded = variables.get_nonempty("HTTP_CONTENT_ENCODING").is_some();
+            Ok(BodyLength::Filtered { announced: length, is_encoded })
+        }
         _ => Ok(BodyLength::Known(length)),
     }
+}
+
+/// B9: whether the server can have filters that change a body, and closes standard input where the body ends: Apache,
+/// under whatever name ModSecurity has it go. No client has a say in these variables. Where the guess is wrong, the end
+/// of a body is found some seconds late.
+fn has_input_filters(variables: &Variables) -> bool {
+    let software = variables.get("SERVER_SOFTWARE").unwrap_or_default();
+    software.starts_with(b"Apache") || variables.get("CONTEXT_DOCUMENT_ROOT").is_some()
+}
+
+/// B4, B9: sets the true length of a body that was read to its end and begins with `beginning`. Not where fewer bytes
+/// came than were `announced` and no filter explains that: then the client went away, and the answer is false.
+pub fn set_true_length(
+    variables: &mut Variables,
+    announced: u64,
+    length: u64,
+    beginning: &[u8],
+) -> bool {
+    let is_inflated = has_input_filters(variables) && remove_gzip(variables, beginning);
+    let is_whole = length >= announced || is_inflated;
+    if is_whole {
+        variables.set("CONTENT_LENGTH", length.to_string());
+    }
+    is_whole
+}
+
+/// Apache's inflate filter takes the last encoding away and leaves the variable as it was. That a body is not gzip is
+/// seen by its first bytes. Whether it was said to be, and is not.
+fn remove_gzip(variables: &mut Variables, beginning: &[u8]) -> bool {
+    const GZIP: [u8; 2] = [0x1f, 0x8b];
+    let Some(encoding) = variables.get("HTTP_CONTENT_ENCODING") else { return false };
+    let encodings: Vec<&[u8]> =
+        encoding.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).collect();
+    let Some((last, others)) = encodings.split_last() else { return false };
+    if !is_gzip(last) || beginning == GZIP {
+        return false;
+    }
+    let others = others.join(b", ".as_slice());
+    if others.is_empty() {
+        variables.retain(|name, _| name != b"HTTP_CONTENT_ENCODING");
+    } else {
+        variables.set("HTTP_CONTENT_ENCODING", others);
+    }
+    true
+}
+
+fn is_gzip(encoding: &[u8]) -> bool {
+    [b"gzip".as_slice(), b"x-gzip"].iter().any(|name| encoding.eq_ignore_ascii_case(name))
 }
 
 /// 413, with what was sent and what is allowed.
@@ -361,6 +441,74 @@ mod tests {
         let both = [("HTTP_AUTHORIZATION", "c"), ("REDIRECT_HTTP_AUTHORIZATION", "d")];
         assert_eq!(at(&both).as_deref(), Some("c"));
         assert_eq!(at(&[("HTTP_REDIRECT_HTTP_AUTHORIZATION", "forged")]), None);
+    }
+
+    #[test]
+    fn e20_the_user_survives_redirects_but_for_those_to_an_errors_page() {
+        let user = ("REDIRECT_REMOTE_USER", "ann");
+        let at = |pairs: &[(&str, &str)]| seen(pairs, "REMOTE_USER");
+        let ok = ("REDIRECT_STATUS", "200");
+        assert_eq!(at(&[user, ok]).as_deref(), Some("ann"));
+        assert_eq!(at(&[user, ok, ("REMOTE_USER", "bob")]).as_deref(), Some("bob"));
+        assert_eq!(
+            seen(&[("REDIRECT_REDIRECT_AUTH_TYPE", "Basic"), ok], "AUTH_TYPE").as_deref(),
+            Some("Basic")
+        );
+        assert_eq!(at(&[user]), None);
+        assert_eq!(at(&[user, ("REDIRECT_STATUS", "401")]), None);
+        assert_eq!(at(&[user, ok, ("REDIRECT_REDIRECT_STATUS", "401")]), None);
+        assert_eq!(at(&[("HTTP_REDIRECT_REMOTE_USER", "forged"), ok]), None);
+    }
+
+    #[test]
+    fn b9_apache_may_have_changed_a_body_and_others_have_not() {
+        let body = |pairs: &[(&str, &str)]| request(pairs).expect("a request").body;
+        let (length, gzip) = (("CONTENT_LENGTH", "5"), ("HTTP_CONTENT_ENCODING", "gzip"));
+        let filtered = |is_encoded| BodyLength::Filtered { announced: 5, is_encoded };
+        for apache in
+            [("SERVER_SOFTWARE", "Apache/2.4.71 (Debian)"), ("CONTEXT_DOCUMENT_ROOT", "/var/www")]
+        {
+            assert_eq!(body(&[length, apache]), filtered(false));
+            assert_eq!(body(&[length, apache, gzip]), filtered(true));
+            assert_eq!(body(&[apache, gzip]), BodyLength::Known(0));
+            assert_eq!(body(&[apache, gzip, ("CONTENT_LENGTH", "0")]), BodyLength::Known(0));
+        }
+        let forged = ("HTTP_CONTEXT_DOCUMENT_ROOT", "/");
+        assert_eq!(
+            body(&[length, gzip, forged, ("SERVER_SOFTWARE", "nginx")]),
+            BodyLength::Known(5)
+        );
+    }
+
+    #[test]
+    fn b9_an_encoding_stays_while_the_body_has_it() {
+        let made = |software: &str, encoding: &str, length, beginning: &[u8]| {
+            let pairs = [
+                ("CONTENT_LENGTH", "9"),
+                ("HTTP_CONTENT_ENCODING", encoding),
+                ("SERVER_SOFTWARE", software),
+            ];
+            let mut variables: Variables = pairs.into_iter().collect();
+            let is_whole = set_true_length(&mut variables, 9, length, beginning);
+            assert_eq!(variables.get("CONTENT_LENGTH") == Some(b"9"), !is_whole);
+            let left = variables.get("HTTP_CONTENT_ENCODING");
+            (is_whole, left.map(|value| String::from_utf8_lossy(value).into_owned()))
+        };
+        let left = |encoding: &str, beginning: &[u8]| {
+            let (is_whole, left) = made("Apache", encoding, 10, beginning);
+            assert!(is_whole);
+            left
+        };
+        let gzip = Some("gzip".to_owned());
+        assert_eq!(made("Apache", "gzip", 7, b"ab"), (true, None));
+        assert_eq!(made("Apache", "gzip", 7, b"\x1f\x8b"), (false, gzip.clone()));
+        assert_eq!(made("Apache", "br", 7, b"ab"), (false, Some("br".to_owned())));
+        assert_eq!(made("nginx", "gzip", 7, b"ab"), (false, gzip));
+        assert_eq!(left("gzip", b"{\""), None);
+        assert_eq!(left("X-GZIP", b""), None);
+        assert_eq!(left("gzip", b"\x1f\x8b").as_deref(), Some("gzip"));
+        assert_eq!(left("br, gzip", b"ab").as_deref(), Some("br"));
+        assert_eq!(left("br", b"ab").as_deref(), Some("br"));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::sync::Mutex;
 use super::body::{Body, OnInterrupt};
 use super::head::{Form, Head};
 use super::output::Output;
-use super::request::Request;
+use super::request::{Request, Scheme};
+use super::variables::Variables;
 
 /// What wants to know of the head before it goes out.
 pub trait BeforeHead: Send {
@@ -26,8 +27,9 @@ pub struct Response {
     form: Form,
     head: Option<Head>,
     is_head_request: bool,
-    /// Scheme and host, for the absolute form of a `Location`.
-    origin: Vec<u8>,
+    scheme: Scheme,
+    /// How deep the path of the request is, for the relative form of a `Location` (R9).
+    depth: usize,
     /// The longest header line that the server passes on, in bytes, and its name.
     longest_line: (usize, &'static str),
     sent: bool,
@@ -46,21 +48,14 @@ impl Response {
         form: Form,
         before_head: Option<Box<dyn BeforeHead>>,
     ) -> Self {
-        let (variables, scheme) = (&request.variables, request.scheme);
-        // Both may be a client's words, and stand in a header if R9 wants it.
-        let name = variables.get("SERVER_NAME").unwrap_or_default();
-        let port = variables.get("SERVER_PORT").unwrap_or_default();
-        let host = [variables.get("HTTP_HOST").unwrap_or_default(), &[name, b":", port].concat()]
-            .into_iter()
-            .find(|host| is_host(host))
-            .unwrap_or(b"localhost")
-            .to_vec();
+        let variables = &request.variables;
         Self {
             output,
             form,
             head: None,
             is_head_request: variables.get("REQUEST_METHOD") == Some(b"HEAD"),
-            origin: [scheme.as_str().as_bytes(), b"://", &host].concat(),
+            scheme: request.scheme,
+            depth: depth(variables),
             longest_line: longest_line(variables.get("SERVER_SOFTWARE").unwrap_or_default()),
             sent: false,
             declared: None,
@@ -209,8 +204,11 @@ impl Response {
             return Vec::new();
         }
         let Some(head) = &mut self.head else { return Vec::new() };
-        if head.code() == 204 {
-            head.remove("Content-Length");
+        match head.code() {
+            204 => head.remove("Content-Length"),
+            // Unlike those of 204 and 304, its end is not known by the status alone.
+            205 => head.set("Content-Length", b"0"),
+            _ => {}
         }
         for name in ["Content-Type", "Location"] {
             let count = head.keep_last(name);
@@ -232,15 +230,14 @@ impl Response {
         if let Some(location) = head.get("Location").filter(|_| head.code() == 200)
             && location.starts_with(b"/")
         {
-            let scheme = self.origin.split(|byte| *byte == b'/').next().unwrap_or_default();
-            let base = if location.starts_with(b"//") { scheme } else { &self.origin };
-            let absolute = [base, location].concat();
+            let harmless = harmless_location(location, self.scheme, self.depth);
             self.warnings.push(format!(
                 "status 200 with Location {:?} would make the server throw the body away and \
-                 redirect internally: sent in its absolute form; a redirect wants a 3xx status",
-                String::from_utf8_lossy(location)
+                 redirect internally: sent as {:?}; a redirect wants a 3xx status",
+                String::from_utf8_lossy(location),
+                String::from_utf8_lossy(&harmless)
             ));
-            head.set("Location", &absolute);
+            head.set("Location", &harmless);
         }
         if let Some(before_head) = &mut self.before_head {
             before_head.complete(head);
@@ -282,10 +279,26 @@ impl Response {
     }
 }
 
-/// Whether this can stand as a host, and a port, in a URL.
-fn is_host(text: &[u8]) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%:[]!$&'()*+,;=".contains(byte);
-    !text.is_empty() && text.iter().all(allowed)
+/// How many slashes the path of the request has.
+fn depth(variables: &Variables) -> usize {
+    let slashes = |text: &[u8]| text.iter().filter(|byte| **byte == b'/').count();
+    match variables.get_nonempty("REQUEST_URI") {
+        Some(uri) => slashes(uri.split(|byte| *byte == b'?').next().unwrap_or_default()),
+        None => ["SCRIPT_NAME", "PATH_INFO"]
+            .iter()
+            .map(|name| slashes(variables.get(name).unwrap_or_default()))
+            .sum(),
+    }
+}
+
+/// R9, R19: the same address in a form that no server takes for one of its own: from the request's path up to the root.
+/// A host would do that too, but every name of this one is the client's word, where `UseCanonicalName` is off.
+fn harmless_location(location: &[u8], scheme: Scheme, depth: usize) -> Vec<u8> {
+    if location.starts_with(b"//") {
+        return [scheme.as_str().as_bytes(), b":", location].concat();
+    }
+    let up = b"../".repeat(depth.saturating_sub(1));
+    [b"./".as_slice(), &up, &location[1..]].concat()
 }
 
 /// R15: where servers end what one line of a head may have, line end included.
@@ -305,7 +318,6 @@ mod tests {
     use std::io::Read;
 
     use super::super::mount::Mount;
-    use super::super::variables::Variables;
     use super::*;
 
     /// What a server reads, and the warnings, of a response with `head` and
@@ -402,20 +414,38 @@ mod tests {
     }
 
     #[test]
-    fn r9_a_location_with_status_200_is_made_absolute() {
-        let variables = [("HTTP_HOST", "h:8"), ("HTTPS", "on")];
-        let (text, warnings, _) = answered(&variables, "200 OK", &[TEXT, ("Location", "/x")], &[]);
-        assert!(text.contains("\r\nLocation: https://h:8/x\r\n"), "{text}");
-        assert!(warnings[0].contains("3xx"));
-        for forged in ["h\r\nX: y", "h/..", "", "h\0"] {
-            let variables = [("HTTP_HOST", forged), ("SERVER_NAME", "s"), ("SERVER_PORT", "81")];
-            let (text, ..) = answered(&variables, "200 OK", &[TEXT, ("Location", "/x")], &[]);
-            assert!(text.contains("\r\nLocation: http://s:81/x\r\n"), "{text}");
+    fn r9_r19_a_location_with_status_200_is_made_relative_and_has_no_host_of_the_clients() {
+        let forged = ("HTTP_HOST", "evil.example");
+        for (uri, expected) in [
+            ("/", "./x?y#z"),
+            ("/a?b/c/d", "./x?y#z"),
+            ("/a/", "./../x?y#z"),
+            ("/a/b/c", "./../../x?y#z"),
+        ] {
+            let variables = [("REQUEST_URI", uri), ("SERVER_NAME", "evil.example"), forged];
+            let fields = [TEXT, ("Location", "/x?y#z")];
+            let (text, warnings, _) = answered(&variables, "200 OK", &fields, &[]);
+            assert!(text.contains(&format!("\r\nLocation: {expected}\r\n")), "{text}");
+            assert!(warnings[0].contains("3xx") && warnings[0].contains(expected));
         }
+        let variables = [("SCRIPT_NAME", "/app"), ("PATH_INFO", "/p"), forged];
+        let (text, ..) = answered(&variables, "200 OK", &[TEXT, ("Location", "/a:b")], &[]);
+        assert!(text.contains("\r\nLocation: ./../a:b\r\n"), "{text}");
+        let fields = [TEXT, ("Location", "//other.example/x")];
+        let (text, ..) = answered(&[("HTTPS", "on"), forged], "200 OK", &fields, &[]);
+        assert!(text.contains("\r\nLocation: https://other.example/x\r\n"), "{text}");
         for status in ["302 Found", "201 Created"] {
             let (text, warnings, _) = answered(&[], status, &[("Location", "/x")], &[]);
             assert!(text.contains("\r\nLocation: /x\r\n") && warnings.is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn r19_a_205_has_no_body_and_says_so() {
+        let fields = [TEXT, ("Content-Length", "5")];
+        let (text, warnings, whole) = answered(&[], "205 Reset Content", &fields, &["hello"]);
+        assert!(text.ends_with("\r\nContent-Length: 0\r\n\r\n"), "{text}");
+        assert!(whole && warnings.is_empty(), "{warnings:?}");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment
         .read(variables)
         .map_err(|why| match why {
             Unread::Wrong(error) => Failure::Setup(error),
-            Unread::Visitors(reason) => Failure::Refused(Refusal::new(400, reason), form),
+            Unread::Visitors(reason) => Failure::Refused(Refusal::new(400, reason), form, None),
         })
         .and_then(|(app, options)| Plan::make(app, options, variables, &program, began));
     answer(plan, variables, form)
@@ -62,11 +62,12 @@ fn answer(plan: Result<Plan, Failure>, variables: &Variables, form: Form) -> Exi
             ExitCode::from(MISCONFIGURED)
         }
         Err(Failure::Setup(error)) => {
-            refuse(&Refusal::fault(format!("{error:#}")), variables, form, owed_of(variables));
+            let refusal = Refusal::fault(format!("{error:#}"));
+            refuse(&refusal, variables, form, owed_of(variables), None);
             ExitCode::from(MISCONFIGURED)
         }
-        Err(Failure::Refused(refusal, form)) => {
-            refuse(&refusal, variables, form, owed_of(variables));
+        Err(Failure::Refused(refusal, form, deadline)) => {
+            refuse(&refusal, variables, form, owed_of(variables), deadline);
             ExitCode::from(FAILED)
         }
     }
@@ -119,7 +120,8 @@ fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> u8 {
     if exit == MISCONFIGURED && !variables.are_from_a_server() {
         report::error(&reason);
     } else {
-        refuse(&Refusal::new(status, reason), variables, plan.service.form, plan.owed);
+        let refusal = Refusal::new(status, reason);
+        refuse(&refusal, variables, plan.service.form, plan.owed, plan.deadline);
     }
     exit
 }

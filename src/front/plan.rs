@@ -32,7 +32,7 @@ pub enum Failure {
     /// The command line or the set-up is wrong.
     Setup(anyhow::Error),
     /// The request is.
-    Refused(Refusal, Form),
+    Refused(Refusal, Form, Option<Deadline>),
 }
 
 impl From<anyhow::Error> for Failure {
@@ -70,8 +70,9 @@ impl Plan {
         began: Moment,
     ) -> Result<Self, Failure> {
         let mut settings = Settings::new(app, options, variables)?;
+        let deadline = settings.timeout.map(|timeout| Deadline { at: began + timeout, timeout });
         let early_form = form(settings.nph, None, variables, program);
-        let refused = |refusal| Failure::Refused(refusal, early_form);
+        let refused = |refusal| Failure::Refused(refusal, early_form, deadline);
         if let Some(suffixes) = &settings.handler {
             let handled = handler::file_of(variables, suffixes, Path::is_file).map_err(refused)?;
             settings.app = Some(handled.file.into());
@@ -84,7 +85,7 @@ impl Plan {
         let form = form(settings.nph, Some(app), variables, program);
         let request =
             Request::from_variables(variables.clone(), &settings.mount, settings.max_body)
-                .map_err(|refusal| Failure::Refused(refusal, form))?;
+                .map_err(|refusal| Failure::Refused(refusal, form, deadline))?;
 
         let mut application = find::application::find(&settings, app)?;
         let interpreter = find::python::find(&settings, &application, variables)?;
@@ -102,7 +103,6 @@ impl Plan {
             let python = &interpreter.executable;
             (Identity::new(&service, &limits, python, &worker, variables), limits)
         });
-        let deadline = settings.timeout.map(|timeout| Deadline { at: began + timeout, timeout });
         Ok(Self {
             interpreter,
             worker,

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
 
+use super::supervise::Deadline;
 use crate::cgi::body::Body;
 use crate::cgi::head::Form;
 use crate::cgi::output::{Output, is_gone};
@@ -19,8 +20,12 @@ use crate::cgi::variables::Variables;
 use crate::report;
 use crate::timings::Moment;
 
-/// How long the rest of a request body may take, all of it (B10).
+/// B10: how long the rest of a request body may take, all of it, without `--timeout`: as long as Apache and nginx wait
+/// for a client by default.
 const DRAINING: Duration = Duration::from_secs(60);
+
+/// With `--timeout`, what is left of that; but a server gets so much to read an answer.
+const LEAST_DRAINING: Duration = Duration::from_secs(5);
 
 /// What is left of a request body, and until when it is read.
 pub struct Rest {
@@ -29,16 +34,28 @@ pub struct Rest {
 }
 
 /// Gives an answer to a request that no worker has, and takes the body off the server's hands.
-pub fn refuse(refusal: &Refusal, variables: &Variables, form: Form, owed: u64) {
+pub fn refuse(
+    refusal: &Refusal,
+    variables: &Variables,
+    form: Form,
+    owed: u64,
+    deadline: Option<Deadline>,
+) {
     report::error(&format!("{} (answered {})", refusal.reason, refusal.status));
-    if let Some(mut rest) = answer(refusal, variables, form, owed) {
+    if let Some(mut rest) = answer(refusal, variables, form, owed, deadline) {
         while rest.wait_and_drop() {}
     }
 }
 
 /// Writes an answer and closes standard output. `owed` is how much of the request body the server may still deliver;
-/// what remains of that is returned.
-pub fn answer(refusal: &Refusal, variables: &Variables, form: Form, owed: u64) -> Option<Rest> {
+/// what remains of that is returned, to be read as [`draining`] says.
+pub fn answer(
+    refusal: &Refusal,
+    variables: &Variables,
+    form: Form,
+    owed: u64,
+    deadline: Option<Deadline>,
+) -> Option<Rest> {
     let is_head = variables.get("REQUEST_METHOD") == Some(b"HEAD");
     let date = httpdate::fmt_http_date(SystemTime::now());
     let bytes = refusal.encode(form, is_head, &date);
@@ -51,7 +68,7 @@ pub fn answer(refusal: &Refusal, variables: &Variables, form: Form, owed: u64) -
         written.map(|()| body.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     })();
     match written {
-        Ok(body) => Some(Rest { body, until: Moment::now() + DRAINING }),
+        Ok(body) => Some(Rest { body, until: draining(deadline) }),
         // A server that is gone needs no answer.
         Err(error) if is_gone(&error) => None,
         Err(error) => {
@@ -71,15 +88,21 @@ pub fn release_output() {
 pub fn owed(length: BodyLength) -> u64 {
     match length {
         BodyLength::Known(length) => length,
-        BodyLength::UntilEnd => u64::MAX,
+        BodyLength::Filtered { .. } | BodyLength::UntilEnd => u64::MAX,
     }
+}
+
+/// Until when the rest of a request body is read, from now on. Not a moment of it is counted anew for a byte.
+fn draining(deadline: Option<Deadline>) -> Moment {
+    let patience = deadline.map_or(DRAINING, |deadline| deadline.at.left().max(LEAST_DRAINING));
+    Moment::now() + patience
 }
 
 impl Rest {
     /// The rest of a body that a worker has left.
-    pub fn of_worker(owed: u64) -> io::Result<Self> {
+    pub fn of_worker(owed: u64, deadline: Option<Deadline>) -> io::Result<Self> {
         let body = Body::unwanted(stdin().try_clone_to_owned()?, owed);
-        Ok(Self { body, until: Moment::now() + DRAINING })
+        Ok(Self { body, until: draining(deadline) })
     }
 
     /// Where more of it comes from; nothing if it is over, or its time is.

@@ -1,5 +1,7 @@
 //! An application and its surroundings: what was found of it, and what of that a worker needs.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::encoding::{Reader, Writer};
@@ -81,6 +83,21 @@ impl Application {
         let venv = Some(fields.path()?).filter(|venv| !venv.as_os_str().is_empty());
         Some(Self { source, callable, directory, import_directories, venv })
     }
+}
+
+/// Whether a file is a zip archive that Python can import from, with a `#!` line or without (`python -m zipapp`).
+pub fn is_archive(file: &Path) -> bool {
+    let mut beginning = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(4096).read_to_end(&mut beginning));
+    if read.is_err() {
+        return false;
+    }
+    let rest = match beginning.iter().position(|byte| *byte == b'\n') {
+        Some(end) if beginning.starts_with(b"#!") => &beginning[end + 1..],
+        _ => &beginning,
+    };
+    // A file, or the end of an empty archive.
+    rest.starts_with(b"PK\x03\x04") || rest.starts_with(b"PK\x05\x06")
 }
 
 /// The directory that holds the outermost package of `file`, if it lies in one.

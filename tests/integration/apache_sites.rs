@@ -3,6 +3,7 @@
 //! each, or one file of `Action`.
 
 mod authentication;
+mod filters;
 mod shared_host;
 
 use std::collections::BTreeSet;
@@ -25,7 +26,8 @@ use crate::stage::Stage;
 use crate::table::failed;
 use crate::world::World;
 
-use self::authentication::make_checked_site;
+use self::authentication::{make_checked_action, make_checked_site};
+use self::filters::make_filtered_sites;
 use self::shared_host::{PUBLIC, SHARED_HOST, SHOWN, make_public_folder};
 
 /// One way to put an application at a URL, tried with each of [`APPLICATIONS`].
@@ -208,6 +210,12 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
         }
         let (sentence, check) = authentication::ROW;
         add("RFC 4.1", sentence, Box::new(check));
+        for (sentence, check) in authentication::ACTION {
+            add("E20", sentence, Box::new(check));
+        }
+        for (sentence, check) in filters::ROWS {
+            add("B9", sentence, Box::new(check));
+        }
         add("P1", "Apache does pass the words of a query on", Box::new(passes_words));
     }
     trials
@@ -243,7 +251,8 @@ impl Sites {
 
         let mut site = String::new();
         let modules = ["actions", "autoindex", "dir", "mime", "negotiation", "rewrite"];
-        for module in modules.into_iter().chain(authentication::MODULES) {
+        let modules = modules.into_iter().chain(authentication::MODULES);
+        for module in modules.chain(filters::MODULES) {
             writeln!(site, "LoadModule {module}_module \"${{MODULES}}/mod_{module}.so\"")?;
         }
         writeln!(site, "TypesConfig /dev/null\nLogLevel warn")?;
@@ -255,6 +264,8 @@ impl Sites {
             site += &make_site(stage, &root, &database, placed)?;
         }
         site += &make_checked_site(stage, &root)?;
+        site += &make_checked_action(&root, &actions)?;
+        site += &make_filtered_sites(stage, self.module.kind())?;
         writeln!(site, "ScriptAlias /words {}", quoted(&words)?)?;
         writeln!(site, "<Location /words>\n    Require all granted\n</Location>")?;
         writeln!(site, "Define APPLICATIONS {}", quoted(&actions)?)?;

@@ -6,8 +6,9 @@
 //! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;
 //! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
 //! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
-//!   request`; `signals.rs`: signals to the front; `deaths.rs`: each way in which a process can end, at each step; `bad_surroundings.rs`: what a host lacks or
-//!   leaves behind; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
+//!   request`; `signals.rs`: signals to the front; `deaths.rs`: each way in which a process can end, at each step;
+//!   `bodies.rs`: slow and large request bodies; `bad_surroundings.rs`: what a host lacks or leaves behind;
+//!   `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much is used;
 //!   `imports.rs`: that imports are Python's;
 //! - `warm.rs`: what holds with `--warm`, whatever dies, changes or stands in the way;
 //! - `surroundings.rs`: that an application cannot tell a warm start from a cold one;
@@ -22,6 +23,7 @@
 
 mod apache_sites;
 mod bad_surroundings;
+mod bodies;
 mod cases;
 mod command_line;
 mod deaths;
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
     trials.extend(deaths::trials(&world));
     trials.extend(signals::trials(&world));
     trials.extend(bad_surroundings::trials(&world));
+    trials.extend(bodies::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(memory::trials(&world));

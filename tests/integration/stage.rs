@@ -76,7 +76,27 @@ impl Stage {
             DOWNLOAD_PATTERN.iter().cycle().take(DOWNLOAD_SIZE).copied().collect();
         fs::write(stage.path("work/download.bin"), download).context("cannot write a download")?;
         stage.python_env = stage.readable_python_env()?;
+        stage.pack_archives()?;
         Ok(stage)
+    }
+
+    /// Makes `work/site.pyz` and `work/modules.zip`, from which Python imports.
+    fn pack_archives(&self) -> Result<()> {
+        let (archive, modules) =
+            (self.path("applications/archive"), self.path("applications/modules"));
+        let pack = "import shutil, sys, zipapp\n\
+                    zipapp.create_archive(sys.argv[1], sys.argv[2], interpreter='/usr/bin/env cgi2wsgi')\n\
+                    shutil.make_archive(sys.argv[4], 'zip', sys.argv[3])\n";
+        let packed = Command::new(self.python())
+            .args(["-c", pack])
+            .args([archive, self.path("work/site.pyz"), modules, self.path("work/modules")])
+            .status()
+            .context("there is no Python")?;
+        ensure!(packed.success(), "the archives cannot be packed");
+        for file in ["work/site.pyz", "work/modules.zip"] {
+            open_to_all(&self.path(file))?;
+        }
+        Ok(())
     }
 
     /// A path inside the stage.

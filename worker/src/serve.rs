@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use cgi2wsgi::cgi::body::Body;
+use cgi2wsgi::cgi::body::{Body, NotSpooled};
 use cgi2wsgi::cgi::head::{Form, Head};
 use cgi2wsgi::cgi::output::{Output, is_gone};
 use cgi2wsgi::cgi::refusal::Refusal;
-use cgi2wsgi::cgi::request::{BodyLength, Request, too_large};
+use cgi2wsgi::cgi::request::{BodyLength, Request, set_true_length, too_large};
 use cgi2wsgi::cgi::response::{BeforeHead, Response};
 use cgi2wsgi::handoff::{Call, Reply, Service};
 use cgi2wsgi::report;
@@ -125,22 +125,39 @@ impl Serving<'_, '_> {
         self.conclude(&exchange, answered, is_asked);
     }
 
-    /// The request body; a chunked one is read to its end first, so that it has a length (B4).
+    /// The request body; one of which nobody knows the length is read to its end first (B4, B9).
     fn receive(&self, stdin: OwnedFd, request: &mut Request) -> (Body, Result<(), Refusal>) {
-        if let BodyLength::Known(length) = request.body {
-            return (Body::new(stdin, length), Ok(()));
-        }
+        let announced = match request.body {
+            BodyLength::Known(length) => return (Body::new(stdin, length), Ok(())),
+            BodyLength::Filtered { announced, is_encoded: false } => {
+                return (Body::until_end(stdin, announced), Ok(()));
+            }
+            BodyLength::Filtered { announced, is_encoded: true } => Some(announced),
+            BodyLength::UntilEnd => None,
+        };
         self.timings.begin(Phase::Body);
         let max = self.service.max_body;
-        match self.py.detach(|| Body::spool_all(stdin, max, &|| Ok(()))) {
-            Ok(Ok(body)) => {
-                request.variables.set("CONTENT_LENGTH", body.length().to_string());
+        match self.py.detach(|| Body::spool_all(stdin, announced, max, &|| Ok(()))) {
+            Ok(mut body) => {
+                let announced = announced.unwrap_or_default();
+                let (length, beginning) = (body.length(), body.beginning());
+                if !set_true_length(&mut request.variables, announced, length, &beginning) {
+                    body.expect_more(announced);
+                }
                 (body, Ok(()))
             }
-            Ok(Err(excess)) => (excess, Err(too_large("more bytes", max.unwrap_or_default()))),
-            Err(error) => {
-                let reason = format!("the request body cannot be read: {error}");
-                (Body::empty(), Err(Refusal::new(400, reason)))
+            Err((rest, why)) => {
+                let refusal = match why {
+                    NotSpooled::TooLarge => too_large("more bytes", max.unwrap_or_default()),
+                    NotSpooled::Unread(error) => {
+                        Refusal::new(400, format!("the request body cannot be read: {error}"))
+                    }
+                    NotSpooled::NoRoom(error) => Refusal::new(
+                        if error.is_full() { 507 } else { 500 },
+                        format!("the request body has no known length, and {error}"),
+                    ),
+                };
+                (rest, Err(refusal))
             }
         }
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::did_you_mean;
 use crate::front::settings::Settings;
-use crate::handoff::application::package_root;
+use crate::handoff::application::{is_archive, package_root};
 use crate::handoff::{Application, Callable, Source};
 
 /// Finds the application that the settings name. Its interpreter is found for it afterwards.
@@ -32,7 +32,12 @@ pub fn find(settings: &Settings, app: &OsStr) -> Result<Application> {
     };
     let mut import_directories = Vec::new();
     for given in &settings.pythonpath {
-        import_directories.push(existing_directory(&base.join(given), "--pythonpath")?);
+        let path = base.join(given);
+        if is_archive(&path) {
+            import_directories.push(path);
+        } else {
+            import_directories.push(existing_directory(&path, "--pythonpath")?);
+        }
     }
     import_directories.extend(root.filter(|root| *root != directory));
     Ok(Application { source, callable, directory, import_directories, venv: None })
@@ -102,7 +107,7 @@ fn looks_like_a_file(text: &OsStr) -> bool {
     // `mysite.wsgi` is Django's module as often as a file.
     let bytes = text.as_bytes();
     bytes.contains(&b'/')
-        || [b".py".as_slice(), b".cgi"].iter().any(|suffix| bytes.ends_with(suffix))
+        || [b".py".as_slice(), b".pyz", b".cgi"].iter().any(|suffix| bytes.ends_with(suffix))
 }
 
 fn no_such_file(file: &Path, app: &OsStr) -> anyhow::Error {
@@ -146,6 +151,24 @@ mod tests {
             fs::write(site.path().join(file), "").expect("a file");
         }
         site
+    }
+
+    #[test]
+    fn an_archive_is_told_by_its_first_bytes() {
+        let site = site();
+        let file = site.path().join("x.pyz");
+        for (bytes, expected) in [
+            (b"PK\x03\x04rest".as_slice(), true),
+            (b"#!/usr/bin/cgi2wsgi\nPK\x03\x04", true),
+            (b"PK\x05\x06", true),
+            (b"#!/usr/bin/cgi2wsgi\nimport PK\n", false),
+            (b"PK", false),
+            (b"", false),
+        ] {
+            fs::write(&file, bytes).expect("a file");
+            assert_eq!(is_archive(&file), expected, "{}", bytes.escape_ascii());
+        }
+        assert!(!is_archive(site.path()));
     }
 
     fn parsed(app: &str) -> Result<(Source, Callable), String> {

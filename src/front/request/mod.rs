@@ -32,7 +32,7 @@ pub fn run(arguments: RequestArgs, environment: Variables, began: Moment) -> Exi
             report::error(&format!("{error:#}"));
             ExitCode::from(MISCONFIGURED)
         }
-        Err(Failure::Refused(refusal, _)) => {
+        Err(Failure::Refused(refusal, ..)) => {
             report::error(&format!("{} ({})", refusal.reason, refusal.status));
             ExitCode::from(FAILED)
         }

@@ -53,7 +53,8 @@ impl Supervision<'_> {
                     self.step = Step::Over;
                     self.exit = if is_whole { 0 } else { FAILED };
                     self.repeated = None;
-                    self.rest = Rest::of_worker(owed).ok().filter(|rest| rest.source().is_some());
+                    let rest = Rest::of_worker(owed, self.request.deadline);
+                    self.rest = rest.ok().filter(|rest| rest.source().is_some());
                 }
                 Reply::Exits => self.is_finished = !self.worker.process.is_own(),
                 // Said too late, or twice: an application that has found the connection.
@@ -92,9 +93,9 @@ impl Supervision<'_> {
 
     /// Writes an answer of this process' own.
     pub(super) fn answer(&mut self, refusal: &Refusal, owed: u64) {
-        let Supervised { variables, form, .. } = self.request;
-        self.rest =
-            refuse::answer(refusal, variables, *form, owed).filter(|rest| rest.source().is_some());
+        let Supervised { variables, form, deadline, .. } = self.request;
+        let rest = refuse::answer(refusal, variables, *form, owed, *deadline);
+        self.rest = rest.filter(|rest| rest.source().is_some());
         self.step = Step::Over;
         self.repeated = None;
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::{Row, ask, expect, get, has_line, quoted};
+use crate::exchange::Answer;
 use crate::http::Request;
 use crate::stage::Stage;
 
@@ -31,6 +32,20 @@ pub(super) fn make_checked_site(stage: &Stage, root: &Path) -> Result<String> {
     Ok(site)
 }
 
+/// A directory of `Action` whose visitors have a password, and a page of it for those that have none.
+pub(super) fn make_checked_action(root: &Path, actions: &Path) -> Result<String> {
+    let users = root.join("users");
+    let mut site = String::new();
+    for url in ["/checked-action", "/page-for-all"] {
+        writeln!(site, "Alias {url} {}", quoted(actions)?)?;
+    }
+    writeln!(site, "<Location /checked-action>\n    AuthType Basic\n    AuthName tests")?;
+    writeln!(site, "    AuthBasicProvider file\n    AuthUserFile {}", quoted(&users)?)?;
+    writeln!(site, "    Require valid-user\n    ErrorDocument 401 /page-for-all/show.wsgi")?;
+    writeln!(site, "</Location>")?;
+    Ok(site)
+}
+
 pub(super) const ROW: Row =
     ("Apache's authentication is told in AUTH_TYPE and REMOTE_USER", |server| {
         expect(&get(server, "/checked")?, |answer| {
@@ -46,3 +61,40 @@ pub(super) const ROW: Row =
             Ok(())
         })
     });
+
+/// ann, with another password.
+const FORGED: &str = "Basic YW5uOmFub3RoZXI=";
+
+fn lacks_user(answer: &Answer) -> Result<()> {
+    let text = answer.text();
+    ensure!(!text.lines().any(|line| line.starts_with("REMOTE_USER=")), "somebody is signed in");
+    Ok(())
+}
+
+pub(super) const ACTION: [Row; 2] = [
+    ("under Action REMOTE_USER is whom Apache has checked", |server| {
+        let page = "/checked-action/show.wsgi/p";
+        let request = Request::get(page).header("Authorization", CREDENTIALS);
+        expect(&ask(server, &request)?, |answer| {
+            has_line(answer.status(200)?, "REMOTE_USER=ann")?;
+            has_line(answer, "SCRIPT_NAME=/checked-action/show.wsgi")
+        })?;
+        let request = Request::get("/page-for-all/show.wsgi")
+            .header("Redirect-Remote-User", "ann")
+            .header("Remote-User", "ann")
+            .header("Authorization", CREDENTIALS);
+        expect(&ask(server, &request)?, |answer| lacks_user(answer.status(200)?))
+    }),
+    // Apache sends REDIRECT_REMOTE_USER=ann to the page that it shows for a wrong password.
+    ("a wrong password signs nobody in on the page of the error", |server| {
+        for credentials in [FORGED, ""] {
+            let request =
+                Request::get("/checked-action/show.wsgi").header("Authorization", credentials);
+            expect(&ask(server, &request)?, |answer| {
+                has_line(answer, "REDIRECT_STATUS=401")?;
+                lacks_user(answer)
+            })?;
+        }
+        Ok(())
+    }),
+];

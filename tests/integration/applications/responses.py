@@ -15,6 +15,15 @@ def exc_info_before_the_head(environ, start_response):
     return [b"the replacement\n"]
 
 
+def exc_info_by_keyword(environ, start_response):
+    start_response(status="200 OK", headers=TEXT)
+    try:
+        raise RuntimeError("noticed in time")
+    except RuntimeError:
+        start_response("503 Replaced", headers=TEXT, exc_info=sys.exc_info())
+    return [b"the replacement\n"]
+
+
 def exc_info_after_the_head(environ, start_response):
     start_response("200 OK", TEXT)
     yield b"sent\n"

@@ -1,9 +1,10 @@
-//! The request body: never too much of it, never too little, and never a deadlock (B1 to B7).
+//! The request body: never too much of it, never too little, and never a deadlock (B1 to B10).
 
 use anyhow::{Context, Result, ensure};
 
 use crate::exchange::Answer;
 use crate::http::{Body, Request};
+use crate::server::Kind;
 use crate::table::{Case, SHELL};
 
 /// What `upload.py` answers for [`pattern`] of a million bytes.
@@ -94,6 +95,14 @@ fn chunked() -> Vec<Case> {
             .variable("CGI2WSGI_MAX_BODY", "1000")
             .request(Request::new("POST", "").body(Body::Chunked(pieces())))
             .expect(|answer| answer.status(413).map(drop)),
+        // Others have found the length out before they start the program.
+        Case::new("B4", "a directory for a chunked body that is missing is named", "upload.py")
+            .variable("TMPDIR", "/nonexistent")
+            .request(Request::new("POST", "").body(Body::Chunked(vec![pattern(MILLION); 3])))
+            .on(&[Kind::Shell, Kind::ApacheCgid, Kind::ApacheCgi, Kind::ApacheAction])
+            .logs("/nonexistent")
+            .logs("TMPDIR")
+            .expect(|answer| answer.status(500)?.exit_code(1).map(drop)),
     ]
 }
 
@@ -125,6 +134,10 @@ fn unread() -> Vec<Case> {
         Case::new("B6", "a 500 arrives in spite of a large upload", "failures/raises_before.py")
             .request(upload(MILLION))
             .expect(|answer| answer.status(500).map(drop)),
+        Case::new("B10", "an unread upload needs no room on a disk", "ignore_upload.py")
+            .variable("TMPDIR", "/nonexistent")
+            .request(upload(3 * MILLION))
+            .expect(|answer| answer.status(200)?.exit_code(0)?.body(vec![b'x'; 300_000]).map(drop)),
         Case::new(
             "B6",
             "what the application reads after it began to answer is still all there",

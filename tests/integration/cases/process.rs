@@ -22,7 +22,29 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(descriptors());
     cases.extend(surroundings());
     cases.extend(names_of_applications());
+    cases.extend(spawned_children());
     cases
+}
+
+/// E3: `multiprocessing` starts another Python, which has to find what it is to run.
+fn spawned_children() -> Vec<Case> {
+    let sentences = [
+        ("spawn", "a child that multiprocessing spawns runs the application's function"),
+        ("forkserver", "a child of multiprocessing's forkserver runs the application's function"),
+    ];
+    let script = sentences.map(|(method, sentence)| {
+        Case::script("P6", sentence, "spawns.wsgi")
+            .named(format!("{sentence}, of a .wsgi file"))
+            .get(&format!("?{method}"))
+    });
+    let module = sentences.map(|(method, sentence)| {
+        Case::new("P6", sentence, "spawns.py")
+            .named(format!("{sentence}, of a .py file"))
+            .get(&format!("?{method}"))
+    });
+    let cases = script.into_iter().chain(module);
+    let check = |answer: &Answer| answer.status(200)?.body("ended with 0: [1, 4, 9]\n").map(drop);
+    cases.map(|case| case.on(SHELL).expect(check)).collect()
 }
 
 /// Queries that Apache makes arguments of; so does the shell of this harness.
@@ -161,6 +183,19 @@ fn descriptors() -> Vec<Case> {
     ]
 }
 
+/// What the C library has, what `os.environ` and a child have, and the child's character set; the WSGI environ has none.
+fn locale(sentence: &'static str, [library, variable, charmap]: [&'static str; 3]) -> Case {
+    Case::new("E19", sentence, "/locale_facts.py").variable("PATH", "/usr/bin:/bin").expect(
+        move |answer| {
+            let body = format!(
+                "setlocale = {library}\nos.environ = {variable}\nenviron = None\n\
+                 charmap = {charmap}\npython = {variable}\n"
+            );
+            answer.status(200)?.exit_code(0)?.body(body).map(drop)
+        },
+    )
+}
+
 fn surroundings() -> Vec<Case> {
     let facts = |trap, sentence, lines: &'static [&'static str]| {
         Case::new(trap, sentence, "/process_facts.py").expect(move |answer| {
@@ -186,6 +221,18 @@ fn surroundings() -> Vec<Case> {
             "the application's directory is the current one and first on sys.path",
             &["/applications'\nfirst on sys.path = '", "/applications'\nprefix = "],
         ),
+        locale("LC_CTYPE is C.UTF-8 without LANG, as under python", ["C.UTF-8", "C.UTF-8", "UTF-8"]),
+        locale("LC_CTYPE is C.UTF-8 with LANG=C, as under python", ["C.UTF-8", "C.UTF-8", "UTF-8"])
+            .variable("LANG", "C"),
+        locale("LC_CTYPE stays what LANG makes of it", ["C.UTF-8", "None", "UTF-8"])
+            .variable("LANG", "C.UTF-8"),
+        locale("LC_CTYPE stays C with LC_ALL=C, as under python", ["C", "None", "ANSI_X3.4-1968"])
+            .variable("LC_ALL", "C"),
+        locale(
+            "LC_CTYPE stays C with PYTHONCOERCECLOCALE=0, as under python",
+            ["C", "None", "ANSI_X3.4-1968"],
+        )
+        .variable("PYTHONCOERCECLOCALE", "0"),
         Case::new("P5", "a missing PATH, HOME and LANG do no harm", "hello.py")
             .without("PATH")
             .expect(says_hello),
@@ -206,6 +253,19 @@ fn surroundings() -> Vec<Case> {
         Case::new("--pythonpath", "CGI2WSGI_PYTHONPATH adds a directory", "/needs_path.py")
             .variable("CGI2WSGI_PYTHONPATH", "{work}:{applications}/modules")
             .expect(|answer| answer.status(200)?.body("found on the path\n").map(drop)),
+        Case::new("--pythonpath", "CGI2WSGI_PYTHONPATH adds a zip archive", "/needs_path.py")
+            .variable("CGI2WSGI_PYTHONPATH", "{work}/modules.zip")
+            .expect(|answer| answer.status(200)?.body("found on the path\n").map(drop)),
+        Case::import("APP", "an archive's __main__.py has the application", "{work}/site.pyz")
+            .expect(|answer| answer.status(200)?.body("found in the archive\n").map(drop)),
+        Case::import("APP", "an archive and a callable of its __main__.py", "{work}/site.pyz:other")
+            .on(SHELL)
+            .expect(|answer| answer.status(200)?.body("the other one\n").map(drop)),
+        Case::import("APP", "an archive without a __main__.py is named", "{work}/modules.zip")
+            .on(SHELL)
+            .logs("its __main__.py cannot be loaded")
+            .goes_cold(super::failures::IMPORT_FAILS)
+            .expect(|answer| answer.status(500)?.exit_code(2).map(drop)),
         Case::new("P6", "PYTHONINSPECT and PYTHONSTARTUP do nothing", "hello.py")
             .variable("PYTHONINSPECT", "1")
             .variable("PYTHONSTARTUP", "{fixtures}/failures/raises_on_import.py")

@@ -116,7 +116,7 @@ pub(crate) fn head_cases() -> Vec<Case> {
         headers("R9", "a 200 with a Location keeps its body", "h=Location:/elsewhere")
             .on(&[Kind::Shell, Kind::Caddy])
             .logs("Location")
-            .expect(|answer| absolute_location(answer.status(200)?.body("ok\n")?)),
+            .expect(|answer| foreign_location(answer.status(200)?.body("ok\n")?)),
         headers(
             "R9",
             "a 200 with a Location is a redirect of the client, never Apache's own",
@@ -124,7 +124,20 @@ pub(crate) fn head_cases() -> Vec<Case> {
         )
         .on(APACHE)
         .logs("Location")
-        .expect(|answer| absolute_location(answer.status(302)?)),
+        .expect(|answer| foreign_location(answer.status(302)?)),
+        headers("R19", "the Location of a 200 has no host of the client's", "")
+            .request(Request::get("?h=Location:/elsewhere").header("Host", "evil.example"))
+            .except(Kind::Caddy, "a site of Caddy's answers for its own names alone")
+            .logs("Location")
+            .expect(|answer| {
+                let text = answer.summary();
+                ensure!(!text.contains("evil.example"), "it has: {text}");
+                foreign_location(answer)
+            }),
+        headers("R7", "spaces around a Content-Length are no part of it", "h=Content-Length:+2+")
+            .expect(|answer| answer.status(200)?.exit_code(0)?.body("ok").map(drop)),
+        headers("R19", "a 205 has no body", "status=205+Reset+Content")
+            .expect(|answer| answer.status(205)?.exit_code(0)?.body("").map(drop)),
         headers(
             "R9",
             "a 302 with a path goes through as it is",
@@ -136,9 +149,12 @@ pub(crate) fn head_cases() -> Vec<Case> {
     cases
 }
 
-pub(super) fn absolute_location(answer: &Answer) -> Result<()> {
+/// `/elsewhere`, in a form that no server takes for one of its own pages.
+pub(super) fn foreign_location(answer: &Answer) -> Result<()> {
     let location = answer.head.one("Location").context("no Location")?;
-    ensure!(location.starts_with(b"http://"), "Location is not absolute");
+    let rest = location.strip_prefix(b"./").context("it is not relative")?;
+    let up = rest.strip_suffix(b"elsewhere").context("it leads elsewhere")?;
+    ensure!(up == b"../".repeat(up.len() / 3), "the Location is {}", location.escape_ascii());
     Ok(())
 }
 
@@ -257,6 +273,8 @@ fn start_response() -> Vec<Case> {
             answer.status(200)?.exit_code(0)?.body("written\nreturned\n").map(drop)
         }),
         response("R10", "exc_info replaces a head that was not sent", "exc_info_before_the_head")
+            .expect(|answer| answer.status(503)?.body("the replacement\n").map(drop)),
+        response("R10", "exc_info by its name is the same", "exc_info_by_keyword")
             .expect(|answer| answer.status(503)?.body("the replacement\n").map(drop)),
         response(
             "R10",
@@ -412,7 +430,30 @@ fn files() -> Vec<Case> {
             .on(servers)
             .expect(move |answer| is_download_from(answer, start))
     };
+    let kernels = || fs::read("/proc/version").unwrap_or_default();
+    let files = |sentence, target: &str| Case::new("R14", sentence, "/files.py").get(target);
     vec![
+        files("wsgi.file_wrapper sends a file of the kernel, which has no size", "/of_the_kernel")
+            .expect(move |answer| answer.status(200)?.body(kernels()).map(drop)),
+        files("wsgi.file_wrapper takes None for a block size", "/of_any_block_size?none")
+            .on(&[Kind::Shell])
+            .expect(move |answer| answer.status(200)?.body(kernels()).map(drop)),
+        files("wsgi.file_wrapper takes -1 for a block size", "/of_any_block_size?all")
+            .on(&[Kind::Shell])
+            .expect(move |answer| answer.status(200)?.body(kernels()).map(drop)),
+        files("wsgi.file_wrapper takes 0 for a block size", "/of_any_block_size?nothing")
+            .on(&[Kind::Shell])
+            .expect(move |answer| answer.status(200)?.body(kernels()).map(drop)),
+        files("wsgi.file_wrapper has the file's own attributes", "/with_attributes")
+            .on(&[Kind::Shell])
+            .expect(|answer| {
+                let facts = "[True, True, 3, 100, [False, False, False, False]]";
+                answer.status(200)?.body(facts).map(drop)
+            }),
+        files("Werkzeug sends the end of a file without reading up to it", "/range_of")
+            .variable("LARGE", "{own}/large")
+            .request(Request::get("/range_of").header("Range", "bytes=-4"))
+            .expect(|answer| answer.status(206)?.body("last").map(drop)),
         download("wsgi.file_wrapper sends a file whole", EVERYWHERE, 0),
         download("wsgi.file_wrapper begins where the file stands", EVERYWHERE, 1_000_003),
         download(

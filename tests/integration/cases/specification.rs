@@ -230,7 +230,7 @@ fn redirects() -> Vec<Case> {
         )
         .on(&[Kind::Lighttpd, Kind::Nginx])
         .logs("Location")
-        .expect(|answer| super::response::absolute_location(answer.status(200)?.body("ok\n")?)),
+        .expect(|answer| super::response::foreign_location(answer.status(200)?.body("ok\n")?)),
     );
     cases
 }

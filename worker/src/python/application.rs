@@ -6,12 +6,17 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use cgi2wsgi::did_you_mean;
-use cgi2wsgi::handoff::application::package_root;
+use cgi2wsgi::handoff::application::{is_archive, package_root};
 use cgi2wsgi::handoff::{Application, Callable, Source};
 use pyo3::exceptions::PyModuleNotFoundError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyModule, PyTraceback};
+
+/// The name of a module that no import finds, such as that of a `.wsgi` file. It is what `multiprocessing` calls the
+/// program's own module in a spawned child, which finds by this name what a parent has pickled (E3). It is not
+/// `__main__`: an application has code for that case, which starts a server of its own.
+const MAIN: &str = "__mp_main__";
 
 /// The callables that are looked for where none is named, in order.
 const USUAL_NAMES: [&str; 2] = ["application", "app"];
@@ -186,11 +191,13 @@ fn execute<'py>(py: Python<'py>, file: &Path) -> Result<Bound<'py, PyAny>, LoadE
     let name = if is_source && is_identifier && stem != "__main__" && !modules.contains(stem)? {
         stem.to_owned()
     } else {
-        // What stands before a dot would be its package, which Pyramid looks up.
-        format!("cgi2wsgi:{}", file.display()).replace('.', "_")
+        MAIN.to_owned()
     };
     if is_source {
         return load_source(py, &name, file, &modules);
+    }
+    if is_archive(file) {
+        return execute_archive(py, file, &modules);
     }
     // The cache would have app.wsgi and app.py share one entry.
     let source = std::fs::read(file).map_err(|error| {
@@ -202,12 +209,54 @@ fn execute<'py>(py: Python<'py>, file: &Path) -> Result<Bound<'py, PyAny>, LoadE
     let code = builtins
         .getattr("compile")?
         .call((PyBytes::new(py, &source), file.as_os_str(), "exec"), Some(&arguments))?;
-    let module = PyModule::new(py, &name)?;
+    run(&PyModule::new(py, MAIN)?, file, &code, &modules)
+}
+
+/// Runs code as a module that no import finds.
+fn run<'py>(
+    module: &Bound<'py, PyModule>,
+    file: &Path,
+    code: &Bound<'py, PyAny>,
+    modules: &Bound<'py, PyDict>,
+) -> Result<Bound<'py, PyAny>, LoadError> {
+    let builtins = module.py().import("builtins")?;
     module.setattr("__file__", file.as_os_str())?;
     module.setattr("__builtins__", &builtins)?;
-    modules.set_item(&name, &module)?;
+    become_main(module, modules)?;
     builtins.getattr("exec")?.call1((code, module.dict()))?;
-    Ok(module.into_any())
+    Ok(module.clone().into_any())
+}
+
+/// What a spawned child makes of its program's module: it stands under both names, and has no specification that an
+/// import could have made (E3). `multiprocessing` finds its file there, and lets [`MAIN`] name whatever `__main__` does.
+fn become_main(module: &Bound<'_, PyAny>, modules: &Bound<'_, PyDict>) -> PyResult<()> {
+    module.setattr("__spec__", module.py().None())?;
+    modules.set_item(MAIN, module)?;
+    modules.set_item("__main__", module)
+}
+
+/// An archive as `python -m zipapp` makes it: its `__main__.py`, which finds the rest of it on `sys.path`.
+fn execute_archive<'py>(
+    py: Python<'py>,
+    file: &Path,
+    modules: &Bound<'py, PyDict>,
+) -> Result<Bound<'py, PyAny>, LoadError> {
+    let unusable = |error: PyErr| {
+        LoadError::Setup(format!(
+            "{} is a zip archive, and its __main__.py cannot be loaded: {}; for a module in it, give \
+             --pythonpath {0} and the module's name",
+            file.display(),
+            error.value(py)
+        ))
+    };
+    let zipimport = py.import("zipimport")?;
+    let importer =
+        zipimport.getattr("zipimporter")?.call1((file.as_os_str(),)).map_err(unusable)?;
+    let code = importer.call_method1("get_code", ("__main__",)).map_err(unusable)?;
+    py.import("sys")?.getattr("path")?.call_method1("insert", (0, file.as_os_str()))?;
+    let module = PyModule::new(py, MAIN)?;
+    module.setattr("__loader__", importer)?;
+    run(&module, &file.join("__main__.py"), &code, modules)
 }
 
 /// With the import system's own loader, and so its cache of bytecode.
@@ -226,12 +275,15 @@ fn load_source<'py>(
     let spec = external
         .getattr("spec_from_file_location")?
         .call((name, file.as_os_str()), Some(&arguments))?;
-    if let Some(load) = bootstrap.getattr_opt("_load")? {
+    if let Some(load) = bootstrap.getattr_opt("_load")?.filter(|_| name != MAIN) {
         return Ok(load.call1((spec,))?);
     }
-    // A Python without it: what the documentation of `importlib` gives for this.
+    // A Python without it, or a name that means another module as soon as `multiprocessing` is imported: what the documentation of `importlib` gives for this.
     let module = bootstrap.getattr("module_from_spec")?.call1((spec,))?;
     modules.set_item(name, &module)?;
+    if name == MAIN {
+        become_main(&module, modules)?;
+    }
     if let Err(error) = loader.call_method1("exec_module", (&module,)) {
         let _ = modules.del_item(name);
         return Err(error.into());

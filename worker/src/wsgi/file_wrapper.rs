@@ -5,22 +5,45 @@ use std::fs::File;
 use std::os::fd::RawFd;
 
 use cgi2wsgi::system;
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyAttributeError, PyStopIteration};
 use pyo3::prelude::*;
 use rustix::fs::{FileType, fstat, tell};
+
+/// What is read at a time where the application does not say.
+const BLOCK: isize = 64 << 10;
 
 #[pyclass(frozen, module = "cgi2wsgi")]
 pub(crate) struct FileWrapper {
     file: Py<PyAny>,
-    block_size: usize,
+    block_size: isize,
 }
 
 #[pymethods]
 impl FileWrapper {
+    /// A block size is a suggestion; one that is none, such as -1, suggests nothing.
     #[new]
-    #[pyo3(signature = (filelike, block_size=8192, /))]
-    fn new(filelike: Py<PyAny>, block_size: usize) -> Self {
-        Self { file: filelike, block_size }
+    #[pyo3(signature = (filelike, block_size=None, /))]
+    fn new(filelike: Py<PyAny>, block_size: Option<isize>) -> Self {
+        Self { file: filelike, block_size: block_size.filter(|size| *size > 0).unwrap_or(BLOCK) }
+    }
+
+    /// The file, under the name that `wsgiref.util.FileWrapper` gives it.
+    #[getter]
+    fn filelike(&self, py: Python<'_>) -> Py<PyAny> {
+        self.file.clone_ref(py)
+    }
+
+    #[getter]
+    fn blksize(&self) -> isize {
+        self.block_size
+    }
+
+    /// With these Werkzeug finds the beginning of a range without reading up to it. A file that has none has none here.
+    fn __getattr__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        if matches!(name, "seekable" | "seek" | "tell") {
+            return self.file.bind(py).getattr(name);
+        }
+        Err(PyAttributeError::new_err(format!("wsgi.file_wrapper has no attribute {name:?}")))
     }
 
     fn __iter__(this: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -63,8 +86,11 @@ impl FileWrapper {
         }
         // The Python file, which is open, owns its descriptor.
         let descriptor = system::duplicate(number).ok()?;
-        let regular = FileType::from_raw_mode(fstat(&descriptor).ok()?.st_mode).is_file();
-        if !regular || tell(&descriptor).ok()? != position {
+        let stat = fstat(&descriptor).ok()?;
+        // Those of /proc and /sys have a size of 0 and bytes to read.
+        let has_size = u64::try_from(stat.st_size).is_ok_and(|size| size > position);
+        let regular = FileType::from_raw_mode(stat.st_mode).is_file();
+        if !regular || !has_size || tell(&descriptor).ok()? != position {
             return None;
         }
         Some(descriptor.into())

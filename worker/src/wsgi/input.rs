@@ -43,6 +43,24 @@ impl Input {
         })
     }
 
+    /// B9: what there is until the end of standard input, and no more than `limit` bytes.
+    fn until_end(&self, py: Python<'_>, limit: Option<usize>) -> PyResult<Vec<u8>> {
+        self.with(py, |body| {
+            let mut bytes: Vec<u8> = Vec::new();
+            loop {
+                let start = bytes.len();
+                let more = limit.map_or(DIRECT, |limit| (limit - start).min(DIRECT));
+                bytes.try_reserve(more).map_err(|_| io::ErrorKind::OutOfMemory)?;
+                bytes.resize(start + more, 0);
+                let count = body.read_some(&mut bytes[start..], &interrupted)?;
+                bytes.truncate(start + count);
+                if count == 0 {
+                    return Ok(bytes);
+                }
+            }
+        })
+    }
+
     fn line(&self, py: Python<'_>, size: Option<isize>) -> PyResult<Vec<u8>> {
         let limit = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
         self.with(py, |body| {
@@ -67,9 +85,15 @@ fn requested(size: Option<isize>) -> PyResult<Option<usize>> {
 impl Input {
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
-        let unread = py.detach(|| lock(&self.body).unread());
-        let unread = usize::try_from(unread).unwrap_or(usize::MAX);
-        let count = requested(size)?.map_or(unread, |size| size.min(unread));
+        let size = requested(size)?;
+        let (unread, may_be_longer) = py.detach(|| {
+            let body = lock(&self.body);
+            (usize::try_from(body.unread()).unwrap_or(usize::MAX), body.may_be_longer())
+        });
+        if may_be_longer && size.is_none_or(|size| size > unread) {
+            return Ok(PyBytes::new(py, &self.until_end(py, size)?));
+        }
+        let count = size.map_or(unread, |size| size.min(unread));
         if count <= DIRECT {
             return PyBytes::new_with(py, count, |into| {
                 self.with(py, |body| body.read_exact(into, &interrupted))
