@@ -54,9 +54,13 @@ impl RequestDescriptors {
     }
 }
 
-/// The response is over: both are about to be closed.
-pub(crate) fn forget_request() {
+/// The request body is over: what it comes from is about to be closed.
+pub(crate) fn forget_body() {
     STDIN.store(-1, SeqCst);
+}
+
+/// The response is over too.
+pub(crate) fn forget_response() {
     STDOUT.store(-1, SeqCst);
 }
 
@@ -80,9 +84,11 @@ pub(crate) fn let_go_of_listener(listener: RawFd) {
     }
 }
 
-/// Lets go of standard input, output and error: a server may wait until the last process has closed them.
-pub(crate) fn close_standard_streams() {
-    for descriptor in 0..3 {
+/// Lets go of standard input, output and error, and of a response that was held open: a server may wait until the last
+/// process has closed them.
+pub(crate) fn close_everything_of_the_server() {
+    let response = STDOUT.swap(-1, SeqCst);
+    for descriptor in (0..3).chain((response >= 0).then_some(response)) {
         // SAFETY: this process ends, and writes nothing more.
         unsafe { libc::close(descriptor) };
     }

@@ -25,6 +25,7 @@ use self::signals::{Signal, Signals};
 use super::exit::FAILED;
 use super::refuse::{self, Rest};
 use crate::cgi::head::Form;
+use crate::cgi::output::Output;
 use crate::cgi::refusal::Refusal;
 use crate::cgi::variables::Variables;
 use crate::handoff::build::BUILD;
@@ -159,6 +160,8 @@ struct Supervision<'r> {
     repeats: bool,
     repeated: Option<Repeated>,
     rest: Option<Rest>,
+    /// The end of a response: P8, the server sees it when the worker has ended.
+    held: Option<Output>,
 }
 
 /// Hands `request` to `worker`, and returns when both are over.
@@ -200,6 +203,7 @@ impl<'r> Supervision<'r> {
             repeats: true,
             repeated: None,
             rest: None,
+            held: None,
         }
     }
 
@@ -305,16 +309,16 @@ impl<'r> Supervision<'r> {
                         ending.until = Moment::now();
                     }
                 }
-                Reply::Refused { status, details, timings, exit, owed }
+                Reply::Refused { status, details, timings, exit, owed, lives_on }
                     if self.step < Step::Answering =>
                 {
                     let refusal = Refusal { status, reason: String::new(), details, timings };
-                    self.answer(&refusal, owed);
+                    self.answer(&refusal, owed, lives_on);
                     self.exit = exit;
                 }
                 Reply::Head if self.step < Step::Answering => {
                     self.step = Step::Answering;
-                    refuse::release_output();
+                    self.held = refuse::release_output();
                 }
                 Reply::Done { is_whole, owed } if self.step == Step::Answering => {
                     self.step = Step::Over;
@@ -357,13 +361,23 @@ impl<'r> Supervision<'r> {
         }
     }
 
-    /// Writes an answer of this process' own.
-    fn answer(&mut self, refusal: &Refusal, owed: u64) {
+    /// Writes an answer of this process' own, which ends now or with the worker.
+    fn answer(&mut self, refusal: &Refusal, owed: u64, ends_now: bool) {
         let Supervised { variables, form, .. } = self.request;
-        self.rest =
-            refuse::answer(refusal, variables, *form, owed).filter(|rest| rest.source().is_some());
+        let (rest, output) = refuse::answer(refusal, variables, *form, owed);
+        self.rest = rest.filter(|rest| rest.source().is_some());
+        self.held = output;
+        if ends_now {
+            self.close_response();
+        }
         self.step = Step::Over;
         self.repeated = None;
+    }
+
+    fn close_response(&mut self) {
+        if let Some(output) = self.held.take() {
+            output.close();
+        }
     }
 
     /// Does what is due. An outcome: nobody had begun in time.
@@ -442,6 +456,7 @@ impl<'r> Supervision<'r> {
             self.is_finished = true;
             self.finish();
         }
+        self.close_response();
         if self.rest.as_ref().is_some_and(|rest| rest.source().is_some()) {
             return None;
         }
@@ -491,7 +506,7 @@ impl<'r> Supervision<'r> {
                 let status = if cause == Some(Cause::Timeout) { 504 } else { 500 };
                 let reason = endings::before_response(cause, self.how(), timeout);
                 report::error(&format!("{reason} (answered {status})"));
-                self.answer(&Refusal::new(status, reason), self.request.owed);
+                self.answer(&Refusal::new(status, reason), self.request.owed, true);
                 self.exit = FAILED;
             }
         }

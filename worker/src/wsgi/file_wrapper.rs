@@ -8,7 +8,7 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use rustix::fs::{FileType, fstat, tell};
 
-#[pyclass(frozen, module = "cgi2wsgi")]
+#[pyclass(frozen, module = "cgi2wsgi_worker")]
 pub(crate) struct FileWrapper {
     file: Py<PyAny>,
     block_size: usize,
