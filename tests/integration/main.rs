@@ -2,6 +2,7 @@
 //!
 //! - `table.rs` and `cases/`: the rows, each run on every server it applies to;
 //! - `server/`: the servers; `mount.rs`: what they serve; `tests/apache/` and `servers/`: their configurations;
+//! - `alive_at_exit.rs`: what is alive when the application has answered, beside CGIHandler;
 //! - `apache_sites.rs`: Apache set up in other ways than the table's, and the shared host;
 //! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;
 //! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
@@ -18,6 +19,7 @@
 //!
 //! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
 
+mod alive_at_exit;
 mod apache_sites;
 mod cases;
 mod command_line;
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
     let world = Arc::new(World::new(mounts));
     let mut trials = command_line::trials(&world);
     trials.extend(deaths::trials(&world));
+    trials.extend(alive_at_exit::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(memory::trials(&world));

@@ -167,6 +167,7 @@ pub(crate) fn prepare_tear_down_of_child(py: Python<'_>) {
 /// The same in a zygote, where no atexit handler runs: each of its children has run them.
 pub(crate) fn prepare_tear_down_of_zygote(py: Python<'_>) {
     let finalize = || -> PyResult<()> {
+        py.import("gc")?.call_method0("unfreeze")?;
         if let Some(weakref) = imported(py, "weakref")? {
             weakref.getattr("finalize")?.call_method0("_exitfunc")?;
         }
