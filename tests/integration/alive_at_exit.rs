@@ -57,8 +57,8 @@ struct Effect {
 }
 
 impl<'s> Applications<'s> {
-    fn new(stage: &'s Stage) -> Result<Self> {
-        let directory = stage.workplace("alive")?;
+    fn new(stage: &'s Stage, name: &str) -> Result<Self> {
+        let directory = stage.workplace(&format!("alive-{name}"))?;
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration");
         for name in ["alive.py", "describe.py", "noted.c"] {
             let from = sources.join("applications/alive_at_exit").join(name);
@@ -220,7 +220,7 @@ This page is made by the tests (`REGENERATE=1 tests/run alive-at-exit`).
 ";
 
 fn table(stage: &Stage) -> Result<()> {
-    let applications = Applications::new(stage)?;
+    let applications = Applications::new(stage, "table")?;
     let kinds = kinds()?;
     ensure!(kinds.len() >= 35, "only {} kinds", kinds.len());
     let rows = kinds.iter().flat_map(|(kind, title)| {
@@ -266,7 +266,7 @@ fn each(
     with: impl Fn(&mut Command),
     check: impl Fn(&Output) -> Result<()>,
 ) -> Result<()> {
-    let applications = Applications::new(stage)?;
+    let applications = Applications::new(stage, kind)?;
     for way in [Way::Cold, Way::Warm] {
         let place = applications.place(&format!("{kind}-{way:?}"))?;
         let site = Site::new(stage, &[])?;
