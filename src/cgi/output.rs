@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
@@ -187,6 +187,16 @@ impl Output {
             },
             error => Err(error.into()),
         }
+    }
+
+    /// Whether both directions may be this one descriptor.
+    pub fn is_socket(&self) -> bool {
+        self.kind == FileType::Socket
+    }
+
+    /// Leaves the descriptor open, for as long as this process is there.
+    pub fn hold(self) {
+        let _ = self.fd.into_raw_fd();
     }
 
     /// Ends the response: the server sees its end now, whatever this process still does. Under

@@ -179,6 +179,11 @@ impl Response {
         }
     }
 
+    /// Leaves standard output open, for as long as this process is there.
+    pub fn hold(self) {
+        self.output.hold();
+    }
+
     /// Closes standard output: the server has the whole response.
     pub fn close(self) {
         self.output.close();

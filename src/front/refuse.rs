@@ -12,6 +12,7 @@ use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
 
 use super::supervise::Deadline;
 use crate::cgi::body::Body;
+use crate::cgi::file_id::FileId;
 use crate::cgi::head::Form;
 use crate::cgi::output::{Output, is_gone};
 use crate::cgi::refusal::Refusal;
@@ -42,20 +43,24 @@ pub fn refuse(
     deadline: Option<Deadline>,
 ) {
     report::error(&format!("{} (answered {})", refusal.reason, refusal.status));
-    if let Some(mut rest) = answer(refusal, variables, form, owed, deadline) {
+    let (rest, output) = answer(refusal, variables, form, owed, deadline);
+    if let Some(output) = output {
+        output.close();
+    }
+    if let Some(mut rest) = rest {
         while rest.wait_and_drop() {}
     }
 }
 
-/// Writes an answer and closes standard output. `owed` is how much of the request body the server may still deliver;
-/// what remains of that is returned, to be read as [`draining`] says.
+/// Writes an answer. `owed` is how much of the request body the server may still deliver; what remains of that is
+/// returned, to be read as [`draining`] says, and the response, which is still to be closed.
 pub fn answer(
     refusal: &Refusal,
     variables: &Variables,
     form: Form,
     owed: u64,
     deadline: Option<Deadline>,
-) -> Option<Rest> {
+) -> (Option<Rest>, Option<Output>) {
     let is_head = variables.get("REQUEST_METHOD") == Some(b"HEAD");
     let date = httpdate::fmt_http_date(SystemTime::now());
     let bytes = refusal.encode(form, is_head, &date);
@@ -63,25 +68,29 @@ pub fn answer(
         let body = Mutex::new(Body::unwanted(stdin().try_clone_to_owned()?, owed));
         let output = Output::new(stdout().try_clone_to_owned()?);
         release_output();
-        let written = output.write_all(&bytes, &[], &body, &|| Ok(()));
-        output.close();
-        written.map(|()| body.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+        output.write_all(&bytes, &[], &body, &|| Ok(()))?;
+        let body = body.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Ok((body, output))
     })();
     match written {
-        Ok(body) => Some(Rest { body, until: draining(deadline) }),
+        Ok((body, output)) => (Some(Rest { body, until: draining(deadline) }), Some(output)),
         // A server that is gone needs no answer.
-        Err(error) if is_gone(&error) => None,
+        Err(error) if is_gone(&error) => (None, None),
         Err(error) => {
             report::error(&format!("the answer cannot be written: {error}"));
-            None
+            (None, None)
         }
     }
 }
 
-/// Lets go of the response: the server sees its end when the worker closes it.
-pub fn release_output() {
+/// Lets go of the response: the server sees its end when the worker closes it. Under Apache's `mod_cgid` standard input
+/// and output are one socket, which this process goes on holding: that is returned, to be closed with the worker.
+pub fn release_output() -> Option<Output> {
+    let is_one = FileId::of(stdin()).is_some_and(|input| FileId::of(stdout()) == Some(input));
+    let socket = is_one.then(|| stdin().try_clone_to_owned().ok()).flatten();
     // Standard error is held anyway.
     let _ = dup2_stdout(stderr());
+    socket.map(Output::new).filter(Output::is_socket)
 }
 
 /// How much of the request body the server may deliver.

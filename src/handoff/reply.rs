@@ -34,10 +34,13 @@ pub enum Reply {
         exit: u8,
         /// The bytes of the request body that the server has not delivered yet.
         owed: u64,
+        /// Threads of the application's live on: the end of the answer does not wait for that of the process.
+        lives_on: bool,
     },
     /// The head of the response goes out now: nobody else may answer.
     Head,
-    /// The response is over, and the worker reads no more of the request body.
+    /// The body of the response is delivered, and the worker reads no more of the request body. The response ends when
+    /// the worker closes it, or has ended.
     Done {
         /// Whether it is whole.
         is_whole: bool,
@@ -76,7 +79,7 @@ impl Reply {
             Self::Terminating => fields.put("E"),
             Self::HandlesSigterm => fields.put("A"),
             Self::Traced => fields.put("T"),
-            Self::Refused { status, details, timings, exit, owed } => {
+            Self::Refused { status, details, timings, exit, owed, lives_on } => {
                 fields.put("R");
                 fields.put_number(*status);
                 fields.put_number(details.is_some());
@@ -84,6 +87,7 @@ impl Reply {
                 fields.put(timings);
                 fields.put_number(*exit);
                 fields.put_number(*owed);
+                fields.put_number(*lives_on);
             }
             Self::Head => fields.put("H"),
             Self::Done { is_whole, owed } => {
@@ -116,7 +120,8 @@ impl Reply {
                 let details = has_details.then_some(details);
                 let timings = fields.text()?.to_owned();
                 let (exit, owed) = (fields.number()?, fields.number()?);
-                Self::Refused { status, details, timings, exit, owed }
+                let lives_on = fields.switch()?;
+                Self::Refused { status, details, timings, exit, owed, lives_on }
             }
             "H" => Self::Head,
             "D" => Self::Done { is_whole: fields.switch()?, owed: fields.number()? },
@@ -157,13 +162,21 @@ mod tests {
             Reply::Terminating,
             Reply::HandlesSigterm,
             Reply::Traced,
-            Reply::Refused { status: 500, details: None, timings: String::new(), exit: 1, owed: 3 },
+            Reply::Refused {
+                status: 500,
+                details: None,
+                timings: String::new(),
+                exit: 1,
+                owed: 3,
+                lives_on: false,
+            },
             Reply::Refused {
                 status: 404,
                 details: Some("d".into()),
                 timings: "t".into(),
                 exit: 2,
                 owed: u64::MAX,
+                lives_on: true,
             },
             Reply::Head,
             Reply::Done { is_whole: true, owed: 9 },

@@ -2,6 +2,7 @@
 //!
 //! - `table.rs` and `cases/`: the rows, each run on every server it applies to;
 //! - `server/`: the servers; `mount.rs`: what they serve; `tests/apache/` and `servers/`: their configurations;
+//! - `alive_at_exit.rs`: what is alive when the application has answered, beside CGIHandler;
 //! - `apache_sites.rs`: Apache set up in other ways than the table's, and the shared host;
 //! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;
 //! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
@@ -21,6 +22,7 @@
 //!
 //! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
 
+mod alive_at_exit;
 mod apache_sites;
 mod bad_surroundings;
 mod bodies;
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
     trials.extend(signals::trials(&world));
     trials.extend(bad_surroundings::trials(&world));
     trials.extend(bodies::trials(&world));
+    trials.extend(alive_at_exit::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(memory::trials(&world));

@@ -59,9 +59,13 @@ impl RequestDescriptors {
     }
 }
 
-/// The response is over: both are about to be closed.
-pub(crate) fn forget_request() {
+/// The request body is over: what it comes from is about to be closed.
+pub(crate) fn forget_body() {
     STDIN.store(-1, SeqCst);
+}
+
+/// The response is over too.
+pub(crate) fn forget_response() {
     STDOUT.store(-1, SeqCst);
 }
 
@@ -77,10 +81,12 @@ pub(crate) fn let_go_of_listener(listener: RawFd) {
     handlers::replace(listener, NULL.load(SeqCst));
 }
 
-/// Lets go of standard input, output and error: a server may wait until the last process has closed them.
-pub(crate) fn close_standard_streams() {
+/// Lets go of standard input, output and error, and of a response that was held open: a server may wait until the last
+/// process has closed them.
+pub(crate) fn close_everything_of_the_server() {
+    let response = STDOUT.swap(-1, SeqCst);
     // This process ends, and writes nothing more.
-    (0..3).for_each(system::close);
+    (0..3).chain((response >= 0).then_some(response)).for_each(system::close);
 }
 
 /// From here on what is forked holds none of them.

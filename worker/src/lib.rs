@@ -36,35 +36,59 @@ fn cgi2wsgi_worker(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(run, module)?)
 }
 
-/// Takes the order that comes by `descriptor`, and ends the process when that is done.
+/// What a process is, when it has done what it was told and is to end.
+pub(crate) enum Over {
+    /// No application has run in it.
+    Nothing,
+    /// It was started for one request, which it has answered.
+    Answered,
+    /// A zygote's child that has something to finalize.
+    Child,
+    /// A zygote.
+    Zygote,
+}
+
+/// Takes the order that comes by `descriptor`, and ends the process when that is done, or returns: then Python tears
+/// itself down.
 #[pyfunction]
 fn run(py: Python<'_>, descriptor: RawFd) {
     // The front has opened it for this process, and BOOT hands it over here.
     let descriptor = system::own(descriptor);
     // A panic is a defect of ours; the front answers when this process has ended.
     let ended = catch_unwind(AssertUnwindSafe(|| obey(py, descriptor)));
-    finish::leave(u8::from(ended.is_err()));
+    match ended {
+        Ok(Over::Answered) if finish::is_anything_to_finalize(py).is_none() => finish::leave(py),
+        Ok(Over::Answered) => finish::prepare_tear_down(py),
+        Ok(Over::Child) => finish::prepare_tear_down_of_child(py),
+        Ok(Over::Zygote) => finish::prepare_tear_down_of_zygote(py),
+        Ok(Over::Nothing) => finish::leave_at_once(0),
+        Err(_) => finish::leave_at_once(1),
+    }
 }
 
-fn obey(py: Python<'_>, descriptor: OwnedFd) {
+fn obey(py: Python<'_>, descriptor: OwnedFd) -> Over {
+    let failed = |reason: &str| {
+        report::error(reason);
+        Over::Nothing
+    };
     python::prepare(py);
     let connection = match descriptors::out_of_the_way(descriptor).map(Connection::new) {
         Ok(connection) => connection,
-        Err(error) => return report::error(&format!("the connection to the front: {error}")),
+        Err(error) => return failed(&format!("the connection to the front: {error}")),
     };
     connection.send(&Reply::Hello(BUILD.to_owned()));
     let (order, descriptors) = match receive_order(connection.as_fd(), None) {
         Ok(Some(received)) => received,
         // The front is gone.
-        Ok(None) => return,
-        Err(error) => return report::error(&format!("no order from the front: {error}")),
+        Ok(None) => return Over::Nothing,
+        Err(error) => return failed(&format!("no order from the front: {error}")),
     };
     match Order::decode(&order) {
         Ok(Order::Answer(call)) => serve::cold(py, &call, descriptors, connection),
         Ok(Order::Zygote(order)) => {
             drop(connection);
-            zygote::run(py, &order, descriptors);
+            zygote::run(py, &order, descriptors)
         }
-        Err(reason) => report::error(&reason),
+        Err(reason) => failed(&reason),
     }
 }

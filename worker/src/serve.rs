@@ -19,6 +19,7 @@ use cgi2wsgi::timings::{Phase, Timings};
 use pyo3::exceptions::{PyConnectionError, PySystemExit};
 use pyo3::prelude::*;
 
+use crate::Over;
 use crate::connection::Connection;
 use crate::descriptors::{self, RequestDescriptors};
 use crate::handlers;
@@ -33,18 +34,28 @@ const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
 
 /// Answers a request for which this process was started.
-pub(crate) fn cold(py: Python<'_>, call: &Call, descriptors: Vec<OwnedFd>, connection: Connection) {
+pub(crate) fn cold(
+    py: Python<'_>,
+    call: &Call,
+    descriptors: Vec<OwnedFd>,
+    connection: Connection,
+) -> Over {
     let Some(service) = call.service() else {
-        return report::error("what the front sent is damaged");
+        report::error("what the front sent is damaged");
+        return Over::Nothing;
     };
     if let Err(error) = become_requests(py, call) {
-        return report::error(&format!("the state of the request's process: {error}"));
+        report::error(&format!("the state of the request's process: {error}"));
+        return Over::Nothing;
     }
     let connection = Arc::new(connection);
     if !connection.send(&Reply::Begun(std::process::id())) {
-        return;
+        return Over::Nothing;
     }
     serve(py, call, &service, descriptors, &connection, None);
+    // Without it the front would believe this process to be lost.
+    std::mem::forget(connection);
+    Over::Answered
 }
 
 /// What a process that the server had started would have been started with.
@@ -217,21 +228,32 @@ impl Serving<'_, '_> {
             // A visitor who left is nothing to tell.
             Err(Problem::Output(error)) if is_gone(&error) && has_begun => false,
             Err(problem) => {
-                descriptors::forget_request();
                 if !has_begun {
+                    descriptors::forget_body();
+                    descriptors::forget_response();
                     return self.refuse(&problem, exchange.abandon(), is_asked);
                 }
-                let owed = exchange.close();
                 let reason = problem.reason();
                 report::error(&format!("{reason} (response truncated: headers were already sent)"));
+                let owed = self.end_response(exchange);
                 self.connection.send(&Reply::Done { is_whole: false, owed });
                 return;
             }
         };
-        descriptors::forget_request();
-        let owed = exchange.close();
+        let owed = self.end_response(exchange);
         self.connection.send(&Reply::Done { is_whole, owed });
         self.log_timings();
+    }
+
+    /// P8: the response is closed at once if a thread lives on, and otherwise when this process has ended.
+    fn end_response(&self, exchange: &Exchange) -> u64 {
+        descriptors::forget_body();
+        if finish::is_thread_alive(self.py) {
+            descriptors::forget_response();
+            exchange.close()
+        } else {
+            exchange.hold()
+        }
     }
 
     fn log_timings(&self) {
@@ -258,7 +280,8 @@ impl Serving<'_, '_> {
         }
         let exit = if is_setup { MISCONFIGURED } else { FAILED };
         let timings = self.timings.end().unwrap_or_default();
-        self.connection.send(&Reply::Refused { status, details, timings, exit, owed });
+        let lives_on = finish::is_thread_alive(self.py);
+        self.connection.send(&Reply::Refused { status, details, timings, exit, owed, lives_on });
         self.log_timings();
     }
 }

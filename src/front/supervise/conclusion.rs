@@ -26,6 +26,7 @@ impl Supervision<'_> {
             self.is_finished = true;
             self.finish();
         }
+        self.close_response();
         if self.rest.as_ref().is_some_and(|rest| rest.source().is_some()) {
             return None;
         }
@@ -81,7 +82,7 @@ impl Supervision<'_> {
                 let status = if cause == Some(Cause::Timeout) { 504 } else { 500 };
                 let reason = endings::before_response(cause, self.how(), timeout);
                 report::error(&format!("{reason} (answered {status})"));
-                self.answer(&Refusal::new(status, reason), self.request.owed);
+                self.answer(&Refusal::new(status, reason), self.request.owed, true);
                 self.exit = FAILED;
             }
         }

@@ -28,6 +28,7 @@ use self::signals::{Signal, Signals};
 use super::exit::FAILED;
 use super::refuse::Rest;
 use crate::cgi::head::Form;
+use crate::cgi::output::Output;
 use crate::cgi::variables::Variables;
 use crate::handoff::channel::{Incoming, Outgoing};
 use crate::timings::Moment;
@@ -151,6 +152,8 @@ struct Supervision<'r> {
     repeats: bool,
     repeated: Option<Repeated>,
     rest: Option<Rest>,
+    /// The end of a response: P8, the server sees it when the worker has ended.
+    held: Option<Output>,
 }
 
 /// Hands `request` to `worker`, and returns when both are over.
@@ -192,6 +195,7 @@ impl<'r> Supervision<'r> {
             repeats: true,
             repeated: None,
             rest: None,
+            held: None,
         }
     }
 

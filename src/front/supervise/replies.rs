@@ -33,7 +33,7 @@ impl Supervision<'_> {
                         ending.until = Moment::now();
                     }
                 }
-                Reply::Refused { status, details, timings, exit, owed }
+                Reply::Refused { status, details, timings, exit, owed, lives_on }
                     if self.step < Step::Answering =>
                 {
                     let refusal = Refusal { status, reason: String::new(), details, timings };
@@ -42,12 +42,12 @@ impl Supervision<'_> {
                     if exit == MISCONFIGURED && !self.request.variables.are_from_a_server() {
                         self.step = Step::Over;
                     } else {
-                        self.answer(&refusal, owed);
+                        self.answer(&refusal, owed, lives_on);
                     }
                 }
                 Reply::Head if self.step < Step::Answering => {
                     self.step = Step::Answering;
-                    refuse::release_output();
+                    self.held = refuse::release_output();
                 }
                 Reply::Done { is_whole, owed } if self.step == Step::Answering => {
                     self.step = Step::Over;
@@ -91,12 +91,22 @@ impl Supervision<'_> {
         }
     }
 
-    /// Writes an answer of this process' own.
-    pub(super) fn answer(&mut self, refusal: &Refusal, owed: u64) {
+    /// Writes an answer of this process' own, which ends now or with the worker.
+    pub(super) fn answer(&mut self, refusal: &Refusal, owed: u64, ends_now: bool) {
         let Supervised { variables, form, deadline, .. } = self.request;
-        let rest = refuse::answer(refusal, variables, *form, owed, *deadline);
+        let (rest, output) = refuse::answer(refusal, variables, *form, owed, *deadline);
         self.rest = rest.filter(|rest| rest.source().is_some());
+        self.held = output;
+        if ends_now {
+            self.close_response();
+        }
         self.step = Step::Over;
         self.repeated = None;
+    }
+
+    pub(super) fn close_response(&mut self) {
+        if let Some(output) = self.held.take() {
+            output.close();
+        }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::exchange::Answer;
 use crate::process::{PATIENCE, until};
 use crate::server::Kind;
-use crate::table::{APACHE, Case, NOT_APACHE, SHELL};
+use crate::table::{APACHE, Case, NOT_APACHE, SHELL, Scene};
 
 pub(crate) const FILE_ALONE: &str =
     "Apache's Action names a file that is there, never a module, a callable or nothing";
@@ -20,6 +20,7 @@ fn says_hello(answer: &Answer) -> Result<()> {
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = query_as_arguments();
     cases.extend(descriptors());
+    cases.extend(ends());
     cases.extend(surroundings());
     cases.extend(names_of_applications());
     cases.extend(spawned_children());
@@ -194,6 +195,50 @@ fn locale(sentence: &'static str, [library, variable, charmap]: [&'static str; 3
             answer.status(200)?.exit_code(0)?.body(body).map(drop)
         },
     )
+}
+
+/// The end of the response, and what the application has left.
+fn ends() -> Vec<Case> {
+    let late = |sentence, what| {
+        Case::new("P8", sentence, "/finishes_late.py")
+            .variable("MARKER", "{own}/marker")
+            .variable("FINISHES", what)
+    };
+    let done = |scene: &Scene| -> Result<()> {
+        let said = fs::read_to_string(scene.variable("MARKER")?).unwrap_or_default();
+        ensure!(said == "done\n", "when the response has ended, the marker has {said:?}");
+        Ok(())
+    };
+    let kinds = [
+        ("a file that is open has been flushed when the response ends", "file"),
+        ("__del__ has run when the response ends", "del"),
+        ("the finally of a waiting generator has run when the response ends", "generator"),
+        ("atexit handlers have run when the response ends, if no thread lives", "atexit"),
+    ];
+    let ends = kinds.map(|(sentence, what)| {
+        late(sentence, what).drive(move |scene, exchange| {
+            exchange.finish()?.status(200)?.exit_code(0)?.body("answered\nwhole\n")?;
+            done(scene)
+        })
+    });
+    let delivered = late("the body is delivered before anything is finalized", "del")
+        .variable("GATE", "{own}/gate")
+        .on(SHELL)
+        .drive(move |scene, mut exchange| {
+            exchange.body_until(b"answered\nwhole\n")?;
+            let marker = scene.variable("MARKER")?;
+            ensure!(!fs::exists(marker)?, "it was finalized before");
+            fs::write(scene.variable("GATE")?, "").context("cannot open the gate")?;
+            exchange.finish()?.status(200)?.exit_code(0)?;
+            done(scene)
+        });
+    let failed = late("__del__ has run when the answer to a failure ends", "fails")
+        .on(SHELL)
+        .drive(move |scene, exchange| {
+            exchange.finish()?.status(500)?.exit_code(1)?;
+            done(scene)
+        });
+    ends.into_iter().chain([delivered, failed]).collect()
 }
 
 fn surroundings() -> Vec<Case> {

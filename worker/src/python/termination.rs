@@ -11,7 +11,6 @@ use cgi2wsgi::handoff::Reply;
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyCFunction;
 
 use crate::connection::Connection;
 use crate::handlers::{self, SavedAction};
@@ -39,11 +38,7 @@ pub(crate) fn came() -> bool {
 pub(crate) fn expect(py: Python<'_>, front: Option<Arc<Connection>>) -> PyResult<()> {
     tell(front);
     let handler = HANDLER.get_or_try_init(py, || -> PyResult<Py<PyAny>> {
-        let raise = PyCFunction::new_closure(py, None, None, |arguments, _| -> PyResult<()> {
-            let number: libc::c_int = arguments.get_item(0)?.extract()?;
-            raise(number)
-        })?;
-        Ok(raise.into_any().unbind())
+        Ok(wrap_pyfunction!(raise, py)?.into_any().unbind())
     })?;
     // The module behind `signal`, which would import more.
     let signal = py.import("_signal")?;
@@ -69,7 +64,8 @@ pub(crate) fn tell(front: Option<Arc<Connection>>) {
     *FRONT.lock().unwrap_or_else(PoisonError::into_inner) = front;
 }
 
-fn raise(number: libc::c_int) -> PyResult<()> {
+#[pyfunction]
+fn raise(number: libc::c_int, _frame: &Bound<'_, PyAny>) -> PyResult<()> {
     interrupt_nothing();
     if let Some(front) = FRONT.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
         front.send(&Reply::Terminating);
@@ -89,6 +85,25 @@ pub(crate) fn renew() {
 pub(crate) fn hold_off(py: Python<'_>) -> PyResult<()> {
     interrupt_nothing();
     py.check_signals()
+}
+
+/// Before Python tears itself down: it would give the signals that it handles their usual meaning, and die of one.
+pub(crate) fn forget(py: Python<'_>) {
+    let forget = || -> PyResult<()> {
+        let signal = py.import("_signal")?;
+        let default = signal.getattr("SIG_DFL")?;
+        let handler = HANDLER.get(py);
+        for number in SIGNALS {
+            let current = signal.call_method1("getsignal", (number,))?;
+            if handler.is_some_and(|handler| current.is(handler)) {
+                signal.call_method1("signal", (number, &default))?;
+            }
+        }
+        Ok(())
+    };
+    let _ = forget();
+    IS_HELD_OFF.store(false, SeqCst);
+    interrupt_nothing();
 }
 
 /// Behind Python's back: a signal that has come and finds itself ignored by Python's own book is lost, with an

@@ -107,6 +107,15 @@ impl Exchange {
         lock(&self.body).ended_early()
     }
 
+    /// Reads no more of the request body, and leaves standard output open until the process has ended: the server sees the
+    /// end of the response when whatever the application left is finished. The same number.
+    pub(crate) fn hold(&self) -> u64 {
+        if let Some(response) = lock(&self.response).take() {
+            response.hold();
+        }
+        self.abandon()
+    }
+
     /// Closes standard output, and reads no more of the request body. How much of that the server
     /// has not delivered yet; 0 also where another thread is reading it.
     pub(crate) fn close(&self) -> u64 {

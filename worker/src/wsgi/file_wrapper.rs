@@ -12,7 +12,7 @@ use rustix::fs::{FileType, fstat, tell};
 /// What is read at a time where the application does not say.
 const BLOCK: isize = 64 << 10;
 
-#[pyclass(frozen, module = "cgi2wsgi")]
+#[pyclass(frozen, module = "cgi2wsgi_worker")]
 pub(crate) struct FileWrapper {
     file: Py<PyAny>,
     block_size: isize,

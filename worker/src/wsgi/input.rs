@@ -16,7 +16,7 @@ use super::exchange::{interrupted, lock};
 /// larger one grows as bytes arrive, for its length is the client's claim.
 const DIRECT: usize = 1 << 20;
 
-#[pyclass(frozen, module = "cgi2wsgi")]
+#[pyclass(frozen, module = "cgi2wsgi_worker")]
 pub(crate) struct Input {
     body: Arc<Mutex<Body>>,
 }

@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use super::exchange::Exchange;
 
 /// The callable that the application is given.
-#[pyclass(frozen, name = "start_response", module = "cgi2wsgi")]
+#[pyclass(frozen, name = "start_response", module = "cgi2wsgi_worker")]
 pub(crate) struct StartResponse {
     exchange: Arc<Exchange>,
     /// Also by a call that was refused: only `exc_info` allows another then.
@@ -126,7 +126,7 @@ pub(crate) fn shown(object: &Bound<'_, PyAny>) -> String {
 }
 
 /// The `write` callable, for applications older than iterables.
-#[pyclass(frozen, name = "write", module = "cgi2wsgi")]
+#[pyclass(frozen, name = "write", module = "cgi2wsgi_worker")]
 pub(crate) struct Write {
     exchange: Arc<Exchange>,
 }

@@ -23,6 +23,7 @@ use super::journal::Journal;
 use super::signals::Signals;
 use super::watch::Watch;
 use crate::connection::Connection;
+use crate::python::finish::Noted;
 use crate::python::{environment, finish, termination};
 use crate::{descriptors, serve};
 
@@ -42,6 +43,7 @@ pub(super) struct Birth<'z> {
     pub(super) order: &'z ZygoteOrder,
     pub(super) listener: &'z OwnedFd,
     pub(super) application: &'z Py<PyAny>,
+    pub(super) noted: &'z Noted,
     pub(super) changes: &'z Changes,
     pub(super) watch: &'z Watch,
     pub(super) prefault: Option<&'z Prefault>,
@@ -54,8 +56,8 @@ pub(super) struct Birth<'z> {
     pub(super) zygote: i32,
 }
 
-/// Waits for a request, serves it, and ends.
-pub(super) fn live(birth: &Birth<'_>) -> ! {
+/// Waits for a request, serves it, and ends; returns if Python has to be torn down for that.
+pub(super) fn live(birth: &Birth<'_>) {
     // A child that waits is of no use without its zygote.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     // An application that signals its group means what it has started.
@@ -63,7 +65,7 @@ pub(super) fn live(birth: &Birth<'_>) -> ! {
     let parent = getppid().map(Pid::as_raw_pid);
     // An orphan's parent is not always 1: a service manager's may be another.
     if parent != Some(birth.zygote) {
-        finish::leave(1);
+        finish::leave_at_once(1);
     }
     birth.signals.give_back();
     birth.claims.close_zygotes();
@@ -72,7 +74,9 @@ pub(super) fn live(birth: &Birth<'_>) -> ! {
             Ok(front) => {
                 // Another child takes this one's place at the socket, whoever this is.
                 birth.claims.say(false);
-                meet(birth, front);
+                if meet(birth, front) {
+                    return;
+                }
                 break 0;
             }
             // A child that is told to end before it has a request does.
@@ -84,31 +88,31 @@ pub(super) fn live(birth: &Birth<'_>) -> ! {
             Err(_) => break 1,
         }
     };
-    finish::leave(status)
+    finish::leave_at_once(status)
 }
 
-/// One connection, and the request that comes by it.
-fn meet(birth: &Birth<'_>, front: OwnedFd) {
+/// One connection, and the request that comes by it. Whether Python has to be torn down.
+fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
     let me = rustix::process::geteuid().as_raw();
     if !peer_user(front.as_fd()).is_ok_and(|user| user == me) {
-        return;
+        return false;
     }
-    let Ok(front) = descriptors::out_of_the_way(front) else { return };
+    let Ok(front) = descriptors::out_of_the_way(front) else { return false };
     let front = Connection::new(front);
     front.send(&Reply::Hello(BUILD.to_owned()));
     let accepted_at = Instant::now();
     let call =
         receive_order_while(front.as_fd(), || wait_call(&front, birth.listener, accepted_at));
-    let Ok(Some((order, received))) = call else { return };
+    let Ok(Some((order, received))) = call else { return false };
     if birth.watch.is_stale() {
         front.send(&Reply::Stale);
-        return;
+        return false;
     }
     let (call, service) = match accepted(&order, birth.order) {
         Ok(accepted) => accepted,
         Err(reason) => {
             front.send(&Reply::Cold(reason));
-            return;
+            return false;
         }
     };
     birth.claims.say(true);
@@ -118,25 +122,31 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) {
     descriptors::let_go_of_listener(birth.listener.as_raw_fd());
     if let Err(error) = become_requests(birth, &call, &service) {
         front.send(&Reply::Cold(format!("a child cannot take the request over: {error}")));
-        return;
+        return false;
     }
     if birth.py.check_signals().is_err() {
-        return;
+        return false;
     }
     // Not begun before it is said: a front that has not heard of it may have the request run elsewhere.
     if !front.send_with(&Reply::Begun(std::process::id()), Some(birth.end.as_fd())) {
-        return;
+        return false;
     }
     // The front has it, and nothing here refers to it any more.
     system::close_borrowed(birth.end);
     let front = Arc::new(front);
     termination::tell(Some(Arc::clone(&front)));
     serve::serve(birth.py, &call, &service, received, &front, Some(birth.application));
-    descriptors::close_standard_streams();
+    if birth.noted.finish(birth.py).is_some() {
+        // Without it the front would believe this process to be lost.
+        std::mem::forget(front);
+        return true;
+    }
+    descriptors::close_everything_of_the_server();
     front.send(&Reply::Exits);
     if let Some(prefault) = birth.prefault {
         prefault.learn();
     }
+    finish::leave_child(birth.py)
 }
 
 /// Waits until the front that was accepted then has said more. False: it takes too long.
@@ -173,5 +183,6 @@ fn accepted(order: &[u8], zygote: &ZygoteOrder) -> Result<(Box<Call>, Service), 
 fn become_requests(birth: &Birth<'_>, call: &Call, service: &Service) -> io::Result<()> {
     birth.changes.become_requests(&service.application.directory, call.process.umask)?;
     system::set_signal_mask(call.process.signal_mask);
+    birth.noted.begin_child(birth.py)?;
     Ok(environment::become_requests(birth.py, &call.variables)?)
 }

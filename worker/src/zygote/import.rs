@@ -8,14 +8,22 @@ use pyo3::prelude::*;
 use super::{opened_files, rehearsal};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
+use crate::python::finish::Noted;
 use crate::python::{self, collector, termination};
 use crate::wsgi::call::log_exception;
 
 /// How long an import whose time is over has to write its tracebacks.
 const TRACING: Duration = Duration::from_millis(500);
 
+/// An application that a zygote has imported.
+pub(super) struct Imported {
+    pub(super) application: Py<PyAny>,
+    /// What its children must not finalize, and what they flush.
+    pub(super) noted: Noted,
+}
+
 /// Imports the application, or says why it cannot be.
-pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Py<PyAny>, String> {
+pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Imported, String> {
     let raised = |error: PyErr| log_exception(py, &error, false).summary;
     opened_files::record(py).map_err(raised)?;
     python::prepare_import(py, &order.service.application).map_err(raised)?;
@@ -34,9 +42,10 @@ pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Py<PyAny>, Stri
     }
     // What is garbage now would be copied into every child that touches it.
     py.import("gc").and_then(|gc| gc.call_method0("collect")).map_err(raised)?;
+    let noted = Noted::of_import(py).map_err(raised)?;
     waiting.end().map_err(raised)?;
     drop(bound);
-    Ok(application.unbind())
+    Ok(Imported { application: application.unbind(), noted })
 }
 
 /// The bound of an import: tracebacks, and then the kernel's own SIGKILL. Nothing of ours has to run for that. The next

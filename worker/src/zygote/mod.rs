@@ -20,6 +20,7 @@ mod watch;
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use cgi2wsgi::handoff::ZygoteOrder;
 use cgi2wsgi::report;
@@ -33,16 +34,25 @@ use self::journal::Journal;
 use self::pool::{Ending, Pool};
 use self::signals::Signals;
 use self::watch::Watch;
+use crate::Over;
 use crate::descriptors;
+use crate::handlers;
 use crate::python::{environment, finish, termination};
+
+/// How long the end of Python may take in a zygote.
+const FINALIZING: Duration = Duration::from_secs(5);
 
 /// Why one is gone that was told to end.
 const STOPPED: &str = "stopped by SIGTERM";
 
 /// Becomes the zygote of `order`, with the listening socket. Returns when it is no longer needed.
-pub(crate) fn run(py: Python<'_>, order: &ZygoteOrder, received: Vec<OwnedFd>) {
+pub(crate) fn run(py: Python<'_>, order: &ZygoteOrder, received: Vec<OwnedFd>) -> Over {
+    let failed = |reason: &str| {
+        report::error(reason);
+        Over::Nothing
+    };
     let Some(listener) = received.into_iter().next() else {
-        return report::error("zygote: the front sent no listening socket");
+        return failed("zygote: the front sent no listening socket");
     };
     let started = descriptors::out_of_the_way(listener).and_then(|listener| {
         environment::remove(py, directory::VARIABLE)?;
@@ -50,7 +60,7 @@ pub(crate) fn run(py: Python<'_>, order: &ZygoteOrder, received: Vec<OwnedFd>) {
     });
     let (listener, journal) = match started {
         Ok(started) => started,
-        Err(error) => return report::error(&format!("zygote: {error}")),
+        Err(error) => return failed(&format!("zygote: {error}")),
     };
     let mark = Cell::new(Some(order.mark));
     let leave = || {
@@ -58,8 +68,19 @@ pub(crate) fn run(py: Python<'_>, order: &ZygoteOrder, received: Vec<OwnedFd>) {
             lock::leave(&directory, &order.identity.name(), mark);
         }
     };
-    live(py, order, &listener, journal, &leave);
+    let over = live(py, order, &listener, journal, &leave);
+    if matches!(over, Over::Child) {
+        // The listening socket is the zygote's.
+        std::mem::forget(listener);
+        return over;
+    }
     leave();
+    if matches!(over, Over::Zygote) {
+        // Nobody waits for it, and so nobody would end it.
+        let killer = handlers::create_timer(libc::SIGKILL);
+        handlers::set_timer(killer, FINALIZING);
+    }
+    over
 }
 
 /// Imports, and serves until there is a reason not to. `leave` takes the socket away.
@@ -69,35 +90,40 @@ fn live(
     listener: &OwnedFd,
     mut journal: Journal,
     leave: &dyn Fn(),
-) {
+) -> Over {
     let began = watch::now();
     descriptors::guard_listener(Some(listener.as_raw_fd()));
     let before = Before::import();
     let imported = import::run(py, order);
     journal.imported(py);
     if termination::came() {
-        return journal.enter(Phase::Ended(STOPPED.into()));
+        journal.enter(Phase::Ended(STOPPED.into()));
+        return Over::Nothing;
     }
     let watch = Watch::new(py, &order.service.application, began);
     let signals = match Signals::take() {
         Ok(signals) => signals,
-        Err(error) => return journal.enter(Phase::Ended(error.to_string())),
+        Err(error) => {
+            journal.enter(Phase::Ended(error.to_string()));
+            return Over::Nothing;
+        }
     };
     let refuse = |reason: &str, mut journal: Journal| {
         journal.enter(Phase::Cold(reason.to_owned()));
         let why = refusal::run(py, listener, &watch, &signals, &order.limits, reason);
         journal.enter(Phase::Ended(why));
+        Over::Nothing
     };
     if rustix::net::sockopt::socket_acceptconn(listener) != Ok(true) {
         // Fronts that wait make a normal start when this process ends. What it believes to own is closed already.
         let why = "the application has closed all descriptors while it was imported";
         journal.enter(Phase::Ended(why.into()));
-        finish::leave(1);
+        finish::leave_at_once(1);
     }
-    let pool = imported.and_then(|application| {
+    let pool = imported.and_then(|imported| {
         import::check_threads()?;
         let changes = before.compare();
-        Pool::new(py, order, listener, application, changes, &watch, &signals)
+        Pool::new(py, order, listener, imported, changes, &watch, &signals)
             .map_err(|error| error.to_string())
     });
     let mut pool = match pool {
@@ -108,8 +134,18 @@ fn live(
         Ending::Over(why) => {
             journal.enter(Phase::Ended(why));
             pool.finish(leave);
+            Over::Zygote
         }
-        Ending::Stopped => journal.enter(Phase::Ended(STOPPED.into())),
+        Ending::Stopped => {
+            journal.enter(Phase::Ended(STOPPED.into()));
+            Over::Zygote
+        }
         Ending::Useless(why) => refuse(&why, journal),
+        Ending::OfChild => {
+            pool.leave_to_child();
+            // Descriptors of the zygote's, whose numbers may be others' here.
+            std::mem::forget((journal, watch, signals));
+            Over::Child
+        }
     }
 }

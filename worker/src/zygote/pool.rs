@@ -21,6 +21,7 @@ use super::ceiling::{self, Ceiling};
 use super::changes::Changes;
 use super::child::{self, Birth};
 use super::claims::Claims;
+use super::import::Imported;
 use super::journal::Journal;
 use super::signals::Signals;
 use super::watch::Watch;
@@ -40,7 +41,7 @@ pub(super) struct Pool<'z> {
     py: Python<'z>,
     order: &'z ZygoteOrder,
     listener: &'z OwnedFd,
-    application: Py<PyAny>,
+    imported: Imported,
     changes: Changes,
     watch: &'z Watch,
     signals: &'z Signals,
@@ -69,6 +70,15 @@ pub(super) enum Ending {
     Stopped,
     /// Its children cannot serve.
     Useless(String),
+    /// This is a child, and its Python has to be torn down.
+    OfChild,
+}
+
+/// In which process a fork has ended.
+#[derive(PartialEq)]
+enum Forked {
+    Zygote,
+    Child,
 }
 
 /// What a zygote waits for.
@@ -82,7 +92,7 @@ impl<'z> Pool<'z> {
         py: Python<'z>,
         order: &'z ZygoteOrder,
         listener: &'z OwnedFd,
-        application: Py<PyAny>,
+        imported: Imported,
         changes: Changes,
         watch: &'z Watch,
         signals: &'z Signals,
@@ -91,7 +101,7 @@ impl<'z> Pool<'z> {
             py,
             order,
             listener,
-            application,
+            imported,
             changes,
             watch,
             signals,
@@ -109,7 +119,10 @@ impl<'z> Pool<'z> {
     pub(super) fn work(&mut self, journal: &mut Journal) -> Ending {
         journal.enter(Phase::Ready);
         loop {
-            let forked = self.replenish(journal);
+            let forked = match self.replenish(journal) {
+                Ok(Forked::Child) => return Ending::OfChild,
+                forked => forked,
+            };
             if let Err(error) = &forked
                 && self.children.is_empty()
             {
@@ -200,6 +213,13 @@ impl<'z> Pool<'z> {
         }
     }
 
+    /// In a child whose Python is torn down: nothing of its own is held any more, and nothing of the zygote's is touched.
+    pub(super) fn leave_to_child(self) {
+        let Self { imported, prefault, ceiling, claims, children, .. } = self;
+        std::mem::forget((prefault, ceiling, claims, children));
+        imported.noted.keep();
+    }
+
     fn waiting(&self) -> usize {
         self.children.values().filter(|child| child.is_waiting).count()
     }
@@ -226,23 +246,27 @@ impl<'z> Pool<'z> {
     }
 
     /// Forks as many children as should wait.
-    fn replenish(&mut self, journal: &mut Journal) -> io::Result<()> {
+    fn replenish(&mut self, journal: &mut Journal) -> io::Result<Forked> {
         loop {
             let wanted = self.wanted(journal);
             let max = self.order.limits.max.max(1) as usize;
             if self.waiting() >= wanted || self.children.len() >= max {
-                return Ok(());
+                return Ok(Forked::Zygote);
             }
-            self.fork(journal)?;
+            if self.fork(journal)? == Forked::Child {
+                return Ok(Forked::Child);
+            }
         }
     }
 
-    fn fork(&mut self, journal: &Journal) -> io::Result<()> {
+    fn fork(&mut self, journal: &Journal) -> io::Result<Forked> {
         let zygote = std::process::id().try_into().unwrap_or_default();
         let (end_of_front, end) = pipe_with(PipeFlags::CLOEXEC)?;
         // Those of the other children, which hold it open for nobody.
         let ends: Vec<RawFd> = self.children.values().map(|child| child.end.as_raw_fd()).collect();
         descriptors::guard_listener(None);
+        // What was written is not to be there twice.
+        self.imported.noted.flush(self.py);
         // Python's own work after a fork writes to many of these pages.
         let touch = || self.prefault.as_ref().map_or((), Prefault::touch);
         let pid = match fork::fork(self.py, touch)? {
@@ -255,7 +279,8 @@ impl<'z> Pool<'z> {
                     py: self.py,
                     order: self.order,
                     listener: self.listener,
-                    application: &self.application,
+                    application: &self.imported.application,
+                    noted: &self.imported.noted,
                     changes: &self.changes,
                     watch: self.watch,
                     prefault: self.prefault.as_ref(),
@@ -264,12 +289,15 @@ impl<'z> Pool<'z> {
                     journal,
                     signals: self.signals,
                     zygote,
-                })
+                });
+                // It was closed when the front had it.
+                std::mem::forget(end_of_front);
+                return Ok(Forked::Child);
             }
         };
         let child = Child { born: Instant::now(), is_waiting: true, end: end.into() };
         self.children.insert(pid.as_raw_pid(), child);
-        Ok(())
+        Ok(Forked::Zygote)
     }
 
     fn note_claims(&mut self) {

@@ -1,0 +1,188 @@
+//! The end of the process (P8): threads and atexit handlers, and then whether Python has to be torn down, or nothing of
+//! that could be seen from outside.
+//!
+//! To tear an interpreter down takes 50 ms for Django, and hardly ever shows anything; to look takes 4. What shows:
+//! `__del__`, files that hold what was written, generators that wait in a `try` or `with`, callbacks of weak references,
+//! types of extensions, whose end can do anything. This looks for an object of such a type; one is enough, and its name is
+//! the reason.
+//!
+//! Why nothing escapes. What is visible of a tear-down is what runs when an object goes: it is decided by the object's
+//! type.
+//!
+//! 1. Every object that the collector tracks is in `gc.get_objects()`, after `gc.unfreeze()`. Nobody has to follow
+//!    references to it.
+//! 2. An object that is not tracked is a tuple or dictionary (their end shows nothing), or of a type without
+//!    `Py_TPFLAGS_HAVE_GC`. All types are below `object` in `__subclasses__`, and one that derives from a collected type
+//!    is collected: to go down from `object` through types that are not finds the others. In most processes each of them
+//!    is plain, and this is all.
+//! 3. If one is not, its objects are looked for ([`untracked`]): in what tracked objects refer to, and, from there, in
+//!    tuples and dictionaries that are not tracked.
+//! 4. A class made in Python (its dealloc is `CPython`'s `subtype_dealloc`) does what its `tp_finalize` and `tp_del` and
+//!    its base say, and that is all. What types written in C do is in [`known`].
+//! 5. A module made in C ends with `m_free`; C code ends with `Py_AtExit`, `atexit` and destructors of libraries: the
+//!    first two are looked at, the others run in both cases, for the process leaves by `exit`.
+//!
+//! What it does not see: an object that only the memory of C code refers to, of an unknown type that is not collected;
+//! hooks for audit events that show the events of the tear-down itself.
+
+mod callbacks;
+mod files;
+mod in_place;
+mod known;
+mod names;
+mod noted;
+mod raw;
+mod survey;
+mod untracked;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+pub(crate) use self::noted::Noted;
+use self::survey::Survey;
+use super::termination;
+use crate::wsgi::call::log_exception;
+
+/// Something of a module that is imported, if it is.
+fn imported<'py>(py: Python<'py>, module: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.get_item(module)
+}
+
+/// Whether a thread lives that the end of Python would wait for. The end of the response does not.
+pub(crate) fn is_thread_alive(py: Python<'_>) -> bool {
+    let look = || -> PyResult<bool> {
+        let Some(threading) = imported(py, "threading")? else { return Ok(false) };
+        let main = threading.call_method0("main_thread")?;
+        for thread in threading.call_method0("enumerate")?.try_iter()? {
+            let thread = thread?;
+            if !thread.is(&main) && !thread.getattr("daemon")?.is_truthy()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    look().unwrap_or(false)
+}
+
+/// Joins threads and runs atexit handlers, in Python's own order, when the body of the response has been delivered.
+pub(crate) fn run_exit_handlers(py: Python<'_>) {
+    // A server that has its answer may tell the program to end: it does.
+    let _ = termination::hold_off(py);
+    for (module, function) in [("threading", "_shutdown"), ("atexit", "_run_exitfuncs")] {
+        let run = || imported(py, module)?.map(|m| m.call_method0(function)).transpose();
+        if let Err(error) = run() {
+            log_exception(py, &error, false);
+        }
+    }
+    flush_standard_streams(py);
+}
+
+fn unseen(error: &PyErr) -> String {
+    format!("Python could not be looked through: {error}")
+}
+
+/// Why Python has to be torn down, None if nothing of that could be seen.
+///
+/// It is called after threads were joined and atexit handlers have run, and when nothing of ours holds an object of the
+/// application. With None, whatever open files held has been written, but the standard streams' part, which [`leave`]
+/// writes; with a reason, everything is as it was, and `gc.freeze` has been undone so that a tear-down finds cycles.
+pub(crate) fn is_anything_to_finalize(py: Python<'_>) -> Option<String> {
+    let look = || -> PyResult<Option<String>> {
+        let gc = py.import("gc")?;
+        let mut survey = Survey::new(py)?;
+        // Cyclic garbage of the request goes now, as at the beginning of a tear-down: what the import made is frozen, so
+        // it takes no time.
+        let young = gc.call_method0("get_objects")?;
+        if survey.first(&young)?.is_some() && gc.call_method0("isenabled")?.is_truthy()? {
+            gc.call_method0("collect")?;
+        }
+        drop(young);
+        gc.call_method0("unfreeze")?;
+        let objects = gc.call_method0("get_objects")?;
+        let found = match survey.first(&objects)? {
+            None if survey.seeks()? => survey.untracked(&objects, false)?.pop(),
+            found => found,
+        };
+        if let Some(finding) = found {
+            return Ok(Some(finding.reason));
+        }
+        if let Some(reason) = survey.of_process()? {
+            return Ok(Some(reason));
+        }
+        let reason = survey.write_out()?;
+        if reason.is_none() {
+            // A list of every object takes as long to drop as to make.
+            std::mem::forget(objects);
+        }
+        Ok(reason)
+    };
+    look().unwrap_or_else(|error| Some(unseen(&error)))
+}
+
+/// Ends the process without tearing Python down. Python's lock is held to the end, so that no daemon thread runs in a
+/// process whose libraries have gone.
+///
+/// `exit` and not `_exit`: what C code registered with `atexit` and the destructors of libraries run, as they do when
+/// Python ends by itself.
+pub(crate) fn leave(py: Python<'_>) -> ! {
+    flush_standard_streams(py);
+    // SAFETY: exit can be called at any time; no other thread runs Python code.
+    unsafe { libc::exit(0) }
+}
+
+/// The same in a child of a zygote: handlers that C code registered at import are the zygote's.
+pub(crate) fn leave_child(py: Python<'_>) -> ! {
+    flush_standard_streams(py);
+    leave_at_once(0)
+}
+
+/// Leaves at once, after what C libraries hold in their buffers.
+pub(crate) fn leave_at_once(status: u8) -> ! {
+    // SAFETY: fflush(NULL) flushes every stream; _exit does not return.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
+        libc::_exit(status.into())
+    }
+}
+
+/// Before Python tears itself down, which it does when BOOT is over.
+pub(crate) fn prepare_tear_down(py: Python<'_>) {
+    termination::forget(py);
+    // Python looks at it again at its end, and would talk to a terminal. os.environ keeps it.
+    // SAFETY: Python's lock is held, and no other thread runs Python code.
+    unsafe { libc::unsetenv(c"PYTHONINSPECT".as_ptr()) };
+}
+
+/// The same in a child of a zygote: handlers that C code registered at import are the zygote's.
+pub(crate) fn prepare_tear_down_of_child(py: Python<'_>) {
+    extern "C" fn leave() {
+        leave_at_once(0)
+    }
+    prepare_tear_down(py);
+    // What is registered last runs first.
+    // SAFETY: the function stays, for this library is not unloaded.
+    unsafe { libc::atexit(leave) };
+}
+
+/// The same in a zygote, where no atexit handler runs: each of its children has run them.
+pub(crate) fn prepare_tear_down_of_zygote(py: Python<'_>) {
+    let finalize = || -> PyResult<()> {
+        py.import("gc")?.call_method0("unfreeze")?;
+        if let Some(weakref) = imported(py, "weakref")? {
+            weakref.getattr("finalize")?.call_method0("_exitfunc")?;
+        }
+        py.import("atexit")?.call_method0("_clear").map(drop)
+    };
+    if let Err(error) = finalize() {
+        log_exception(py, &error, false);
+    }
+    prepare_tear_down(py);
+}
+
+fn flush_standard_streams(py: Python<'_>) {
+    let Ok(sys) = py.import("sys") else { return };
+    for name in ["stdout", "stderr", "__stdout__", "__stderr__"] {
+        // A stream that cannot be flushed has lost what it held already.
+        let _ = sys.getattr(name).and_then(|stream| stream.call_method0("flush"));
+    }
+}

@@ -1,0 +1,111 @@
+//! What a zygote knows of its import, for its children: the objects that they must not finalize, and the files that they
+//! flush.
+
+use pyo3::prelude::*;
+
+use super::in_place;
+use super::survey::{Addresses, Survey};
+
+/// What a child finalizes is what it made. Where the import made nothing that has a finalizer, which is the rule, a whole
+/// tear-down does just that.
+pub(crate) struct Noted {
+    /// Objects whose end could be seen. They are held, so that no object of a child has the address of one.
+    kept: Vec<Py<PyAny>>,
+    writers: Vec<Py<PyAny>>,
+    /// `weakref.finalize` objects that would run at exit.
+    at_exit: Vec<Py<PyAny>>,
+    /// What the survey learned of types, so that a child looks at new ones alone.
+    foreign: bool,
+    sought: Addresses,
+}
+
+impl Noted {
+    /// Looks through what the import made; before `gc.freeze`, and when garbage has been collected.
+    pub(crate) fn of_import(py: Python<'_>) -> PyResult<Self> {
+        let objects = py.import("gc")?.call_method0("get_objects")?;
+        let mut survey = Survey::new(py)?;
+        survey.finalize_is_over = true;
+        let mut found = survey.all(&objects)?;
+        if survey.seeks()? {
+            found.extend(survey.untracked(&objects, true)?);
+        }
+        let kept = found.into_iter().map(|finding| finding.object.unbind()).collect();
+        let writers = survey.writers_from_above().into_iter().map(Bound::unbind).collect();
+        let registry = py.import("weakref")?.getattr("finalize")?.getattr("_registry");
+        let at_exit = registry
+            .and_then(|registry| registry.try_iter()?.collect::<PyResult<Vec<_>>>())
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|f| f.getattr("atexit").and_then(|f| f.is_truthy()).unwrap_or(false))
+            .map(Bound::unbind)
+            .collect();
+        Ok(Self { kept, writers, at_exit, foreign: survey.foreign, sought: survey.sought })
+    }
+
+    /// In the zygote, before a fork: nothing that was written is there twice. In a child, before it ends.
+    pub(crate) fn flush(&self, py: Python<'_>) {
+        for writer in &self.writers {
+            // A closed one says so; what cannot be written cannot be helped.
+            let _ = writer.bind(py).call_method0("flush");
+        }
+        super::flush_standard_streams(py);
+    }
+
+    /// In a child, before the application runs: a temporary directory that the import made is the zygote's to remove.
+    pub(crate) fn begin_child(&self, py: Python<'_>) -> PyResult<()> {
+        self.at_exit.iter().try_for_each(|f| f.bind(py).setattr("atexit", false))
+    }
+
+    /// In a child, after atexit handlers: why Python has to be torn down, None if whatever the child made has ended and
+    /// what it wrote is written.
+    pub(crate) fn finish(&self, py: Python<'_>) -> Option<String> {
+        let reason = self.finish_young(py).unwrap_or_else(|error| Some(super::unseen(&error)));
+        self.flush(py);
+        if reason.is_some() {
+            let _ = py.import("gc").and_then(|gc| gc.call_method0("unfreeze"));
+        }
+        reason
+    }
+
+    fn finish_young(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let gc = py.import("gc")?;
+        let mut survey = Survey::new(py)?;
+        survey.skipped.extend(self.kept.iter().map(|object| object.as_ptr() as usize));
+        survey.sought.clone_from(&self.sought);
+        let mut young = gc.call_method0("get_objects")?;
+        let mut found = survey.all(&young)?;
+        if !found.is_empty() && gc.call_method0("isenabled")?.is_truthy()? {
+            // Garbage is finalized by this.
+            drop((found, young));
+            gc.call_method0("collect")?;
+            young = gc.call_method0("get_objects")?;
+            found = survey.all(&young)?;
+        }
+        let of_process = survey.of_process()?;
+        survey.foreign |= self.foreign;
+        let seeks = if survey.extensions { survey.seeks()? } else { !survey.sought.is_empty() };
+        if seeks {
+            // Something of the import may hold what the child made.
+            gc.call_method0("unfreeze")?;
+            found.extend(survey.untracked(&gc.call_method0("get_objects")?, true)?);
+        }
+        let reason = found.first().map(|finding| finding.reason.clone()).or(of_process);
+        let reason = if reason.is_none() { survey.write_out()? } else { reason };
+        if reason.is_none() || self.kept.is_empty() {
+            return Ok(reason);
+        }
+        let mut left = in_place::finalize(py, found, &young)?;
+        // What was open before, and what finalizers have opened.
+        survey.all(&gc.call_method0("get_objects")?)?;
+        for writer in survey.writers_from_above() {
+            let _ = writer.call_method0("flush");
+        }
+        // A tear-down finalizes the rest: but not what is held, here or by `kept`.
+        Ok(left.pop())
+    }
+
+    /// In a child whose Python is torn down: what the zygote is to finalize stays, and files are closed.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self.kept);
+    }
+}
