@@ -440,8 +440,12 @@ impl std::fmt::Display for NoRoom {
         if self.error.kind() == io::ErrorKind::FileTooLarge {
             return write!(f, "; raise the limit of a file's size (ulimit -f), or set --max-body");
         }
-        let cure = if self.is_full() { "make room there" } else { "make that a directory" };
-        write!(f, "; {cure} that this user can write to, or name another in TMPDIR")
+        let cure = if self.is_full() {
+            "make room there"
+        } else {
+            "make it a directory that this user can write to"
+        };
+        write!(f, "; {cure}, or name another one in TMPDIR")
     }
 }
 
@@ -626,6 +630,19 @@ mod tests {
             assert_eq!(spooled.length(), 4);
             assert_eq!(read(&mut spooled, 4).expect("all of it"), b"abcd");
         }
+    }
+
+    #[test]
+    fn b4_where_there_is_no_room_is_told_from_where_nobody_may_write() {
+        let mut spool = Spool { file: File::create("/dev/full").ok(), ..Spool::default() };
+        let full = spool.push(&vec![0; IN_MEMORY + 1]).expect_err("it is full");
+        assert!(full.is_full() && full.to_string().contains("make room there"), "{full}");
+        let error = io::ErrorKind::NotFound.into();
+        let missing = NoRoom { directory: "/nonexistent".into(), error };
+        assert!(
+            !missing.is_full() && missing.to_string().contains("in /nonexistent:"),
+            "{missing}"
+        );
     }
 
     #[test]
