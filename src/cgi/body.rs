@@ -109,26 +109,24 @@ impl Body {
         }
     }
 
-    /// B4, B9: all that `stdin` delivers until its end, spooled so that its length is known. `announced` is what
-    /// CONTENT_LENGTH says, if it says something. Without a result the rest of it is still there to be discarded.
+    /// B4, B9: all that `stdin` delivers until its end, spooled so that its length is known. `announced` is its
+    /// `CONTENT_LENGTH`, if there is one. After an error the rest of it is still there to be discarded.
     pub fn spool_all(
         stdin: OwnedFd,
         announced: Option<u64>,
         max: Option<u64>,
         interrupted: OnInterrupt<'_>,
-    ) -> Result<Self, (Self, NotSpooled)> {
+    ) -> (Self, Result<(), NotSpooled>) {
         let mut body = match announced {
             Some(length) => Self::until_end(stdin, length),
             None => Self::new(stdin, u64::MAX),
         };
-        match body.spool_rest(max, interrupted) {
-            Ok(()) => Ok(body),
-            Err(why) => {
-                body.is_wanted = false;
-                body.spool = Spool::default();
-                Err((body, why))
-            }
+        let spooled = body.spool_rest(max, interrupted);
+        if spooled.is_err() {
+            body.is_wanted = false;
+            body.spool = Spool::default();
         }
+        (body, spooled)
     }
 
     fn spool_rest(
@@ -362,6 +360,11 @@ impl Body {
         self.stdin.as_ref().filter(|_| is_owing).map(AsFd::as_fd)
     }
 
+    /// Whether only the end of standard input tells where the body ends.
+    pub fn length_is_unknown(&self) -> bool {
+        self.end == End::Stdin || self.length == u64::MAX
+    }
+
     /// Whether all that was announced is there, and but the end of standard input is missing (B9).
     pub fn is_ending(&self) -> bool {
         self.owed == 0 && self.may_be_longer()
@@ -437,8 +440,12 @@ impl std::fmt::Display for NoRoom {
         if self.error.kind() == io::ErrorKind::FileTooLarge {
             return write!(f, "; raise the limit of a file's size (ulimit -f), or set --max-body");
         }
-        let cure = if self.is_full() { "make room there" } else { "make that a directory" };
-        write!(f, "; {cure} that this user can write to, or name another in TMPDIR")
+        let cure = if self.is_full() {
+            "make room there"
+        } else {
+            "make it a directory that this user can write to"
+        };
+        write!(f, "; {cure}, or name another one in TMPDIR")
     }
 }
 
@@ -589,12 +596,11 @@ mod tests {
     #[test]
     fn b4_a_chunked_body_is_spooled_and_gets_a_length() {
         let stdin = || body(b"abcdef", 0).stdin.expect("it has one");
-        let mut spooled = Body::spool_all(stdin(), None, Some(6), &never).expect("it fits");
-        assert_eq!(spooled.length(), 6);
-        assert_eq!(read(&mut spooled, 6).expect("six bytes"), b"abcdef");
-        let (mut rest, why) =
-            Body::spool_all(stdin(), None, Some(5), &never).expect_err("it is larger");
-        assert!(matches!(why, NotSpooled::TooLarge));
+        let (mut body, spooled) = Body::spool_all(stdin(), None, Some(6), &never);
+        assert!(spooled.is_ok() && body.length() == 6);
+        assert_eq!(read(&mut body, 6).expect("six bytes"), b"abcdef");
+        let (mut rest, spooled) = Body::spool_all(stdin(), None, Some(5), &never);
+        assert!(matches!(spooled, Err(NotSpooled::TooLarge)));
         assert_eq!(rest.surrender(), u64::MAX - 6);
     }
 
@@ -619,11 +625,24 @@ mod tests {
         for announced in [0, 2, 4, 9] {
             let Body { stdin, .. } = body(b"abcd", 0);
             let stdin = stdin.expect("it has one");
-            let mut spooled =
-                Body::spool_all(stdin, Some(announced), None, &never).expect("it fits");
+            let (mut spooled, result) = Body::spool_all(stdin, Some(announced), None, &never);
+            assert!(result.is_ok());
             assert_eq!(spooled.length(), 4);
             assert_eq!(read(&mut spooled, 4).expect("all of it"), b"abcd");
         }
+    }
+
+    #[test]
+    fn b4_where_there_is_no_room_is_told_from_where_nobody_may_write() {
+        let mut spool = Spool { file: File::create("/dev/full").ok(), ..Spool::default() };
+        let full = spool.push(&vec![0; IN_MEMORY + 1]).expect_err("it is full");
+        assert!(full.is_full() && full.to_string().contains("make room there"), "{full}");
+        let error = io::ErrorKind::NotFound.into();
+        let missing = NoRoom { directory: "/nonexistent".into(), error };
+        assert!(
+            !missing.is_full() && missing.to_string().contains("in /nonexistent:"),
+            "{missing}"
+        );
     }
 
     #[test]

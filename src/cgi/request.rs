@@ -271,11 +271,13 @@ fn body_length(
 }
 
 /// B9: whether the server can have filters that change a body, and closes standard input where the body ends: Apache,
-/// under whatever name ModSecurity has it go. No client has a say in these variables. Where the guess is wrong, the end
+/// under whatever name `ModSecurity` has it go. No client has a say in these variables. Where the guess is wrong, the end
 /// of a body is found some seconds late.
 fn has_input_filters(variables: &Variables) -> bool {
     let software = variables.get("SERVER_SOFTWARE").unwrap_or_default();
-    software.starts_with(b"Apache") || variables.get("CONTEXT_DOCUMENT_ROOT").is_some()
+    // LiteSpeed has Apache's variables and none of its filters.
+    software.starts_with(b"Apache")
+        || (variables.get("CONTEXT_DOCUMENT_ROOT").is_some() && !software.starts_with(b"LiteSpeed"))
 }
 
 /// B4, B9: sets the true length of a body that was read to its end and begins with `beginning`. Not where fewer bytes

@@ -286,7 +286,7 @@ impl Response {
 
 /// How many slashes the path of the request has.
 fn depth(variables: &Variables) -> usize {
-    let slashes = |text: &[u8]| text.iter().filter(|byte| **byte == b'/').count();
+    let slashes = |text: &[u8]| text.split(|byte| *byte == b'/').count() - 1;
     match variables.get_nonempty("REQUEST_URI") {
         Some(uri) => slashes(uri.split(|byte| *byte == b'?').next().unwrap_or_default()),
         None => ["SCRIPT_NAME", "PATH_INFO"]

@@ -28,10 +28,15 @@ const DRAINING: Duration = Duration::from_secs(60);
 /// With `--timeout`, what is left of that; but a server gets so much to read an answer.
 const LEAST_DRAINING: Duration = Duration::from_secs(5);
 
+/// How long a server may be silent where nobody knows how long the body is. It may never say that it has ended.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// What is left of a request body, and until when it is read.
 pub struct Rest {
     body: Body,
     until: Moment,
+    /// When the server has been silent for too long, if that counts.
+    silent: Option<Moment>,
 }
 
 /// Gives an answer to a request that no worker has, and takes the body off the server's hands.
@@ -73,7 +78,7 @@ pub fn answer(
         Ok((body, output))
     })();
     match written {
-        Ok((body, output)) => (Some(Rest { body, until: draining(deadline) }), Some(output)),
+        Ok((body, output)) => (Some(Rest::new(body, deadline)), Some(output)),
         // A server that is gone needs no answer.
         Err(error) if is_gone(&error) => (None, None),
         Err(error) => {
@@ -111,27 +116,33 @@ impl Rest {
     /// The rest of a body that a worker has left.
     pub fn of_worker(owed: u64, deadline: Option<Deadline>) -> io::Result<Self> {
         let body = Body::unwanted(stdin().try_clone_to_owned()?, owed);
-        Ok(Self { body, until: draining(deadline) })
+        Ok(Self::new(body, deadline))
+    }
+
+    fn new(body: Body, deadline: Option<Deadline>) -> Self {
+        let silent = body.length_is_unknown().then(|| Moment::now() + SILENCE);
+        Self { body, until: draining(deadline), silent }
     }
 
     /// Where more of it comes from; nothing if it is over, or its time is.
     pub fn source(&self) -> Option<BorrowedFd<'_>> {
-        self.body.undelivered().filter(|_| self.until.left() > Duration::ZERO)
+        self.body.undelivered().filter(|_| self.until().left() > Duration::ZERO)
     }
 
     /// Until when it is read.
     pub fn until(&self) -> Moment {
-        self.until
+        self.silent.map_or(self.until, |silent| silent.min(self.until))
     }
 
     /// Drops what has come. To be called when a poll says that something has.
     pub fn drop_ready(&mut self) -> io::Result<()> {
+        self.silent = self.silent.map(|_| Moment::now() + SILENCE);
         self.body.spool_ready()
     }
 
     /// Waits for more and drops it. False: it is over.
     fn wait_and_drop(&mut self) -> bool {
-        let timeout = Timespec::try_from(self.until.left()).ok();
+        let timeout = Timespec::try_from(self.until().left()).ok();
         let Some(source) = self.source() else { return false };
         match poll(&mut [PollFd::new(&source.as_fd(), PollFlags::IN)], timeout.as_ref()) {
             Err(Errno::INTR) => true,

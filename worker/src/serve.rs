@@ -148,29 +148,26 @@ impl Serving<'_, '_> {
         };
         self.timings.begin(Phase::Body);
         let max = self.service.max_body;
-        match self.py.detach(|| Body::spool_all(stdin, announced, max, &|| Ok(()))) {
-            Ok(mut body) => {
-                let announced = announced.unwrap_or_default();
-                let (length, beginning) = (body.length(), body.beginning());
-                if !set_true_length(&mut request.variables, announced, length, &beginning) {
-                    body.expect_more(announced);
-                }
-                (body, Ok(()))
+        let spool = || Body::spool_all(stdin, announced, max, &|| Ok(()));
+        let (mut body, spooled) = self.py.detach(spool);
+        let received = spooled.map_err(|why| match why {
+            NotSpooled::TooLarge => too_large("more bytes", max.unwrap_or_default()),
+            NotSpooled::Unread(error) => {
+                Refusal::new(400, format!("the request body cannot be read: {error}"))
             }
-            Err((rest, why)) => {
-                let refusal = match why {
-                    NotSpooled::TooLarge => too_large("more bytes", max.unwrap_or_default()),
-                    NotSpooled::Unread(error) => {
-                        Refusal::new(400, format!("the request body cannot be read: {error}"))
-                    }
-                    NotSpooled::NoRoom(error) => Refusal::new(
-                        if error.is_full() { 507 } else { 500 },
-                        format!("the request body has no known length, and {error}"),
-                    ),
-                };
-                (rest, Err(refusal))
+            NotSpooled::NoRoom(error) => Refusal::new(
+                if error.is_full() { 507 } else { 500 },
+                format!("the request body has no known length, and {error}"),
+            ),
+        });
+        if received.is_ok() {
+            let announced = announced.unwrap_or_default();
+            let (length, beginning) = (body.length(), body.beginning());
+            if !set_true_length(&mut request.variables, announced, length, &beginning) {
+                body.expect_more(announced);
             }
         }
+        (body, received)
     }
 
     /// The call itself, between an application that is imported and a response that is delivered.

@@ -1,4 +1,4 @@
-//! Input filters of Apache, which change a body's length and not CONTENT_LENGTH (B9).
+//! Input filters of Apache, which change a body's length and not `CONTENT_LENGTH` (B9).
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -20,6 +20,7 @@ pub(super) fn make_filtered_sites(stage: &Stage, kind: Kind) -> Result<String> {
     let filters = [
         ("plain", ""),
         ("inflated", "    SetInputFilter DEFLATE\n"),
+        ("limited", "    SetInputFilter DEFLATE\n    SetEnv CGI2WSGI_MAX_BODY 1000000\n"),
         (
             "edited",
             "    SetInputFilter Sed\n    InputSed \"s/a/aaaa/g\"\n    InputSed \"s/b//g\"\n",
@@ -151,6 +152,17 @@ fn not_inflated(server: &WebServer) -> Result<()> {
     Ok(())
 }
 
+fn too_large(server: &WebServer) -> Result<()> {
+    let zipped = gzip(&numbers(300_000))?;
+    ensure!(zipped.len() < 1_000_000, "it is too large as it is sent");
+    for start in STARTS {
+        let request = sent_as_gzip(zipped.clone());
+        let request = Request { target: format!("/limited{start}/read").into(), ..request };
+        expect(&ask(server, &request)?, |answer| answer.status(413).map(drop)).context(start)?;
+    }
+    Ok(())
+}
+
 fn unread(server: &WebServer) -> Result<()> {
     let zipped = sent_as_gzip(gzip(&numbers(300_000))?);
     // Of one long line mod_sed would make a day's work.
@@ -198,10 +210,11 @@ fn shortened(server: &WebServer) -> Result<()> {
     Ok(())
 }
 
-pub(super) const ROWS: [Row; 6] = [
+pub(super) const ROWS: [Row; 7] = [
     ("a body that Apache has inflated arrives whole, longer, shorter or as long", inflated),
     ("a body in chunks that Apache has inflated arrives whole", inflated_chunks),
     ("a compressed body that Apache leaves as it is arrives as it is", not_inflated),
+    ("a body that Apache has inflated beyond --max-body is a 413", too_large),
     ("a body that a filter has made longer and nobody reads does not stop an answer", unread),
     ("a body that a filter has made longer is read to its end", edited),
     ("a body that a filter has made shorter is a 400, and never a wait", shortened),

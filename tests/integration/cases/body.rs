@@ -35,6 +35,14 @@ fn lengths() -> Vec<Case> {
         Case::valid("B1", "an upload of a megabyte arrives whole", "upload")
             .request(Request::post("", pattern(MILLION)))
             .expect(whole_million),
+        Case::new(
+            "B9",
+            "a server that is taken for Apache and leaves stdin open costs a wait",
+            "read_body.py",
+        )
+        .with("SERVER_SOFTWARE", "Apache")
+        .request(Request::post("?how=read", "four").header("Content-Encoding", "br"))
+        .expect(|answer| answer.status(200)?.exit_code(0)?.body(r#"["four"]"#).map(drop)),
         Case::new("B1", "read() without a size ends at CONTENT_LENGTH", "read_body.py")
             .request(Request::post("?how=read", "four"))
             .expect(|answer| answer.status(200)?.body(r#"["four"]"#).map(drop)),

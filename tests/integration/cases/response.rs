@@ -113,6 +113,15 @@ pub(crate) fn head_cases() -> Vec<Case> {
         headers("R8", "a missing Content-Type is warned of", "noct=1")
             .logs("Content-Type")
             .expect(|answer| answer.status(200)?.exit_code(0)?.body("ok\n").map(drop)),
+    ];
+    cases.extend(locations());
+    cases.extend(long_header());
+    cases
+}
+
+/// What a status allows beside itself.
+fn locations() -> Vec<Case> {
+    vec![
         headers("R9", "a 200 with a Location keeps its body", "h=Location:/elsewhere")
             .on(&[Kind::Shell, Kind::Caddy])
             .logs("Location")
@@ -144,9 +153,7 @@ pub(crate) fn head_cases() -> Vec<Case> {
             "status=302+Found&h=Location:/elsewhere",
         )
         .expect(|answer| answer.status(302)?.header("Location", "/elsewhere").map(drop)),
-    ];
-    cases.extend(long_header());
-    cases
+    ]
 }
 
 /// `/elsewhere`, in a form that no server takes for one of its own pages.

@@ -312,7 +312,8 @@ impl Sample {
             self.set("CONTENT_LENGTH", said);
         }
         self.declared = declared;
-        let ends = self.get("CONTENT_LENGTH").is_some_and(|said| !said.is_empty())
+        let ends = !self.is_from_apache()
+            && self.get("CONTENT_LENGTH").is_some_and(|said| !said.is_empty())
             && declared.is_some_and(|declared| declared <= size);
         self.stdin = match chance.below(10) {
             0 => Stdin::Missing,
@@ -411,7 +412,7 @@ impl Sample {
     /// As Apache does (P1): decoded, and with a backslash before what a shell would mind.
     fn append_query_words(&mut self) {
         let query = self.get("QUERY_STRING").unwrap_or_default();
-        if self.get("SERVER_SOFTWARE").is_none_or(|server| !server.starts_with(b"Apache"))
+        if !self.is_from_apache()
             || query.is_empty()
             || query.contains(&b'=')
             || !self.is_from_a_server()
@@ -446,6 +447,13 @@ impl Sample {
         if self.get("CONTENT_LENGTH").is_none() && self.get("HTTP_TRANSFER_ENCODING").is_some() {
             return Some(&self.body);
         }
-        self.body.get(..self.declared?)
+        let declared = self.body.get(..self.declared?)?;
+        // B9: a filter may have made more of it.
+        Some(if self.is_from_apache() && !declared.is_empty() { &self.body } else { declared })
+    }
+
+    /// Which closes standard input behind the body.
+    fn is_from_apache(&self) -> bool {
+        self.get("SERVER_SOFTWARE").is_some_and(|server| server.starts_with(b"Apache"))
     }
 }
