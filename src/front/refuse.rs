@@ -61,9 +61,7 @@ pub fn answer(
         Ok((body, output))
     })();
     match written {
-        Ok((body, output)) => {
-            (Some(Rest { body, until: Moment::now() + DRAINING }), Some(output))
-        }
+        Ok((body, output)) => (Some(Rest { body, until: Moment::now() + DRAINING }), Some(output)),
         // A server that is gone needs no answer.
         Err(error) if is_gone(&error) => (None, None),
         Err(error) => {

@@ -29,10 +29,8 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
 }
 
 /// Where and when a kind differs under `--warm`, and why that is right.
-const DIFFERENT: &[(&str, &str, &str)] = &[
-    ("process_pool", "import", STARTS_THREADS),
-    ("thread_pool", "import", STARTS_THREADS),
-];
+const DIFFERENT: &[(&str, &str, &str)] =
+    &[("process_pool", "import", STARTS_THREADS), ("thread_pool", "import", STARTS_THREADS)];
 
 const STARTS_THREADS: &str = "an import that starts threads: answered by a normal start";
 
