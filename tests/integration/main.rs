@@ -2,7 +2,7 @@
 //!
 //! - `table.rs` and `cases/`: the rows, each run on every server it applies to;
 //! - `server/`: the servers; `mount.rs`: what they serve; `tests/apache/` and `servers/`: their configurations;
-//! - `alive_at_exit.rs`: what is alive when the application has answered, beside CGIHandler;
+//! - `alive_at_exit.rs`: what is alive when the application has answered, beside `CGIHandler`;
 //! - `shelves.rs`: applications that keep what they know in a shelf, litmus among them;
 //! - `apache_sites.rs`: Apache set up in other ways than the table's, and the shared host;
 //! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;

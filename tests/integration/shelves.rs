@@ -1,5 +1,5 @@
-//! Two applications that keep what they know in shelves, which are complete when Python ends (P8): WsgiDAV under litmus,
-//! the WebDAV test suite, and web.py's sessions.
+//! Two applications that keep what they know in shelves, which are complete when Python ends (P8): `WsgiDAV` under litmus,
+//! the test suite of `WebDAV`, and web.py's sessions.
 
 use std::fs;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub(crate) fn mounts() -> Vec<Mount> {
 fn mount(warm: bool) -> Mount {
     // A zygote's children would each have a shelf of the import for themselves.
     let (prefix, made) = if warm { ("/dav-warm", "request") } else { ("/dav", "import") };
-    let variables = [("DAV", "{own}/dav"), ("DAV_MADE", made)];
+    let variables = [("DAV", "{own}/dav"), ("DAV_URL", prefix), ("DAV_MADE", made)];
     Mount {
         prefix: prefix.to_owned(),
         program: Program::Bridge { application: "{applications}/dav.py".to_owned() },
@@ -99,7 +99,7 @@ fn counts(stage: &Stage) -> Result<()> {
             ensure!((status, body) == (200, visit.to_string()), "{warm} {made}: {}", output.stderr);
             let (head, _) = Head::of_cgi(&output.stdout)?.context("no head")?;
             let set = String::from_utf8_lossy(head.all("Set-Cookie").last().context("no cookie")?);
-            cookie = set.split(';').next().unwrap_or_default().to_owned();
+            set.split(';').next().unwrap_or_default().clone_into(&mut cookie);
         }
         site.ends_clean()?;
     }

@@ -1,4 +1,4 @@
-"""WsgiDAV, with locks and properties in shelves, in the directory DAV. With DAV_MADE=request it is made there: a shelf
+"""WsgiDAV, with locks and properties in shelves, in the directory DAV and at the URL DAV_URL. With DAV_MADE=request it is made there: a shelf
 that the import has opened is one shelf for each of a zygote's children, and none sees what another writes."""
 
 import os
@@ -12,6 +12,7 @@ def make():
     place = os.environ["DAV"]
     return WsgiDAVApp(
         {
+            "mount_path": os.environ["DAV_URL"],
             "provider_mapping": {"/": os.path.join(place, "files")},
             "simple_dc": {"user_mapping": {"*": True}},
             "property_manager": ShelvePropertyManager(os.path.join(place, "properties")),
