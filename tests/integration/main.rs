@@ -2,7 +2,8 @@
 //!
 //! - `table.rs` and `cases/`: the rows, each run on every server it applies to;
 //! - `server/`: the servers; `mount.rs`: what they serve; `tests/apache/` and `servers/`: their configurations;
-//! - `alive_at_exit.rs`: what is alive when the application has answered, beside CGIHandler;
+//! - `alive_at_exit.rs`: what is alive when the application has answered, beside `CGIHandler`;
+//! - `shelves.rs`: applications that keep what they know in a shelf, litmus among them;
 //! - `apache_sites.rs`: Apache set up in other ways than the table's, and the shared host;
 //! - `http.rs`, `exchange.rs`: a client that normalises nothing; `process.rs`: the unprivileged user's processes;
 //! - `stage.rs`, `world.rs`: what that user can read, and what all trials share;
@@ -41,6 +42,7 @@ mod process;
 mod properties;
 mod request_verb;
 mod server;
+mod shelves;
 mod signals;
 mod sources;
 mod specification;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
     let mut mounts = table.mounts();
     mounts.push(django::mount());
     mounts.extend(surroundings::mounts());
+    mounts.extend(shelves::mounts());
     let world = Arc::new(World::new(mounts));
     let mut trials = command_line::trials(&world);
     trials.extend(deaths::trials(&world));
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
     trials.extend(bad_surroundings::trials(&world));
     trials.extend(bodies::trials(&world));
     trials.extend(alive_at_exit::trials(&world));
+    trials.extend(shelves::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(memory::trials(&world));

@@ -105,7 +105,11 @@ pub(super) fn overrides_closing(class: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// Whether a `ResourceWarning` is shown, by the first filter that it could meet; Python's own filters ignore it.
 pub(super) fn shows_resource_warnings(py: Python<'_>) -> PyResult<bool> {
-    let filters = py.import("warnings")?.getattr("filters")?;
+    let module = match super::imported(py, "warnings")? {
+        Some(module) => module,
+        None => py.import("_warnings")?.into_any(),
+    };
+    let filters = module.getattr("filters")?;
     for filter in filters.try_iter()? {
         let filter = filter?;
         let category = filter.get_item(2)?.cast_into::<PyType>()?;

@@ -31,9 +31,12 @@ impl Noted {
         }
         let kept = found.into_iter().map(|finding| finding.object.unbind()).collect();
         let writers = survey.writers_from_above().into_iter().map(Bound::unbind).collect();
-        let registry = py.import("weakref")?.getattr("finalize")?.getattr("_registry");
+        let registry = super::imported(py, "weakref")?
+            .map(|weakref| weakref.getattr("finalize")?.getattr("_registry"))
+            .transpose()?;
         let at_exit = registry
-            .and_then(|registry| registry.try_iter()?.collect::<PyResult<Vec<_>>>())
+            .map(|registry| registry.try_iter()?.collect::<PyResult<Vec<_>>>())
+            .transpose()?
             .unwrap_or_default()
             .into_iter()
             .filter(|f| f.getattr("atexit").and_then(|f| f.is_truthy()).unwrap_or(false))

@@ -80,7 +80,8 @@ impl<'py> Survey<'py> {
             natures: HashMap::with_capacity_and_hasher(1024, BuildHasherDefault::default()),
             class_dealloc: Class::new(&class).slot(Slot::Dealloc),
             struct_sequence_dealloc: Class::new(&struct_sequence).slot(Slot::Dealloc),
-            function: py.import("types")?.getattr("FunctionType")?,
+            // `types.FunctionType`, without an import.
+            function: py.import("os")?.getattr("walk")?.get_type().into_any(),
             warns: shows_resource_warnings(py)?,
             standard: standard_streams(py)?,
             skipped: HashSet::new(),

@@ -1,0 +1,107 @@
+//! Two applications that keep what they know in shelves, which are complete when Python ends (P8): `WsgiDAV` under litmus,
+//! the test suite of `WebDAV`, and web.py's sessions.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::command_line::{CGI, Test, run, trials_of};
+use crate::http::Head;
+use crate::mount::{Mount, Program};
+use crate::process::{AtParentDeath, Running};
+use crate::server::Kind;
+use crate::stage::{Stage, is_other_bridge};
+use crate::table::failed;
+use crate::warm::site::Site;
+use crate::world::World;
+
+/// How long litmus may take: it makes 200 requests.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// What litmus asks.
+const SUITES: [&str; 5] = ["basic", "copymove", "props", "locks", "http"];
+
+const TESTS: &[(&str, Test)] =
+    &[("P8: web.py's sessions in a shelf count each visit, cold and warm", counts)];
+
+pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
+    if is_other_bridge() {
+        return Vec::new();
+    }
+    let mut trials = trials_of("shelves", TESTS, world);
+    trials.extend([("", false), ("-warm", true)].map(|(column, warm)| {
+        let world = Arc::clone(world);
+        let name = format!(
+            "caddy{column}::P8: WsgiDAV with locks and properties in shelves passes litmus"
+        );
+        Trial::test(name, move || litmus(&world, warm).map_err(|error| failed(&error)))
+    }));
+    trials
+}
+
+pub(crate) fn mounts() -> Vec<Mount> {
+    [false, true].map(mount).to_vec()
+}
+
+fn mount(warm: bool) -> Mount {
+    // A zygote's children would each have a shelf of the import for themselves.
+    let (prefix, made) = if warm { ("/dav-warm", "request") } else { ("/dav", "import") };
+    let variables = [("DAV", "{own}/dav"), ("DAV_URL", prefix), ("DAV_MADE", made)];
+    Mount {
+        prefix: prefix.to_owned(),
+        program: Program::Bridge { application: "{applications}/dav.py".to_owned() },
+        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        warm,
+    }
+}
+
+fn litmus(world: &World, warm: bool) -> Result<()> {
+    let (stage, mount) = (world.stage()?, mount(warm));
+    let placed = mount.place(stage, Kind::Caddy)?;
+    let place = placed.variables.iter().find(|(name, _)| name == "DAV").context("no DAV")?;
+    let place = PathBuf::from(&place.1);
+    let mut make = Command::new("install");
+    make.args(["-d", "-o", &stage.user.uid.to_string(), "-g", &stage.user.gid.to_string()]);
+    ensure!(make.args([&place, &place.join("files")]).status()?.success(), "no {place:?}");
+    let address = world.server(Kind::Caddy)?.address().context("Caddy has no address")?;
+    let mut command = stage.command(&PathBuf::from("/usr/bin/litmus"));
+    command.arg(format!("http://{address}{}/", mount.prefix)).env("TESTS", SUITES.join(" "));
+    // It writes two logs.
+    let log = place.join("litmus");
+    command.current_dir(&place).stdout(fs::File::create(&log)?).stderr(Stdio::null());
+    let end = Running::start(command, &stage.user, AtParentDeath::Kill)?.wait(PATIENCE)?;
+    let said = fs::read_to_string(&log)?;
+    let passed = said.matches(", 0 failed. 100.0%").count();
+    ensure!(passed == SUITES.len(), "{end:?}: {passed} suites passed:\n{said}");
+    ensure!(fs::read_dir(&place)?.count() > 3, "there are no shelves");
+    Ok(())
+}
+
+fn counts(stage: &Stage) -> Result<()> {
+    for (warm, made) in [(false, "import"), (false, "request"), (true, "request")] {
+        let site = Site::new(stage, &[])?;
+        let mut cookie = String::new();
+        for visit in 1..=4 {
+            let mut command = stage.command(&stage.bridge());
+            command.args(warm.then_some("--warm")).arg(stage.path("applications/counting.py"));
+            command.envs(CGI).env("HTTP_COOKIE", &cookie).env("REMOTE_ADDR", "127.0.0.1");
+            command.envs([("SERVER_NAME", "localhost"), ("SERVER_PORT", "80"), ("MADE", made)]);
+            command.env("TMPDIR", site.path("t")).env("PLACE", site.path("t"));
+            command.env("CGI2WSGI_VENV", stage.python_env());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let output = run(stage, command)?;
+            let (status, body) = output.ends(0)?.response()?;
+            ensure!((status, body) == (200, visit.to_string()), "{warm} {made}: {}", output.stderr);
+            let (head, _) = Head::of_cgi(&output.stdout)?.context("no head")?;
+            let set = String::from_utf8_lossy(head.all("Set-Cookie").last().context("no cookie")?);
+            set.split(';').next().unwrap_or_default().clone_into(&mut cookie);
+        }
+        site.ends_clean()?;
+    }
+    Ok(())
+}
