@@ -7,8 +7,15 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 6] =
-    ["build.rs", "Cargo.toml", "Cargo.lock", "src", "worker/Cargo.toml", "worker/src"];
+const SOURCES: [&str; 7] = [
+    "build.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+    "src",
+    "worker/build.rs",
+    "worker/Cargo.toml",
+    "worker/src",
+];
 
 fn main() {
     let mut files = BTreeSet::new();

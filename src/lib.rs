@@ -6,6 +6,7 @@
 //! - [`handoff`]: what front and worker tell each other.
 //! - [`zygotes`]: the private directory that both share.
 //! - [`front`]: what servers and people start.
+//! - [`system`]: system calls without a safe form elsewhere.
 //! - [`report`], [`timings`], [`did_you_mean`]: lines on standard error; where the time goes; misspelt names.
 //!
 //! `worker/` holds what needs Python. ARCHITECTURE.md tells how a request flows through all this.
@@ -16,5 +17,6 @@ pub mod did_you_mean;
 pub mod front;
 pub mod handoff;
 pub mod report;
+pub mod system;
 pub mod timings;
 pub mod zygotes;

@@ -39,7 +39,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let chunks = |program: Program| {
         program.env("BENCH_CHUNKS", (SIZE / CHUNK).to_string()).output(Output::Cat)
     };
-    let splice = stage.compile("splice", &[])?;
+    let splice = stage.compile("splice", "splice", &[])?;
     let programs = [
         stage.program(ROWS[0].3, &splice).arg(&file.path).output(Output::Cat),
         stage.cgi2wsgi("cold hello", &HELLO).output(Output::Read("Hello, world!\n")),
@@ -58,9 +58,9 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let mut section = Section {
         title: "1 GiB each way",
         about: "Downloads go into a pipe that `cat` reads; an upload comes from `cat`, through a pipe, and is read in \
-                pieces of 64 KiB. The file is in memory. `cat to cat` copies it in and out of the pipe and does nothing else; the C program moves it in \
-                by `splice`, without a copy. Peak memory is \
-                the kernel's `ru_maxrss`."
+                pieces of 64 KiB. The file is in memory. `cat to cat` copies it in and out of the pipe and does \
+                nothing else; the C program moves it in by `splice`, without a copy. Peak memory is the kernel's \
+                `ru_maxrss`, of cgi2wsgi's the worker's."
             .to_owned(),
         series: interleave(&all(&programs), bench.rounds(ROUNDS))?,
         ..Section::default()

@@ -3,21 +3,18 @@
 //! Every number is of whole processes, from spawn to the last byte read and the process waited for. What is compared is
 //! measured alternately, so that a machine that becomes slower becomes so for all of them.
 //!
-//! - `stage.rs`: the built executables, the Python environment, the C programs, the fixtures; `servers.rs`, `http.rs`:
-//!   the servers, and a client;
+//! - `stage.rs`: front and worker as they are installed, the Python environment, the C programs, the fixtures;
+//!   `servers.rs`, `http.rs`: the servers, and a client;
 //! - `subject.rs`, `sampling.rs`, `statistics.rs`: what is run, how it is timed, what is made of the numbers;
-//! - one file for each group: `cold.rs`, processes that answer one request; `warm.rs`, a zygote's children; `resident.rs`, servers that stay; `bodies.rs`,
-//!   1 GiB each way, with `memory.rs`; `calls.rs`, with `allocations.rs`, what is asked of kernel and allocator;
-//!   `growth.rs`, how cost grows;
+//! - one file for each group: `cold.rs`, processes that answer one request; `warm.rs`, a zygote's children;
+//!   `resident.rs`, servers that stay; `bodies.rs`, 1 GiB each way, with `memory.rs`; `growth.rs`, how cost grows;
 //! - `report.rs`, `page.rs`, `chart.rs`: what a group found, the page that is written, and its picture;
-//! - `programs/`: what is compiled, preloaded or imported.
+//! - `programs/`: what is compiled or imported.
 //!
 //! `cargo bench` runs everything and writes `docs/benchmarks.md`; `cargo bench -- cold` runs one group, and
 //! `cargo bench -- --quick` fewer rounds: these write the page into `target/tmp` instead.
 
-mod allocations;
 mod bodies;
-mod calls;
 mod chart;
 mod cold;
 mod growth;
@@ -49,12 +46,11 @@ use crate::stage::Stage;
 type Measure = fn(&Bench) -> Result<Section>;
 
 /// In the order in which they are measured and written.
-const GROUPS: [(&str, Measure); 6] = [
+const GROUPS: [(&str, Measure); 5] = [
     ("cold", cold::measure),
     ("warm", warm::measure),
     ("resident", resident::measure),
     ("bodies", bodies::measure),
-    ("calls", calls::measure),
     ("growth", growth::measure),
 ];
 

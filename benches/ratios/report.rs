@@ -12,8 +12,6 @@ use crate::statistics::{Ratio, ratio};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     AtMost(f64),
-    /// Every one that is counted has its reason on the page.
-    Explained,
     /// Shown for comparison.
     None,
 }
@@ -24,12 +22,6 @@ pub(crate) enum Value {
     Ratio(Ratio),
     /// So much more, in bytes.
     MoreBytes(f64),
-    /// So many, the peer's, and how many of ours nobody has explained.
-    Count {
-        ours: usize,
-        peers: usize,
-        unexplained: usize,
-    },
 }
 
 /// One row of the table of targets.
@@ -138,8 +130,7 @@ impl Verdict {
         match (self.target, self.value) {
             (Target::AtMost(limit), Value::Ratio(ratio)) => Some(ratio.value <= limit),
             (Target::AtMost(limit), Value::MoreBytes(bytes)) => Some(bytes <= limit),
-            (_, Value::Count { unexplained, .. }) => Some(unexplained == 0),
-            _ => None,
+            (Target::None, _) => None,
         }
     }
 
@@ -158,10 +149,7 @@ impl Verdict {
                     if ratio.low <= limit { ", and the interval has the target in it" } else { "" };
                 format!("**missed** by {:.1} %{narrowly}", (ratio.value / limit - 1.0) * 100.0)
             }
-            (Some(false), _, Value::Count { unexplained, .. }) => {
-                format!("**missed** by {unexplained}")
-            }
-            _ => String::new(),
+            (Some(false), Target::None, _) | (None, ..) => String::new(),
         }
     }
 }
@@ -175,14 +163,12 @@ pub(crate) fn verdicts(verdicts: &[Verdict]) -> Table {
                 (fine(ratio.value), format!("{} to {}", fine(ratio.low), fine(ratio.high)))
             }
             Value::MoreBytes(bytes) => (signed_mebibytes(bytes), String::new()),
-            Value::Count { ours, peers, .. } => (format!("{ours}, of {peers}"), String::new()),
         };
         let target = match (verdict.target, verdict.value) {
             (Target::AtMost(limit), Value::Ratio(_)) => format!("≤ {}", fine(limit)),
             (Target::AtMost(limit), Value::MoreBytes(_)) => {
                 format!("≤ {}", signed_mebibytes(limit))
             }
-            (Target::Explained, _) | (_, Value::Count { .. }) => "explained".to_owned(),
             (Target::None, _) => String::new(),
         };
         let rounds = verdict.rounds.to_string();

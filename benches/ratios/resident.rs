@@ -79,8 +79,8 @@ fn same_python(stage: &Stage, port: u16) -> Result<()> {
     let expected = stage.python_version()?;
     ensure!(
         text.contains(&expected),
-        "mod_wsgi is for another Python than {expected}; with the system's, for which it was made, all are the same: \
-         PYO3_PYTHON=/usr/bin/python3 cargo bench. It answered:\n{text}"
+        "mod_wsgi is for another Python than {expected}: leave PYTHON out, so that all run the system's. It \
+         answered:\n{text}"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What is run: the built executables, the Python environment, the C programs, copies of the fixtures.
+//! What is run: front and worker as they are installed, the Python environment, the C programs, copies of the fixtures.
 //!
 //! All of it is in a directory of its own, which is removed at the end; the Python environment, which takes long to
 //! make, stays in `target/`.
@@ -73,14 +73,12 @@ impl Stage {
         ] {
             copy(&project.join(from), &stage.path(to))?;
         }
-        fs::create_dir(stage.path("bin")).context("cannot make a directory")?;
-        for (built, name) in [
-            (env!("CARGO_BIN_EXE_cgi2wsgi"), "cgi2wsgi"),
-            (env!("CARGO_BIN_EXE_cgi2wsgi-python"), "cgi2wsgi-python"),
-        ] {
-            copy(Path::new(built), &stage.path("bin").join(name))?;
-        }
-        stage.compile("floor", &[])?;
+        report::progress("   front and worker (packaging/parts)");
+        // Not what cargo has built for this: that front is not linked statically, and has no worker beside it.
+        let mut parts = Command::new(project.join("packaging/parts"));
+        run(parts.arg(stage.path("bin")).arg("bench"))?;
+        stage.compile("floor", "floor", &[])?;
+        stage.compile("floor", "floor-static", &["-static"])?;
         stage.set_up_django()?;
         stage.same_python()?;
         Ok(stage)
@@ -135,13 +133,13 @@ impl Stage {
         Ok(self.program(name, &self.python()).arg(script))
     }
 
-    /// Compiles `programs/NAME.c` to `bin/NAME`.
-    pub(crate) fn compile(&self, name: &str, options: &[&str]) -> Result<PathBuf> {
+    /// Compiles `programs/SOURCE.c` to `bin/NAME`.
+    pub(crate) fn compile(&self, source: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
         let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
         let executable = self.path("bin").join(name);
         let mut command = Command::new(&compiler);
         command.args(["-O2", "-o"]).arg(&executable);
-        command.arg(self.path("programs").join(format!("{name}.c"))).args(options);
+        command.arg(self.path("programs").join(format!("{source}.c"))).args(options);
         run(&mut command).with_context(|| {
             format!("{compiler} is needed: install a C compiler (Debian: apt-get install gcc)")
         })?;
@@ -167,15 +165,14 @@ impl Stage {
         Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
     }
 
-    /// Fails unless the executables were built for the environment's Python.
+    /// Fails unless cgi2wsgi answers with the environment's Python.
     fn same_python(&self) -> Result<()> {
         let expected = self.python_version()?;
         let answer = self.cgi2wsgi("version", &VERSION).answer()?;
         let text = String::from_utf8_lossy(&answer).into_owned();
         ensure!(
             text.contains(&expected),
-            "the environment has Python {expected}, and cgi2wsgi-python was built for another one: build both for \
-             one, with PYO3_PYTHON=/usr/bin/python3 cargo bench. It answered:\n{text}"
+            "the environment has Python {expected}, and cgi2wsgi ran another one. It answered:\n{text}"
         );
         Ok(())
     }
@@ -198,8 +195,9 @@ fn python_env(project: &Path) -> Result<PathBuf> {
     let script = project.join("tests/python-env");
     let requirements = project.join("benches/requirements.txt");
     let mut command = Command::new(&script);
-    // Without a Python it takes the one that cgi2wsgi-python is built for.
-    command.arg("").arg(requirements).stderr(std::process::Stdio::inherit());
+    // The system's has no shared libpython on Debian, and mod_wsgi is for that one.
+    let python = env::var_os("PYTHON").unwrap_or_else(|| "/usr/bin/python3".into());
+    command.arg(python).arg(requirements).stderr(std::process::Stdio::inherit());
     let made = command.output();
     let made = made.with_context(|| format!("cannot run {}", script.display()))?;
     ensure!(made.status.success(), "tests/python-env failed");

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     pub(crate) seconds: f64,
-    /// The most memory that the process had resident, in bytes, where it is one process.
+    /// The most memory that the process, or one that it waited for, had resident, in bytes.
     pub(crate) peak: Option<u64>,
 }
 
@@ -97,14 +97,6 @@ impl Program {
 
     pub(crate) fn output(mut self, output: Output) -> Self {
         self.output = output;
-        self
-    }
-
-    /// The same, run by another program: `strace -c`, say.
-    pub(crate) fn under(mut self, program: &Path, arguments: &[&OsStr]) -> Self {
-        let own = std::mem::replace(&mut self.executable, program.to_owned());
-        let arguments = arguments.iter().map(|&argument| argument.to_owned());
-        self.arguments.splice(0..0, arguments.chain([own.into_os_string()]));
         self
     }
 

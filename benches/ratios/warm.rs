@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::Bench;
-use crate::cold::{DJANGO, HELLO, all, with_site};
+use crate::cold::{DJANGO, HELLO, STATIC_FLOOR, all, with_site};
 use crate::http::Visit;
 use crate::process::until;
 use crate::report::{Section, Target, Value, Verdict};
@@ -75,14 +75,15 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         .context("cannot open a directory to all")?;
     let _zygotes = Zygotes(directory);
 
-    let floor = stage.program("C program", &stage.path("bin/floor"));
+    let floor = |name, file| stage.program(name, &stage.path(file));
     let hello = Output::Read("Hello, world!\n");
     let ping = |program: Program| {
         with_site(stage, program).env("PATH_INFO", PING).output(Output::Read(PONG))
     };
     let django = |name: &str| warm(stage, ping(stage.cgi2wsgi(name, &DJANGO)));
     let short = [
-        floor.output(hello.clone()),
+        floor("C program", "bin/floor").output(hello.clone()),
+        floor(STATIC_FLOOR, "bin/floor-static").output(hello.clone()),
         warm(stage, stage.cgi2wsgi("warm hello", &HELLO)).output(hello),
         django("warm Django").env("CGI2WSGI_WARM_REQUEST", PING),
         django("warm Django without --warm-request"),
@@ -124,7 +125,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         ..Section::default()
     };
     let unknown = "What takes it was not looked into.";
-    section.compare("warm hello", "C program", Target::AtMost(5.0), unknown)?;
+    section.compare("warm hello", "C program", Target::AtMost(2.0), unknown)?;
+    section.compare("warm hello", STATIC_FLOOR, Target::None, "")?;
     let peer = "CGIHandler Django, a small view";
     section.compare("warm Django", peer, Target::AtMost(1.0 / 60.0), unknown)?;
     section.compare("warm Django without --warm-request", peer, Target::None, "")?;
@@ -231,8 +233,8 @@ fn memory(stage: &Stage) -> Result<Verdict> {
             children.push(command.stdin(Stdio::piped()).spawn().context("cannot start it")?);
         }
         let mark = format!("KEPT_WAITING={}", if warm_start { "warm" } else { "cold" });
-        // A warm request is a front and a child, and there is the zygote.
-        let least = if warm_start { 2 * CONCURRENT + 1 } else { CONCURRENT };
+        // A request is a front and a worker; warm, there is the zygote too.
+        let least = 2 * CONCURRENT + usize::from(warm_start);
         let found = settled(&mark, least)?;
         let bytes: u64 = found.iter().map(|process| process.memory().unwrap_or_default()).sum();
         for child in children {

@@ -1,20 +1,23 @@
-//! What `cgi2wsgi` tells `cgi2wsgi-python`: any bytes are read without harm,
-//! and what is written arrives.
+//! What a front tells a worker: any bytes are read without harm, and what is written arrives.
 //!
-//! An input that begins with `raw=` is a handoff behind its identity. Else
-//! its pairs are the fields of one.
+//! An input that begins with `raw=` is an order behind its build. Else its pairs are the fields of a request and of a
+//! zygote; those without a meaning are variables.
 
 #![no_main]
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cgi2wsgi::application::{Application, Callable, Source, Venv};
 use cgi2wsgi::cgi::head::Form;
 use cgi2wsgi::cgi::mount::Mount;
-use cgi2wsgi::handoff::Handoff;
+use cgi2wsgi::handoff::build::BUILD;
+use cgi2wsgi::handoff::call::{ProcessState, Timed};
+use cgi2wsgi::handoff::encoding::Writer;
+use cgi2wsgi::handoff::{
+    Application, Call, Callable, Identity, Limits, Order, Service, Source, ZygoteOrder,
+};
 use cgi2wsgi::timings::Moment;
 use cgi2wsgi_fuzz::{Pair, number, pairs, take, take_all};
 use libfuzzer_sys::fuzz_target;
@@ -22,45 +25,48 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|input: &[u8]| {
     check_decode(input);
     if let Some(fields) = input.strip_prefix(b"raw=") {
-        return check_decode(&[identity().as_slice(), fields].concat());
+        let mut build = Writer::default();
+        build.put(BUILD);
+        return check_decode(&[build.into_bytes().as_slice(), fields].concat());
     }
-    let handoff = handoff(&mut pairs(input));
-    let encoded = handoff.encode().into_vec();
-    assert_eq!(Handoff::decode(&encoded).as_ref(), Ok(&handoff));
-    for end in [encoded.len() - 1, encoded.len() / 2] {
-        assert!(Handoff::decode(&encoded[..end]).is_err(), "{end} of {} bytes", encoded.len());
+    let mut given = pairs(input);
+    let service = service(&mut given);
+    assert_eq!(Service::decode(&service.encode()).as_ref(), Some(&service));
+    let zygote = zygote(&mut given, &service);
+    let call = call(&given, &service, zygote.identity.clone());
+    for order in [Order::Zygote(Box::new(zygote)), Order::Answer(Box::new(call))] {
+        let encoded = order.encode();
+        assert_eq!(Order::decode(&encoded).as_ref(), Ok(&order));
+        for end in [encoded.len() - 1, encoded.len() / 2] {
+            // Between two variables, what is left is a whole order of fewer.
+            let cut = Order::decode(&encoded[..end]);
+            assert!(cut.as_ref() != Ok(&order), "{end} of {} bytes are whole", encoded.len());
+        }
     }
 });
 
 /// What can be read can be told again, and means the same.
 fn check_decode(bytes: &[u8]) {
-    match Handoff::decode(bytes) {
-        Ok(handoff) => assert_eq!(Handoff::decode(handoff.encode().as_bytes()), Ok(handoff)),
+    match Order::decode(bytes) {
+        Ok(order) => {
+            if let Order::Answer(call) = &order
+                && let Some(service) = call.service()
+            {
+                assert_eq!(Service::decode(&service.encode()), Some(service));
+            }
+            assert_eq!(Order::decode(&order.encode()), Ok(order));
+        }
         Err(reason) => assert!(!reason.contains(char::is_control), "{reason:?}"),
     }
 }
 
-/// The field that all handoffs of this build begin with.
-fn identity() -> Vec<u8> {
-    let mut encoded = handoff(&mut Vec::new()).encode().into_vec();
-    let colon = encoded.iter().position(|byte| *byte == b':').expect("a length");
-    let length = number(&encoded[..colon]).expect("a length");
-    encoded.truncate(colon + 1 + usize::try_from(length).expect("it is short"));
-    encoded
-}
-
-/// A handoff as the settings can make it.
-fn handoff(given: &mut Vec<Pair>) -> Handoff {
+/// A service as the settings can make it.
+fn service(given: &mut Vec<Pair>) -> Service {
     let file = take(given, "file").map(|file| Source::File(path(file)));
     let module = text(take(given, "module"));
     let venv = take(given, "venv").filter(|directory| !directory.is_empty());
-    let version = text(take(given, "version"));
-    let version = version.split_once('.').and_then(|(major, minor)| {
-        Some((major.parse().ok()?, minor.parse().ok()?)).filter(|version| *version != (0, 0))
-    });
     let mount = take(given, "mount").unwrap_or_default();
-    let nanoseconds = take(given, "timeout").as_deref().and_then(number);
-    Handoff {
+    Service {
         application: Application {
             source: file.unwrap_or(Source::Module(module)),
             callable: Callable {
@@ -69,7 +75,7 @@ fn handoff(given: &mut Vec<Pair>) -> Handoff {
             },
             directory: path(take(given, "directory").unwrap_or_default()),
             import_directories: take_all(given, "import").into_iter().map(path).collect(),
-            venv: venv.map(|directory| Venv { directory: path(directory), version }),
+            venv: venv.map(path),
         },
         mount: match mount.as_slice() {
             b"" => Mount::Server,
@@ -81,10 +87,42 @@ fn handoff(given: &mut Vec<Pair>) -> Handoff {
             root => Mount::At(root.to_vec()),
         },
         form: if take(given, "nph").is_some() { Form::Nph } else { Form::Cgi },
-        timeout: nanoseconds.filter(|count| *count > 0).map(Duration::from_nanos),
-        max_body: take(given, "max").as_deref().and_then(number),
+        max_body: take(given, "max-body").as_deref().and_then(number),
         debug: take(given, "debug").is_some(),
-        timed_since: take(given, "timed").as_deref().and_then(number).map(Moment::from_nanos),
+        has_timeout: take(given, "timeout").is_some(),
+    }
+}
+
+fn zygote(given: &mut Vec<Pair>, service: &Service) -> ZygoteOrder {
+    let mut small = |name| take(given, name).as_deref().and_then(number).unwrap_or_default();
+    let limits = Limits {
+        idle: Duration::from_millis(small("idle")),
+        spare: u32::try_from(small("spare")).unwrap_or(u32::MAX),
+        max: u32::try_from(small("max")).unwrap_or(u32::MAX),
+        memory: Some(small("memory")).filter(|bytes| *bytes > 0),
+        request: None,
+    };
+    let (mark, deadline) = (small("mark"), Moment::from_nanos(small("deadline")));
+    let request = take(given, "request").map(OsString::from_vec).filter(|path| !path.is_empty());
+    ZygoteOrder {
+        directory: path(take(given, "private").unwrap_or_default()),
+        mark,
+        identity: Identity::from_bytes(take(given, "identity").unwrap_or_default()),
+        service: service.clone(),
+        limits: Limits { request, ..limits },
+        deadline,
+        why: text(take(given, "why")),
+    }
+}
+
+fn call(given: &[Pair], service: &Service, identity: Identity) -> Call {
+    let timed = Timed { began: Moment::from_nanos(1), handed_over: Moment::from_nanos(u64::MAX) };
+    Call {
+        identity: Some(identity).filter(|identity| !identity.as_bytes().is_empty()),
+        service: service.encode(),
+        process: ProcessState { umask: 0o022, signal_mask: 1 << 63, ignores_sigchld: true },
+        timed: service.debug.then_some(timed),
+        variables: given.iter().map(|(name, value)| (&name[..], &value[..])).collect(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use self::words::{Unread, Words};
 use super::cli::Options;
-use super::exit::{FAILED, MISCONFIGURED, die_of};
+use super::exit::{FAILED, MISCONFIGURED};
 use super::plan::{Failure, Plan, form};
 use super::refuse::{owed, refuse};
 use super::supervise::{NotBegun, Outcome, Supervised, supervise};
@@ -18,8 +18,8 @@ use crate::cgi::mount::Mount;
 use crate::cgi::refusal::Refusal;
 use crate::cgi::request::Request;
 use crate::cgi::variables::Variables;
-use crate::report;
 use crate::timings::Moment;
+use crate::{report, system};
 
 mod explain;
 mod words;
@@ -75,8 +75,7 @@ fn answer(plan: Result<Plan, Failure>, variables: &Variables, form: Form) -> Exi
 /// Carries out a plan, with descriptors 0, 1 and 2 of this process.
 pub fn run(plan: &Plan, variables: &Variables) -> u8 {
     // A file that becomes too large is an error, not this process' end.
-    // SAFETY: the disposition is a valid one.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    system::set_ignored(libc::SIGXFSZ, true);
     let ignores_sigchld = launch::expect_children();
     let outcome = match connect::answer(plan, variables, ignores_sigchld) {
         Some(outcome) => outcome,
@@ -85,7 +84,7 @@ pub fn run(plan: &Plan, variables: &Variables) -> u8 {
     match outcome {
         Outcome::Ended(status) => status,
         Outcome::Interrupted => {
-            die_of(libc::SIGINT);
+            system::die_of(libc::SIGINT);
             FAILED
         }
         Outcome::NotBegun(why) => not_begun(&why, plan, variables),

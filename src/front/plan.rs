@@ -23,6 +23,7 @@ use crate::cgi::request::Request;
 use crate::cgi::variables::Variables;
 use crate::handoff::call::{ProcessState, Timed};
 use crate::handoff::{Call, Identity, Limits, Order, Service};
+use crate::system;
 use crate::timings::Moment;
 
 /// Why this executable answers itself.
@@ -137,18 +138,7 @@ fn process_state(ignores_sigchld: bool) -> ProcessState {
     // The system tells the mask only to who sets another.
     let umask = rustix::process::umask(Mode::empty());
     rustix::process::umask(umask);
-    ProcessState { umask: umask.bits(), signal_mask: signal_mask(), ignores_sigchld }
-}
-
-fn signal_mask() -> u64 {
-    // SAFETY: the set is initialized by the call that reads it.
-    unsafe {
-        let mut set = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigprocmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut set);
-        (1..=64)
-            .filter(|signal| libc::sigismember(&raw const set, *signal) == 1)
-            .fold(0, |mask, signal| mask | 1 << (signal - 1))
-    }
+    ProcessState { umask: umask.bits(), signal_mask: system::signal_mask(), ignores_sigchld }
 }
 
 /// RFC 3875 5: a script whose name begins with `nph-` writes the whole response, for its server passes it on as it is.

@@ -14,6 +14,7 @@ use super::encoding::{Reader, Writer};
 use super::service::Service;
 use super::zygote::Limits;
 use crate::cgi::variables::Variables;
+use crate::system::{self, Disposition};
 
 /// Everything that must be the same, as bytes that are compared whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,14 +137,7 @@ fn process_state() -> String {
 fn ignored_signals() -> Vec<i32> {
     (1..32)
         .filter(|signal| ![libc::SIGPIPE, libc::SIGXFSZ].contains(signal))
-        .filter(|signal| {
-            // SAFETY: a zeroed sigaction is a valid one to be written to.
-            unsafe {
-                let mut action = std::mem::zeroed::<libc::sigaction>();
-                libc::sigaction(*signal, std::ptr::null(), &raw mut action) == 0
-                    && action.sa_sigaction == libc::SIG_IGN
-            }
-        })
+        .filter(|signal| system::disposition(*signal) == Disposition::Ignored)
         .collect()
 }
 

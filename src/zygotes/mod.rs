@@ -4,7 +4,8 @@
 //! - [`lock`]: who may make and remove a socket;
 //! - [`import_output`]: what is written while a zygote imports;
 //! - [`status`], [`log`]: what zygotes tell a person;
-//! - [`process`]: what the system tells of them.
+//! - [`process`]: what the system tells of them;
+//! - [`polling`], [`memory`], [`prefault`]: what of a zygote's own work needs no Python.
 //!
 //! Left out: how a front connects (its `connect`), and the zygote itself (the worker's `zygote`).
 
@@ -12,5 +13,8 @@ pub mod directory;
 pub mod import_output;
 pub mod lock;
 pub mod log;
+pub mod memory;
+pub mod polling;
+pub mod prefault;
 pub mod process;
 pub mod status;

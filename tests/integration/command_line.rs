@@ -20,13 +20,14 @@ use crate::world::World;
 
 pub(crate) type Test = fn(&Stage) -> Result<()>;
 
-const TESTS: [(&str, Test); 14] = [
+const TESTS: &[(&str, Test)] = &[
     ("cgi2wsgi is linked statically, and its worker to no libpython", linking),
     ("without any variables it is a GET of / on localhost", no_variables),
     ("PATH_INFO and QUERY_STRING alone make a request", few_variables),
     ("a terminal's or pipe's stdin is not waited for without variables", stdin_without_variables),
     ("a misspelt option is exit status 2 and no response", misspelt_option),
     ("no application is exit status 2 and says what to give", no_application),
+    ("a callable that is not there is exit status 2 and no response", no_such_callable),
     ("under CGI a wrong set-up is exit status 2 and a complete 500", wrong_setup_under_cgi),
     ("P1: options before the application work under CGI", options_under_cgi),
     ("B8: closed descriptors 0, 1 and 2 do no harm", closed_descriptors),
@@ -38,7 +39,7 @@ const TESTS: [(&str, Test); 14] = [
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
-    trials_of("command", &TESTS, world)
+    trials_of("command", TESTS, world)
 }
 
 /// A trial for each test that needs the stage and no server.
@@ -191,6 +192,13 @@ fn misspelt_option(stage: &Stage) -> Result<()> {
 
 fn no_application(stage: &Stage) -> Result<()> {
     run(stage, bridge(stage, &[], &[]))?.ends(2)?.says("APP")?.says("CGI2WSGI_APP").map(drop)
+}
+
+fn no_such_callable(stage: &Stage) -> Result<()> {
+    let output = run(stage, bridge(stage, &["{fixtures}/hello.py:nope"], &[]))?;
+    output.ends(2)?.says("has no \"nope\"")?;
+    ensure!(output.stdout.is_empty(), "{:?}", String::from_utf8_lossy(&output.stdout));
+    Ok(())
 }
 
 fn wrong_setup_under_cgi(stage: &Stage) -> Result<()> {

@@ -12,7 +12,8 @@
 //! - `warm.rs`: what holds with `--warm`, whatever dies, changes or stands in the way;
 //! - `surroundings.rs`: that an application cannot tell a warm start from a cold one;
 //! - `properties.rs`: what holds for random requests;
-//! - `specification.rs`: whether `docs/specification.md` names rows that are there;
+//! - `specification.rs`: whether `docs/specification.md` names rows that are there; `sources.rs`: whether
+//!   `CONTRIBUTING.md` names the files that have `unsafe`;
 //! - `warm_verbs.rs`: what a person sees of zygotes, and how they are stopped; `fork_safety.rs`: the examples of
 //!   `docs/fork-safety.md`;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
@@ -37,6 +38,7 @@ mod properties;
 mod request_verb;
 mod server;
 mod signals;
+mod sources;
 mod specification;
 mod stage;
 mod surroundings;
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
     trials.extend(surroundings::trials(&world));
     trials.extend(apache_sites::trials(&world));
     trials.extend(django::trials(&world));
+    trials.push(sources::trial());
     trials.extend(specification::trials(&trials));
     let conclusion = libtest_mimic::run(&arguments, trials);
     let stopped = world.stop();

@@ -6,6 +6,10 @@ use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 
+use cgi2wsgi::system;
+
+use crate::handlers;
+
 /// The lowest number that they get, where the limit of open files has room for it: applications close those that they
 /// believe to be their own from 3 on.
 const LOWEST: RawFd = 700;
@@ -70,23 +74,13 @@ pub(crate) fn guard_listener(listener: Option<RawFd>) {
 
 /// Closes the listening socket in this process, whoever may still close its number.
 pub(crate) fn let_go_of_listener(listener: RawFd) {
-    let null = NULL.load(SeqCst);
-    // SAFETY: system calls on descriptors that this process owns; nobody uses this number in it any more.
-    unsafe {
-        if null < 0 || libc::dup2(null, listener) < 0 {
-            libc::close(listener);
-        } else {
-            libc::fcntl(listener, libc::F_SETFD, libc::FD_CLOEXEC);
-        }
-    }
+    handlers::replace(listener, NULL.load(SeqCst));
 }
 
 /// Lets go of standard input, output and error: a server may wait until the last process has closed them.
 pub(crate) fn close_standard_streams() {
-    for descriptor in 0..3 {
-        // SAFETY: this process ends, and writes nothing more.
-        unsafe { libc::close(descriptor) };
-    }
+    // This process ends, and writes nothing more.
+    (0..3).for_each(system::close);
 }
 
 /// From here on what is forked holds none of them.
@@ -99,8 +93,7 @@ fn guard() {
     {
         NULL.store(null.into_raw_fd(), SeqCst);
     }
-    // SAFETY: the function is async-signal-safe.
-    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    handlers::at_fork(in_child);
 }
 
 /// P3: a forked child that lives on holds neither end of the request, and one that runs on into our own code writes to
@@ -109,14 +102,8 @@ extern "C" fn in_child() {
     let null = NULL.load(SeqCst);
     for descriptor in [&STDIN, &STDOUT, &CONNECTION, &LISTENER] {
         let descriptor = descriptor.load(SeqCst);
-        if descriptor < 0 {
-            continue;
-        }
-        // SAFETY: dup2 and close are async-signal-safe, and the descriptors are open, or were.
-        unsafe {
-            if null < 0 || libc::dup2(null, descriptor) < 0 {
-                libc::close(descriptor);
-            }
+        if descriptor >= 0 {
+            handlers::replace(descriptor, null);
         }
     }
 }

@@ -7,23 +7,24 @@
 //! - [`serve`]: one request, from the order to the end of the response;
 //! - [`wsgi`]: PEP 3333; [`python`]: what is done with the interpreter;
 //! - [`zygote`]: the process that has imported the application, and its children;
-//! - [`connection`], [`descriptors`], [`signals`]: the front, the request's descriptors, and what the kernel tells.
+//! - [`connection`], [`descriptors`]: the front, and the request's descriptors; [`handlers`]: what runs when the kernel
+//!   calls.
 
 mod connection;
 mod descriptors;
+mod handlers;
 mod python;
 mod serve;
-mod signals;
 mod wsgi;
 mod zygote;
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cgi2wsgi::handoff::build::BUILD;
 use cgi2wsgi::handoff::channel::receive_order;
 use cgi2wsgi::handoff::{Order, Reply};
-use cgi2wsgi::report;
+use cgi2wsgi::{report, system};
 use pyo3::prelude::*;
 
 use self::connection::Connection;
@@ -38,8 +39,8 @@ fn cgi2wsgi_worker(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Takes the order that comes by `descriptor`, and ends the process when that is done.
 #[pyfunction]
 fn run(py: Python<'_>, descriptor: RawFd) {
-    // SAFETY: the front has opened it for this process, and BOOT hands it over here.
-    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    // The front has opened it for this process, and BOOT hands it over here.
+    let descriptor = system::own(descriptor);
     // A panic is a defect of ours; the front answers when this process has ended.
     let ended = catch_unwind(AssertUnwindSafe(|| obey(py, descriptor)));
     finish::leave(u8::from(ended.is_err()));

@@ -21,9 +21,9 @@ use pyo3::prelude::*;
 
 use crate::connection::Connection;
 use crate::descriptors::{self, RequestDescriptors};
+use crate::handlers;
 use crate::python::application::{self, LoadError};
 use crate::python::{self, collector, environment, finish, termination};
-use crate::signals;
 use crate::wsgi::call::{self, Failure};
 use crate::wsgi::environ;
 use crate::wsgi::exchange::{Exchange, lock};
@@ -75,12 +75,12 @@ pub(crate) fn serve(
             ));
         }
     };
-    signals::follow_front();
+    handlers::follow_front();
     let timings = Clock::new(call, application.is_none());
     let is_asked = call.variables.are_from_a_server();
     let serving = Serving { py, service, connection, timings };
     serving.run(call, descriptors, application, is_asked);
-    signals::unfollow_front();
+    handlers::unfollow_front();
     finish::run_exit_handlers(py);
 }
 
@@ -177,7 +177,7 @@ impl Serving<'_, '_> {
         python::prepare_import(py, application).map_err(raised)?;
         termination::expect(py, Some(Arc::clone(self.connection))).map_err(raised)?;
         if self.service.has_timeout {
-            signals::allow_traces(py).map_err(raised)?;
+            handlers::allow_traces(py).map_err(raised)?;
         }
         self.timings.begin(Phase::Import);
         let waiting = collector::wait(py).map_err(raised)?;

@@ -1,16 +1,15 @@
 //! Starts the site's own Python as a worker: for one request, or as a zygote that outlives this process.
 //!
 //! Nothing of a request is in what a worker is started with: variables and descriptors come with the order. `boot.py`
-//! is the program that Python runs. It loads the worker without an import path, and refuses a Python that cannot, in
-//! words that any Python from 2.7 on understands.
+//! is the program that Python runs. It loads the worker without an import path. Where that cannot be, `refuse.py` tells
+//! why; it is a text of its own, so that Python compiles it only then. Any Python from 2.7 on understands both.
 
 mod detach;
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,12 +22,16 @@ use crate::cgi::variables::Variables;
 use crate::handoff::channel::{self, Outgoing};
 use crate::handoff::identity::is_of_a_request;
 use crate::handoff::{Order, ZygoteOrder};
+use crate::system::{self, Disposition};
 use crate::timings::Moment;
 use crate::zygotes::directory;
 use crate::zygotes::import_output::ImportOutput;
 
-/// What Python runs. Any Python from 2.7 on can parse it.
+/// What Python runs.
 const BOOT: &str = include_str!("boot.py");
+
+/// What BOOT runs when it has not loaded the worker.
+const REFUSE: &str = include_str!("refuse.py");
 
 /// The number of the connection in a worker, if it is free.
 const ITS_NUMBER: i32 = 700;
@@ -115,7 +118,7 @@ fn python(plan: &Plan, variables: &Variables, its_end: &OwnedFd) -> Command {
     if variables.get("PYTHONUTF8").is_none() {
         command.args(["-X", "utf8"]);
     }
-    command.args(["-c", BOOT]).arg(its_end.as_raw_fd().to_string()).arg(&plan.worker);
+    command.args(["-c", BOOT]).arg(its_end.as_raw_fd().to_string()).arg(&plan.worker).arg(REFUSE);
     command.env_clear().envs(surroundings(variables));
     command
 }
@@ -139,21 +142,7 @@ fn nothing() -> io::Result<Stdio> {
 
 /// Has the system keep the ends of children, which it does not where a server ignores SIGCHLD. Whether one does.
 pub(super) fn expect_children() -> bool {
-    // SAFETY: the disposition is a valid one.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) == libc::SIG_IGN }
-}
-
-/// As [`std::process::Child::wait`], for a process of this one's that is known by its number.
-fn wait_for(pid: libc::pid_t) -> io::Result<ExitStatus> {
-    let mut status = 0;
-    loop {
-        // SAFETY: waits for one child of this process.
-        if unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid {
-            return Ok(ExitStatus::from_raw(status));
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
+    let is_ignored = system::disposition(libc::SIGCHLD) == Disposition::Ignored;
+    system::set_ignored(libc::SIGCHLD, false);
+    is_ignored
 }

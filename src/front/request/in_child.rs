@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader};
-use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use rustix::process::Pid;
+
 use crate::front::exit::FAILED;
+use crate::system::{self, Fork};
 
 /// The process that answers.
-pub(super) struct Child(libc::pid_t);
+pub(super) struct Child(Pid);
 
 /// Runs `answer` with `body` as standard input and the returned pipe as standard output.
 pub(super) fn run(
@@ -16,15 +18,15 @@ pub(super) fn run(
     answer: impl FnOnce() -> u8,
 ) -> io::Result<(PipeReader, Child)> {
     let (response, output) = io::pipe()?;
-    // SAFETY: this process has one thread, so the child can do what this process could.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
+    match system::fork()? {
+        Fork::Parent(child) => Ok((response, Child(child))),
+        Fork::Child => {
             drop(response);
-            let code = set_aside(body, &output).map_or(FAILED, |()| answer());
+            let is_set = set_aside(body, &output);
+            drop(output);
+            let code = is_set.map_or(FAILED, |()| answer());
             std::process::exit(code.into())
         }
-        pid => Ok((response, Child(pid))),
     }
 }
 
@@ -40,16 +42,6 @@ fn set_aside(body: Option<File>, output: &io::PipeWriter) -> io::Result<()> {
 impl Child {
     /// Waits until it has ended.
     pub(super) fn wait(self) -> io::Result<ExitStatus> {
-        let mut status = 0;
-        loop {
-            // SAFETY: waits for the child that was forked.
-            if unsafe { libc::waitpid(self.0, &raw mut status, 0) } == self.0 {
-                return Ok(ExitStatus::from_raw(status));
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
+        system::wait_for(self.0)
     }
 }

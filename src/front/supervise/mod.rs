@@ -6,8 +6,11 @@
 //!
 //! Left out: where the worker comes from ([`super::launch`], [`super::connect`]).
 
+mod clock;
+mod conclusion;
 mod endings;
 mod process;
+mod replies;
 mod signals;
 
 use std::io;
@@ -15,33 +18,22 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{Shutdown, shutdown};
 use rustix::stdio::{stderr, stdin, stdout};
 
+use self::clock::GRACE;
 pub(super) use self::endings::ended;
 use self::process::Death;
 pub(super) use self::process::Process;
 use self::signals::{Signal, Signals};
 use super::exit::FAILED;
-use super::refuse::{self, Rest};
+use super::refuse::Rest;
 use crate::cgi::head::Form;
-use crate::cgi::refusal::Refusal;
 use crate::cgi::variables::Variables;
-use crate::handoff::build::BUILD;
 use crate::handoff::channel::{Incoming, Outgoing};
-use crate::handoff::{Reply, signals as numbers};
-use crate::report;
 use crate::timings::Moment;
 use crate::zygotes::import_output::ImportOutput;
 
-/// How long a worker may take to write tracebacks, and to be gone once it was killed.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// How long a worker that has closed its connection may take to be dead before it is killed.
-const DYING: Duration = Duration::from_millis(200);
-
-/// How soon a signal that nothing has come of is sent again, and how often at most.
-const AGAIN: Duration = Duration::from_millis(100);
+/// How often a signal that nothing has come of is sent at most.
 const TIMES: u32 = 20;
 
 /// When to give up.
@@ -238,27 +230,6 @@ impl<'r> Supervision<'r> {
         }
     }
 
-    /// When something is to be done even if nothing comes.
-    fn next_moment(&self) -> Option<Moment> {
-        let deadline = match &self.ending {
-            Some(ending) => Some(ending.until),
-            None => self.deadline(),
-        };
-        let repeated = self.repeated.as_ref().map(|repeated| repeated.next);
-        let rest = self.rest.as_ref().map(Rest::until);
-        [deadline.filter(|_| !self.is_finished), repeated, rest].into_iter().flatten().min()
-    }
-
-    fn deadline(&self) -> Option<Moment> {
-        // A new zygote counts from a little later, and writes where it hangs.
-        let patience = if self.request.import.is_some() && self.step < Step::Begun {
-            GRACE
-        } else {
-            Duration::ZERO
-        };
-        self.request.deadline.map(|deadline| deadline.at + patience)
-    }
-
     fn heed(&mut self, signal: Signal) {
         match signal.number {
             // look_at_process finds out.
@@ -282,227 +253,6 @@ impl<'r> Supervision<'r> {
     fn look_at_process(&mut self) {
         if self.death.is_none() {
             self.death = self.worker.process.look();
-        }
-    }
-
-    /// Acts on what the worker has said. An outcome: it cannot answer.
-    fn hear(&mut self) -> Option<Outcome> {
-        self.incoming.fill(self.worker.connection.as_fd());
-        while let Some(reply) = self.incoming.take() {
-            match reply {
-                Reply::Hello(build) if build == BUILD => self.step = self.step.max_of(Step::Loaded),
-                Reply::Hello(build) => return Some(not_begun(NotBegun::OtherBuild(build))),
-                Reply::Unusable(reason) => self.unusable = Some(reason),
-                Reply::Stale if self.step < Step::Begun => return Some(not_begun(NotBegun::Stale)),
-                Reply::Cold(reason) if self.step < Step::Begun => {
-                    return Some(not_begun(NotBegun::Cold(reason)));
-                }
-                Reply::Begun(pid) => self.begin(pid),
-                Reply::Terminating => self.repeated = None,
-                Reply::HandlesSigterm => self.repeats = false,
-                Reply::Traced => {
-                    if let Some(ending) = self.ending.as_mut().filter(|ending| !ending.is_killed) {
-                        ending.until = Moment::now();
-                    }
-                }
-                Reply::Refused { status, details, timings, exit, owed }
-                    if self.step < Step::Answering =>
-                {
-                    let refusal = Refusal { status, reason: String::new(), details, timings };
-                    self.answer(&refusal, owed);
-                    self.exit = exit;
-                }
-                Reply::Head if self.step < Step::Answering => {
-                    self.step = Step::Answering;
-                    refuse::release_output();
-                }
-                Reply::Done { is_whole, owed } if self.step == Step::Answering => {
-                    self.step = Step::Over;
-                    self.exit = if is_whole { 0 } else { FAILED };
-                    self.repeated = None;
-                    self.rest = Rest::of_worker(owed).ok().filter(|rest| rest.source().is_some());
-                }
-                Reply::Exits => self.is_finished = !self.worker.process.is_own(),
-                // Said too late, or twice: an application that has found the connection.
-                Reply::Stale
-                | Reply::Cold(_)
-                | Reply::Refused { .. }
-                | Reply::Head
-                | Reply::Done { .. } => {}
-            }
-        }
-        None
-    }
-
-    fn begin(&mut self, pid: u32) {
-        if self.step >= Step::Begun {
-            return;
-        }
-        self.step = Step::Begun;
-        if !self.worker.process.is_own() {
-            let end = self.incoming.descriptors.pop();
-            self.worker.process = Process::of_zygote(pid, end);
-        }
-        self.show_import();
-        if self.is_interrupted && !self.worker.process.is_own() {
-            self.worker.process.signal(libc::SIGINT);
-        }
-    }
-
-    /// The request that has the application imported gets what that has to say.
-    fn show_import(&self) {
-        if let Some(import) = self.request.import {
-            // A standard error that is gone is no reason to fail.
-            let _ = import.copy_to(&mut io::stderr());
-        }
-    }
-
-    /// Writes an answer of this process' own.
-    fn answer(&mut self, refusal: &Refusal, owed: u64) {
-        let Supervised { variables, form, .. } = self.request;
-        self.rest =
-            refuse::answer(refusal, variables, *form, owed).filter(|rest| rest.source().is_some());
-        self.step = Step::Over;
-        self.repeated = None;
-    }
-
-    /// Does what is due. An outcome: nobody had begun in time.
-    fn look_at_clock(&mut self) -> Option<Outcome> {
-        let is_due = |at: Moment| at.left() == Duration::ZERO;
-        if let Some(repeated) = self.repeated.as_mut().filter(|repeated| is_due(repeated.next)) {
-            self.worker.process.signal(repeated.number);
-            repeated.left -= 1;
-            repeated.next = Moment::now() + AGAIN;
-            if repeated.left == 0 {
-                self.repeated = None;
-            }
-        }
-        if self.is_finished || self.death.is_some() {
-            return None;
-        }
-        match &self.ending {
-            None if self.deadline().is_some_and(is_due) => return self.time_out(),
-            Some(ending) if !ending.is_killed && is_due(ending.until) => self.kill(ending.cause),
-            // Most often it is dead, and the system will say so in a moment.
-            None if self.incoming.is_over && !self.worker.process.can_tell() => {
-                self.kill(Cause::ConnectionLost);
-            }
-            None if self.incoming.is_over => {
-                let until = Moment::now() + DYING;
-                self.ending =
-                    Some(Ending { cause: Cause::ConnectionLost, is_killed: false, until });
-            }
-            _ => {}
-        }
-        None
-    }
-
-    /// The time is over: tracebacks first, if the worker can write them.
-    fn time_out(&mut self) -> Option<Outcome> {
-        if self.step < Step::Begun && !self.worker.process.is_own() {
-            // From here on no child can say that it has begun, and so none does; one may have said
-            // so just now.
-            let _ = shutdown(&self.worker.connection, Shutdown::Read);
-            if let Some(outcome) = self.hear() {
-                return Some(outcome);
-            }
-            if self.step < Step::Begun {
-                self.show_import();
-                return Some(not_begun(NotBegun::TimedOut));
-            }
-        }
-        if self.step < Step::Begun {
-            self.kill(Cause::Timeout);
-        } else {
-            self.worker.process.signal(numbers::TRACE);
-            let until = Moment::now() + GRACE;
-            self.ending = Some(Ending { cause: Cause::Timeout, is_killed: false, until });
-        }
-        None
-    }
-
-    /// Before this process answers, the worker is dead.
-    fn kill(&mut self, cause: Cause) {
-        self.worker.process.signal(libc::SIGKILL);
-        let until = Moment::now() + GRACE;
-        self.ending = Some(Ending { cause, is_killed: true, until });
-    }
-
-    /// Once the worker has ended: answers, or says what became of the response.
-    fn conclude(&mut self) -> Option<Outcome> {
-        if !self.is_finished {
-            let is_given_up = self.ending.as_ref().is_some_and(|ending| {
-                let can_wait =
-                    self.worker.process.can_tell() && ending.until.left() > Duration::ZERO;
-                ending.is_killed && !can_wait
-            });
-            if self.death.is_none() && !is_given_up {
-                return None;
-            }
-            if self.step < Step::Begun {
-                return Some(not_begun(self.why_not_begun()));
-            }
-            self.is_finished = true;
-            self.finish();
-        }
-        if self.rest.as_ref().is_some_and(|rest| rest.source().is_some()) {
-            return None;
-        }
-        Some(if self.is_interrupted { Outcome::Interrupted } else { Outcome::Ended(self.exit) })
-    }
-
-    fn why_not_begun(&mut self) -> NotBegun {
-        if self.ending.as_ref().is_some_and(|ending| ending.cause == Cause::Timeout) {
-            return NotBegun::TimedOut;
-        }
-        let is_late = self.request.deadline.is_some_and(|it| it.at.left() == Duration::ZERO);
-        match self.unusable.take() {
-            Some(reason) => NotBegun::Unusable(reason),
-            // A new zygote whose import takes too long ends by itself.
-            None if is_late && !self.worker.process.is_own() => {
-                self.show_import();
-                NotBegun::TimedOut
-            }
-            None => NotBegun::Gone { how: self.how(), was_loaded: self.step >= Step::Loaded },
-        }
-    }
-
-    /// How the process ended, if that is known and was not this one's doing.
-    fn how(&self) -> Option<std::process::ExitStatus> {
-        match self.death {
-            Some(Death::Known(status)) if self.cause().is_none() => Some(status),
-            _ => None,
-        }
-    }
-
-    /// Why this process has ended the worker, if it has.
-    fn cause(&self) -> Option<Cause> {
-        let ending = self.ending.as_ref();
-        let ending = ending.filter(|ending| ending.is_killed || ending.cause == Cause::Timeout);
-        ending.map(|ending| ending.cause)
-    }
-
-    fn finish(&mut self) {
-        let cause = self.cause();
-        let timeout = self.request.deadline.map(|deadline| deadline.timeout);
-        match self.step {
-            Step::Over => {
-                if let Some(text) = endings::after_response(cause, self.how(), timeout) {
-                    report::error(&text);
-                }
-            }
-            Step::Answering => {
-                self.exit = FAILED;
-                self.step = Step::Over;
-                report::error(&endings::in_response(cause, self.how(), timeout));
-            }
-            _ => {
-                let status = if cause == Some(Cause::Timeout) { 504 } else { 500 };
-                let reason = endings::before_response(cause, self.how(), timeout);
-                report::error(&format!("{reason} (answered {status})"));
-                self.answer(&Refusal::new(status, reason), self.request.owed);
-                self.exit = FAILED;
-            }
         }
     }
 }

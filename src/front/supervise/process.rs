@@ -7,7 +7,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use crate::system;
 
 /// A worker's process.
 #[derive(Debug)]
@@ -63,18 +65,11 @@ impl Process {
     /// Whether it has ended, and how.
     pub(super) fn look(&mut self) -> Option<Death> {
         match self {
-            Self::Own(pid) => {
-                let mut status = 0;
-                // SAFETY: waits for one child of this process, and not long.
-                let ended = unsafe {
-                    libc::waitpid(pid.as_raw_nonzero().get(), &raw mut status, libc::WNOHANG)
-                };
-                match ended {
-                    0 => None,
-                    1.. => Some(Death::Known(ExitStatus::from_raw(status))),
-                    _ => Some(Death::Unknown),
-                }
-            }
+            Self::Own(pid) => match system::try_wait(Some(*pid)) {
+                Ok(None) => None,
+                Ok(Some((_, status))) => Some(Death::Known(status)),
+                Err(_) => Some(Death::Unknown),
+            },
             Self::NotKnownYet => None,
             Self::OfZygote(child) => child.look(),
         }
@@ -88,16 +83,18 @@ impl Process {
     /// Sends it a signal, unless it is gone.
     pub(super) fn signal(&self, number: i32) {
         match self {
-            Self::Own(pid) => kill(*pid, number),
+            Self::Own(pid) => system::kill(*pid, number),
             Self::NotKnownYet => {}
             Self::OfZygote(OfZygote { pid, hold, end }) => match hold {
                 Some(hold) => {
-                    if let Some(signal) = named(number) {
+                    if let Some(signal) = system::signal(number) {
                         let _ = pidfd_send_signal(hold, signal);
                     }
                 }
                 // As long as the zygote has not said that it has buried it, the number is its own.
-                None if end.as_ref().is_some_and(|end| !is_readable(end)) => kill(*pid, number),
+                None if end.as_ref().is_some_and(|end| !is_readable(end)) => {
+                    system::kill(*pid, number);
+                }
                 None => {}
             },
         }
@@ -120,20 +117,6 @@ impl OfZygote {
         let hold = self.hold.as_ref()?;
         is_readable(hold).then_some(Death::Unknown)
     }
-}
-
-/// A signal of any number, for the few that have no name are sent by number.
-fn named(number: i32) -> Option<Signal> {
-    Signal::from_named_raw(number).or_else(|| {
-        // SAFETY: a real-time signal that no C library keeps for itself.
-        (number == crate::handoff::signals::TRACE)
-            .then(|| unsafe { Signal::from_raw_unchecked(number) })
-    })
-}
-
-fn kill(pid: Pid, number: i32) {
-    // SAFETY: kill has no preconditions.
-    unsafe { libc::kill(pid.as_raw_nonzero().get(), number) };
 }
 
 fn is_readable(descriptor: impl AsFd) -> bool {

@@ -1,12 +1,14 @@
 //! The signals that a supervising front acts on, as something to read.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::system;
 
 /// SIGTERM, SIGHUP, SIGINT and SIGCHLD, taken from this process until this is dropped.
 pub(super) struct Signals {
     descriptor: OwnedFd,
-    before: libc::sigset_t,
+    mask_before: u64,
 }
 
 /// One that has come.
@@ -24,26 +26,9 @@ const SI_KERNEL: i32 = 0x80;
 impl Signals {
     /// From here on they are read. What is ignored stays ignored.
     pub(super) fn take() -> io::Result<Self> {
-        // SAFETY: the sets are initialized before they are used, and the descriptor is new.
-        unsafe {
-            let mut set = std::mem::zeroed::<libc::sigset_t>();
-            let mut before = std::mem::zeroed::<libc::sigset_t>();
-            libc::sigemptyset(&raw mut set);
-            for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGCHLD] {
-                libc::sigaddset(&raw mut set, signal);
-            }
-            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, &raw mut before) < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            let descriptor =
-                libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-            if descriptor < 0 {
-                let error = io::Error::last_os_error();
-                libc::sigprocmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-                return Err(error);
-            }
-            Ok(Self { descriptor: OwnedFd::from_raw_fd(descriptor), before })
-        }
+        let mask_before = system::signal_mask();
+        let signals = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGCHLD];
+        Ok(Self { descriptor: system::signal_descriptor(&signals)?, mask_before })
     }
 
     /// The next one that has come.
@@ -65,9 +50,6 @@ impl AsFd for Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        // SAFETY: the set is one that the system gave.
-        unsafe {
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut())
-        };
+        system::set_signal_mask(self.mask_before);
     }
 }

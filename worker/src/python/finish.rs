@@ -1,5 +1,6 @@
 //! The end of the process (P8).
 
+use cgi2wsgi::system;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -33,9 +34,6 @@ pub(crate) fn run_exit_handlers(py: Python<'_>) {
 
 /// Leaves at once, after what C libraries hold in their buffers.
 pub(crate) fn leave(status: u8) -> ! {
-    // SAFETY: fflush(NULL) flushes every stream; _exit does not return.
-    unsafe {
-        libc::fflush(std::ptr::null_mut());
-        libc::_exit(status.into())
-    }
+    system::flush_streams();
+    system::exit_now(status.into())
 }

@@ -9,6 +9,7 @@ mod arenas;
 pub(crate) mod collector;
 pub(crate) mod environment;
 pub(crate) mod finish;
+pub(crate) mod fork;
 mod imports;
 pub(crate) mod termination;
 
@@ -16,11 +17,19 @@ use cgi2wsgi::handoff::{Application, Source};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-/// As soon as the module is loaded: memory that is quick to touch, and tracebacks of crashes (P9).
+/// As soon as the module is loaded: no imports from the current directory, memory that is quick to touch, and tracebacks
+/// of crashes (P9).
 pub(crate) fn prepare(py: Python<'_>) {
+    // `python -c` has put it there, unless PYTHONSAFEPATH is set.
+    let _ = forget_current_directory(py);
     arenas::install(py);
     // Without it a crash has no traceback, and nothing else is different.
     let _ = py.import("faulthandler").and_then(|module| module.call_method1("enable", (2,)));
+}
+
+fn forget_current_directory(py: Python<'_>) -> PyResult<()> {
+    let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
+    if path.get_item(0)?.eq("")? { path.del_item(0) } else { Ok(()) }
 }
 
 /// Before the application is imported: `sys.argv`, its import directories, a quicker import system.

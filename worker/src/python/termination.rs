@@ -14,11 +14,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyCFunction;
 
 use crate::connection::Connection;
+use crate::handlers::{self, SavedAction};
 
 static CAME: AtomicBool = AtomicBool::new(false);
 
 /// What each signal did before it was held off, if it is.
-static BEFORE: Mutex<Vec<(libc::c_int, libc::sigaction)>> = Mutex::new(Vec::new());
+static BEFORE: Mutex<Vec<SavedAction>> = Mutex::new(Vec::new());
 static IS_HELD_OFF: AtomicBool = AtomicBool::new(false);
 
 /// Whom to tell that the exception was raised.
@@ -79,9 +80,8 @@ fn raise(number: libc::c_int) -> PyResult<()> {
 /// After [`hold_off`] each does again what it did before.
 pub(crate) fn renew() {
     IS_HELD_OFF.store(false, SeqCst);
-    for (number, action) in BEFORE.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        // SAFETY: the action is one that the system gave.
-        unsafe { libc::sigaction(number, &raw const action, std::ptr::null_mut()) };
+    for action in BEFORE.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        action.restore();
     }
 }
 
@@ -98,21 +98,6 @@ fn interrupt_nothing() {
         return;
     }
     let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
-    for number in SIGNALS {
-        // SAFETY: a zeroed sigaction is a valid one to be written to, and the handler does nothing.
-        unsafe {
-            let mut nothing = std::mem::zeroed::<libc::sigaction>();
-            nothing.sa_sigaction = do_nothing as *const libc::c_void as usize;
-            nothing.sa_flags = libc::SA_RESTART;
-            let mut old = std::mem::zeroed::<libc::sigaction>();
-            if libc::sigaction(number, std::ptr::null(), &raw mut old) == 0
-                && old.sa_sigaction != libc::SIG_IGN
-                && libc::sigaction(number, &raw const nothing, std::ptr::null_mut()) == 0
-            {
-                before.push((number, old));
-            }
-        }
-    }
+    let signals = SIGNALS.into_iter();
+    before.extend(signals.filter_map(handlers::interrupt_nothing));
 }
-
-extern "C" fn do_nothing(_signal: libc::c_int) {}

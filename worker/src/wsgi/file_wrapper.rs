@@ -2,8 +2,9 @@
 //! an iterable over a file, of which the call can take the descriptor.
 
 use std::fs::File;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::RawFd;
 
+use cgi2wsgi::system;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use rustix::fs::{FileType, fstat, tell};
@@ -60,13 +61,12 @@ impl FileWrapper {
         if number < 0 {
             return None;
         }
-        // SAFETY: the Python file, which is open, owns the descriptor, and it
-        // is borrowed only while that is referred to here.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-        let regular = FileType::from_raw_mode(fstat(descriptor).ok()?.st_mode).is_file();
-        if !regular || tell(descriptor).ok()? != position {
+        // The Python file, which is open, owns its descriptor.
+        let descriptor = system::duplicate(number).ok()?;
+        let regular = FileType::from_raw_mode(fstat(&descriptor).ok()?.st_mode).is_file();
+        if !regular || tell(&descriptor).ok()? != position {
             return None;
         }
-        descriptor.try_clone_to_owned().ok().map(File::from)
+        Some(descriptor.into())
     }
 }

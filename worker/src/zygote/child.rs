@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 use cgi2wsgi::handoff::build::BUILD;
 use cgi2wsgi::handoff::channel::{is_readable, peer_user, receive_order_while};
 use cgi2wsgi::handoff::{Call, Order, Reply, Service, ZygoteOrder};
+use cgi2wsgi::system;
 use cgi2wsgi::timings::Moment;
+use cgi2wsgi::zygotes::prefault::Prefault;
 use pyo3::prelude::*;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setpgid};
 
 use super::changes::Changes;
 use super::claims::Claims;
 use super::journal::Journal;
-use super::prefault::Prefault;
 use super::signals::Signals;
 use super::watch::Watch;
 use crate::connection::Connection;
@@ -55,17 +57,15 @@ pub(super) struct Birth<'z> {
 /// Waits for a request, serves it, and ends.
 pub(super) fn live(birth: &Birth<'_>) -> ! {
     // A child that waits is of no use without its zygote.
-    // SAFETY: prctl, setpgid and getppid have no preconditions.
-    let parent = unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        // An application that signals its group means what it has started.
-        libc::setpgid(0, 0);
-        libc::getppid()
-    };
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    // An application that signals its group means what it has started.
+    let _ = setpgid(None, None);
+    let parent = getppid().map(Pid::as_raw_pid);
     // An orphan's parent is not always 1: a service manager's may be another.
-    if parent != birth.zygote || birth.signals.give_back().is_err() {
+    if parent != Some(birth.zygote) {
         finish::leave(1);
     }
+    birth.signals.give_back();
     birth.claims.close_zygotes();
     let status = loop {
         match accept_with(birth.listener, SocketFlags::CLOEXEC) {
@@ -113,8 +113,7 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) {
     };
     birth.claims.say(true);
     // From here on it lives for the request, whatever becomes of the zygote.
-    // SAFETY: prctl has no preconditions.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) };
+    let _ = set_parent_process_death_signal(None);
     // Held on, it would go on taking connections, for nobody, when the zygote is gone.
     descriptors::let_go_of_listener(birth.listener.as_raw_fd());
     if let Err(error) = become_requests(birth, &call, &service) {
@@ -128,8 +127,8 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) {
     if !front.send_with(&Reply::Begun(std::process::id()), Some(birth.end.as_fd())) {
         return;
     }
-    // SAFETY: the front has it, and nothing here refers to it any more.
-    unsafe { libc::close(birth.end.as_raw_fd()) };
+    // The front has it, and nothing here refers to it any more.
+    system::close_borrowed(birth.end);
     let front = Arc::new(front);
     termination::tell(Some(Arc::clone(&front)));
     serve::serve(birth.py, &call, &service, received, &front, Some(birth.application));
@@ -173,6 +172,6 @@ fn accepted(order: &[u8], zygote: &ZygoteOrder) -> Result<(Box<Call>, Service), 
 /// Directory, umask, signal mask and environment become those of the request, but for what the import has changed.
 fn become_requests(birth: &Birth<'_>, call: &Call, service: &Service) -> io::Result<()> {
     birth.changes.become_requests(&service.application.directory, call.process.umask)?;
-    crate::signals::set_mask(call.process.signal_mask);
+    system::set_signal_mask(call.process.signal_mask);
     Ok(environment::become_requests(birth.py, &call.variables)?)
 }

@@ -2,8 +2,9 @@
 //! at the socket.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
+use cgi2wsgi::system;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
 };
@@ -37,8 +38,8 @@ impl Claims {
 
     /// In a child: the end that is the zygote's alone.
     pub(super) fn close_zygotes(&self) {
-        // SAFETY: a child leaves without dropping it, and uses it no more.
-        unsafe { libc::close(self.zygotes.as_raw_fd()) };
+        // A child leaves without dropping it, and uses it no more.
+        system::close_borrowed(&self.zygotes);
     }
 
     /// In a child: it has a connection, or a request. A zygote that is gone does without.

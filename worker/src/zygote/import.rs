@@ -6,9 +6,9 @@ use cgi2wsgi::handoff::{ZygoteOrder, signals as numbers};
 use pyo3::prelude::*;
 
 use super::{opened_files, rehearsal};
+use crate::handlers;
 use crate::python::application::{self, LoadError};
 use crate::python::{self, collector, termination};
-use crate::signals;
 use crate::wsgi::call::log_exception;
 
 /// How long an import whose time is over has to write its tracebacks.
@@ -47,11 +47,11 @@ struct Bound {
 
 impl Bound {
     fn set(py: Python<'_>, order: &ZygoteOrder) -> PyResult<Self> {
-        signals::allow_traces(py)?;
+        handlers::allow_traces(py)?;
         let left = order.deadline.left().max(Duration::from_millis(1));
-        let timers = [numbers::TRACE, libc::SIGKILL].map(signals::create_timer);
-        signals::set_timer(timers[0], left);
-        signals::set_timer(timers[1], left + TRACING);
+        let timers = [numbers::TRACE, libc::SIGKILL].map(handlers::create_timer);
+        handlers::set_timer(timers[0], left);
+        handlers::set_timer(timers[1], left + TRACING);
         Ok(Self { timers })
     }
 }
@@ -59,7 +59,7 @@ impl Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         for timer in self.timers {
-            signals::set_timer(timer, Duration::ZERO);
+            handlers::set_timer(timer, Duration::ZERO);
         }
     }
 }

@@ -7,17 +7,17 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant, SystemTime};
 
 use cgi2wsgi::handoff::ZygoteOrder;
+use cgi2wsgi::system;
 use cgi2wsgi::zygotes::directory::{Directory, status_name};
 use cgi2wsgi::zygotes::import_output::ImportOutput;
 use cgi2wsgi::zygotes::log::Log;
+use cgi2wsgi::zygotes::memory::SharedNumbers;
 use cgi2wsgi::zygotes::status::{self, Phase, Status};
 use pyo3::prelude::*;
-
-use super::shared::Shared;
 
 /// How often the status is written at most.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -45,12 +45,6 @@ fn directory() -> Option<Directory> {
     LOG.get().and_then(|(path, _)| Directory::at(path.clone()).ok())
 }
 
-/// What the zygote and its children see at once.
-struct Common {
-    /// How many children that wait should leave.
-    surplus: AtomicU32,
-}
-
 pub(super) struct Journal {
     status: Status,
     /// The zygote's.
@@ -60,7 +54,8 @@ pub(super) struct Journal {
     inode: Option<u64>,
     written: Instant,
     is_due: bool,
-    common: Option<Shared<Common>>,
+    /// How many children that wait should leave.
+    surplus: Option<SharedNumbers>,
     /// What standard error is when the import is over.
     stderr: Option<File>,
 }
@@ -91,8 +86,7 @@ impl Journal {
             name,
             written: Instant::now(),
             is_due: false,
-            // SAFETY: zeroes are valid atomics.
-            common: unsafe { Shared::zeroed() },
+            surplus: SharedNumbers::new(1),
             stderr: None,
         })
     }
@@ -187,16 +181,16 @@ impl Journal {
 
     /// Asks for so many children that wait to leave.
     pub(super) fn dismiss(&self, count: usize) {
-        if let Some(common) = &self.common {
-            common.surplus.store(u32::try_from(count).unwrap_or(u32::MAX), SeqCst);
+        if let Some(surplus) = &self.surplus {
+            surplus[0].store(count as u64, SeqCst);
         }
     }
 
     /// Whether this child, which waits, is one of those.
     pub(super) fn is_dismissed(&self) -> bool {
-        let one_less = |surplus: u32| surplus.checked_sub(1);
-        let common = self.common.as_deref();
-        common.is_some_and(|common| common.surplus.fetch_update(SeqCst, SeqCst, one_less).is_ok())
+        let one_less = |surplus: u64| surplus.checked_sub(1);
+        let surplus = self.surplus.as_deref();
+        surplus.is_some_and(|surplus| surplus[0].fetch_update(SeqCst, SeqCst, one_less).is_ok())
     }
 }
 
@@ -214,6 +208,5 @@ fn flush(py: Python<'_>) {
         // It may be closed, or something else.
         let _ = sys.getattr(name).and_then(|stream| stream.call_method0("flush"));
     }
-    // SAFETY: fflush(NULL) flushes every stream of C's.
-    unsafe { libc::fflush(std::ptr::null_mut()) };
+    system::flush_streams();
 }

@@ -12,12 +12,9 @@ mod claims;
 mod import;
 mod journal;
 mod opened_files;
-mod polling;
 mod pool;
-mod prefault;
 mod refusal;
 mod rehearsal;
-mod shared;
 mod signals;
 mod watch;
 

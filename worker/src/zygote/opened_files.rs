@@ -10,14 +10,14 @@
 //! `sys.addaudithook` is given. Python cannot remove it: after [`take`] it returns at once.
 
 use std::collections::HashSet;
-use std::ffi::{CStr, OsStr};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyCFunction, PyString, PyTuple};
 
 /// The files of one import.
 #[derive(Debug, Default)]
@@ -37,18 +37,12 @@ static RECORDING: AtomicBool = AtomicBool::new(false);
 
 /// Records what Python opens from here on. An audit hook that is there already may refuse.
 pub(crate) fn record(py: Python<'_>) -> PyResult<()> {
-    // Never freed: Python refers to it for as long as there is a hook.
-    let definition = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: c"cgi2wsgi_opened".as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: on_event },
-        ml_flags: ffi::METH_VARARGS,
-        ml_doc: std::ptr::null(),
-    }));
-    // SAFETY: the definition lives for ever, and its function is of the kind that its flags say.
-    let hook = unsafe {
-        let hook = ffi::PyCFunction_NewEx(definition, std::ptr::null_mut(), std::ptr::null_mut());
-        Bound::<PyAny>::from_owned_ptr_or_err(py, hook)?
-    };
+    let hook = PyCFunction::new_closure(py, None, None, |arguments, _| {
+        // Any hook may be called with anything, and this one refuses nothing.
+        if RECORDING.load(Relaxed) {
+            let _ = note_event(arguments);
+        }
+    })?;
     if let Ok(mut opened) = OPENED.lock() {
         *opened = Some(Opened::default());
     }
@@ -62,105 +56,40 @@ pub(crate) fn take() -> Opened {
     OPENED.lock().ok().and_then(|mut opened| opened.take()).unwrap_or_default()
 }
 
-/// What puts a file to its place: the second argument of each.
-const PLACING: [&CStr; 2] = [c"os.rename", c"os.link"];
-
-/// The hook: of the name of an event and the tuple of its arguments. Never refuses.
-unsafe extern "C" fn on_event(
-    _: *mut ffi::PyObject,
-    arguments: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: Python holds its lock and gives a tuple that lives until this returns. No exception
-    // is set when it calls, and none stays set.
-    unsafe {
-        if RECORDING.load(Relaxed) && ffi::PyTuple_Size(arguments) == 2 {
-            let event = ffi::PyTuple_GetItem(arguments, 0);
-            let arguments = ffi::PyTuple_GetItem(arguments, 1);
-            if ffi::PyUnicode_Check(event) != 0 && ffi::PyTuple_Check(arguments) != 0 {
-                note_event(event, arguments);
-            }
-        }
-        let none = ffi::Py_None();
-        ffi::Py_INCREF(none);
-        none
+/// `open(path, mode, flags)`, and what puts a file to its place. Nothing: of no interest, or of another shape.
+fn note_event(arguments: &Bound<'_, PyTuple>) -> Option<()> {
+    let event = arguments.get_item(0).ok()?.cast_into::<PyString>().ok()?;
+    let event = event.to_cow().ok()?;
+    let is_open = event == "open";
+    if !is_open && event != "os.rename" && event != "os.link" {
+        return None;
     }
+    let arguments = arguments.get_item(1).ok()?.cast_into::<PyTuple>().ok()?;
+    if !is_open {
+        return note(&arguments.get_item(1).ok()?, false);
+    }
+    let flags: i64 = arguments.get_item(2).ok()?.extract().ok()?;
+    let is_read = flags & i64::from(libc::O_ACCMODE) == i64::from(libc::O_RDONLY);
+    note(&arguments.get_item(0).ok()?, is_read)
 }
 
-/// `open(path, mode, flags)` and [`PLACING`].
-///
-/// SAFETY for callers: a `str` and a tuple, and Python's lock is held.
-unsafe fn note_event(event: *mut ffi::PyObject, arguments: *mut ffi::PyObject) {
-    // SAFETY: `event` is a `str`, and the tuple has the items that are asked for.
-    unsafe {
-        let is = |name: &CStr| ffi::PyUnicode_CompareWithASCIIString(event, name.as_ptr()) == 0;
-        if is(c"open") {
-            if ffi::PyTuple_Size(arguments) == 3
-                && let Some(is_read) = is_for_reading(ffi::PyTuple_GetItem(arguments, 2))
-            {
-                note(ffi::PyTuple_GetItem(arguments, 0), is_read);
-            }
-        } else if PLACING.into_iter().any(is) && ffi::PyTuple_Size(arguments) > 1 {
-            note(ffi::PyTuple_GetItem(arguments, 1), false);
-        }
-    }
-}
-
-/// What the flags of `open` say, if they are a number.
-///
-/// SAFETY for callers: `flags` is an object, and Python's lock is held.
-unsafe fn is_for_reading(flags: *mut ffi::PyObject) -> Option<bool> {
-    // SAFETY: the object is looked at as what it is.
-    unsafe {
-        if ffi::PyLong_Check(flags) == 0 {
-            return None;
-        }
-        let number = ffi::PyLong_AsLong(flags);
-        // Anybody may raise the event, with a number that is too large.
-        if number == -1 && !ffi::PyErr_Occurred().is_null() {
-            ffi::PyErr_Clear();
-            return None;
-        }
-        Some(number & libc::c_long::from(libc::O_ACCMODE) == libc::c_long::from(libc::O_RDONLY))
-    }
-}
-
-/// SAFETY for callers: `path` is an object, and Python's lock is held.
-unsafe fn note(path: *mut ffi::PyObject, is_read: bool) {
-    // SAFETY: the object is looked at as what it is.
-    unsafe {
-        if ffi::PyUnicode_Check(path) != 0 {
-            let encoded = ffi::PyUnicode_EncodeFSDefault(path);
-            if encoded.is_null() {
-                ffi::PyErr_Clear();
-            } else {
-                note_bytes(encoded, is_read);
-                ffi::Py_DECREF(encoded);
-            }
-        } else if ffi::PyBytes_Check(path) != 0 {
-            note_bytes(path, is_read);
-        }
-    }
-}
-
-/// SAFETY for callers: `path` is a `bytes` object.
-unsafe fn note_bytes(path: *mut ffi::PyObject, is_read: bool) {
-    // SAFETY: the bytes live as long as the object, which outlives this.
-    let bytes = unsafe {
-        let length = usize::try_from(ffi::PyBytes_Size(path)).unwrap_or_default();
-        std::slice::from_raw_parts(ffi::PyBytes_AsString(path).cast::<u8>(), length)
+fn note(path: &Bound<'_, PyAny>, is_read: bool) -> Option<()> {
+    let path = match path.cast::<PyBytes>() {
+        Ok(bytes) => PathBuf::from(OsStr::from_bytes(bytes.as_bytes())),
+        Err(_) => PathBuf::from(path.cast::<PyString>().ok()?.extract::<OsString>().ok()?),
     };
-    let path = Path::new(OsStr::from_bytes(bytes));
     let is_bytecode = path.extension() == Some(OsStr::new("pyc"));
     let is_system = ["/proc", "/sys", "/dev"].iter().any(|system| path.starts_with(system));
     if is_bytecode || is_system {
-        return;
+        return None;
     }
-    let Ok(path) = std::path::absolute(path) else { return };
-    let Ok(mut opened) = OPENED.lock() else { return };
-    let Some(files) = opened.as_mut() else { return };
+    let path = std::path::absolute(path).ok()?;
+    let mut opened = OPENED.lock().ok()?;
+    let files = opened.as_mut()?;
     if !is_read {
         files.written.insert(path);
     } else if path.is_file() {
         files.read.push(path);
     }
+    Some(())
 }

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use cgi2wsgi::handoff::ZygoteOrder;
-use pyo3::ffi;
+use cgi2wsgi::system::{self, Fork};
+use cgi2wsgi::zygotes::prefault::Prefault;
+use cgi2wsgi::zygotes::status::Phase;
 use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -19,11 +22,10 @@ use super::changes::Changes;
 use super::child::{self, Birth};
 use super::claims::Claims;
 use super::journal::Journal;
-use super::prefault::Prefault;
 use super::signals::Signals;
 use super::watch::Watch;
 use crate::descriptors;
-use cgi2wsgi::zygotes::status::Phase;
+use crate::python::fork;
 
 /// How soon it tries again where it cannot fork.
 const FORK_AGAIN: Duration = Duration::from_millis(100);
@@ -241,28 +243,13 @@ impl<'z> Pool<'z> {
         // Those of the other children, which hold it open for nobody.
         let ends: Vec<RawFd> = self.children.values().map(|child| child.end.as_raw_fd()).collect();
         descriptors::guard_listener(None);
-        // SAFETY: this thread holds Python's lock and is the only one.
-        let (pid, error) = unsafe {
-            ffi::PyOS_BeforeFork();
-            let pid = libc::fork();
-            let error = io::Error::last_os_error();
-            if pid == 0 {
-                // Python's own work after a fork writes to many of these pages.
-                if let Some(prefault) = &self.prefault {
-                    prefault.touch();
-                }
-                ffi::PyOS_AfterFork_Child();
-            } else {
-                ffi::PyOS_AfterFork_Parent();
-            }
-            (pid, error)
-        };
-        match pid {
-            0 => {
-                for end in ends {
-                    // SAFETY: it is another child's, and nothing here refers to it.
-                    unsafe { libc::close(end) };
-                }
+        // Python's own work after a fork writes to many of these pages.
+        let touch = || self.prefault.as_ref().map_or((), Prefault::touch);
+        let pid = match fork::fork(self.py, touch)? {
+            Fork::Parent(pid) => pid,
+            Fork::Child => {
+                // They are other children's, and nothing here refers to them.
+                ends.into_iter().for_each(system::close);
                 drop(end);
                 child::live(&Birth {
                     py: self.py,
@@ -279,13 +266,10 @@ impl<'z> Pool<'z> {
                     zygote,
                 })
             }
-            -1 => Err(error),
-            pid => {
-                let child = Child { born: Instant::now(), is_waiting: true, end: end.into() };
-                self.children.insert(pid, child);
-                Ok(())
-            }
-        }
+        };
+        let child = Child { born: Instant::now(), is_waiting: true, end: end.into() };
+        self.children.insert(pid.as_raw_pid(), child);
+        Ok(())
     }
 
     fn note_claims(&mut self) {
@@ -299,21 +283,15 @@ impl<'z> Pool<'z> {
     }
 
     fn reap(&mut self) {
-        let mut status = 0;
-        loop {
-            // SAFETY: waits for this process' children only, and not long.
-            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-            if pid <= 0 {
-                return;
-            }
+        while let Ok(Some((pid, status))) = system::try_wait(None) {
             // It may have said a moment ago that it has a connection.
             self.note_claims();
-            let Some(mut child) = self.children.remove(&pid) else { continue };
+            let Some(mut child) = self.children.remove(&pid.as_raw_pid()) else { continue };
             // One that was killed after a while, or dismissed, is no sign.
             let is_stillborn = child.is_waiting && child.born.elapsed() < SOON;
             self.stillborn = if is_stillborn { self.stillborn + 1 } else { 0 };
             // A pipe has room for this, and nobody reads it where there was no request.
-            let _ = child.end.write_all(&status.to_ne_bytes());
+            let _ = child.end.write_all(&status.into_raw().to_ne_bytes());
             if let Some(ceiling) = &mut self.ceiling {
                 ceiling.forget();
             }

@@ -1,44 +1,35 @@
-//! The signals that a zygote waits for, as a descriptor, and what its children
-//! get back.
+//! The signals that a zygote waits for, as a descriptor, and what its children get back.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+
+use cgi2wsgi::system;
+
+use crate::handlers::{self, SavedAction};
 
 /// SIGCHLD and SIGTERM, taken from the process.
 pub(super) struct Signals {
     descriptor: OwnedFd,
+    mask_before: u64,
     /// What SIGCHLD meant to the application.
-    child_ended: libc::sigaction,
+    child_ended: SavedAction,
 }
 
 impl Signals {
-    /// From here on both come as something to read. An application, or a
-    /// server, that has SIGCHLD ignored would have children vanish unseen.
+    /// From here on both come as something to read. An application, or a server, that has SIGCHLD ignored would have
+    /// children vanish unseen.
     pub(super) fn take() -> io::Result<Self> {
-        // SAFETY: set and actions are initialized before they are used; the
-        // descriptor is new.
-        unsafe {
-            let set = both();
-            checked(libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()))?;
-            let usual = std::mem::zeroed::<libc::sigaction>();
-            let mut child_ended = std::mem::zeroed::<libc::sigaction>();
-            checked(libc::sigaction(libc::SIGCHLD, &raw const usual, &raw mut child_ended))?;
-            let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
-            let descriptor = libc::signalfd(-1, &raw const set, flags);
-            checked(descriptor)?;
-            Ok(Self { descriptor: OwnedFd::from_raw_fd(descriptor), child_ended })
-        }
+        let mask_before = system::signal_mask();
+        let descriptor = system::signal_descriptor(&[libc::SIGCHLD, libc::SIGTERM])?;
+        let child_ended = handlers::save_action(libc::SIGCHLD)?;
+        system::set_ignored(libc::SIGCHLD, false);
+        Ok(Self { descriptor, mask_before, child_ended })
     }
 
     /// In a child: they are as they were before.
-    pub(super) fn give_back(&self) -> io::Result<()> {
-        // SAFETY: the set and the action are valid.
-        unsafe {
-            let set = both();
-            let action = &raw const self.child_ended;
-            checked(libc::sigaction(libc::SIGCHLD, action, std::ptr::null_mut()))?;
-            checked(libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()))
-        }
+    pub(super) fn give_back(&self) {
+        self.child_ended.restore();
+        system::set_signal_mask(self.mask_before);
     }
 
     /// What is readable when one has come.
@@ -56,19 +47,4 @@ impl Signals {
         }
         terminated
     }
-}
-
-fn both() -> libc::sigset_t {
-    // SAFETY: sigemptyset initializes the set.
-    unsafe {
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGCHLD);
-        libc::sigaddset(&raw mut set, libc::SIGTERM);
-        set
-    }
-}
-
-fn checked(result: libc::c_int) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

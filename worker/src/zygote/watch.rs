@@ -9,15 +9,16 @@
 //! The kernel tells (inotify): each child looks, with one system call, when it
 //! has a request in its hands, so that the very next request after an edit
 //! sees it. What the kernel does not watch is looked at by hand, once a second:
-//! see [`super::polling`].
+//! see [`cgi2wsgi::zygotes::polling`].
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 
 use cgi2wsgi::handoff::{Application, Source};
+use cgi2wsgi::zygotes::memory::SharedNumbers;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,8 +26,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
 use super::opened_files::{self, Opened};
-use super::polling::{FileSystems, Part, PolledFiles, nanoseconds};
-use super::shared::Shared;
+use cgi2wsgi::zygotes::polling::{FileSystems, Part, PolledFiles, nanoseconds};
 
 /// Which changes of it the kernel is to tell of.
 fn changes_of(part: Part) -> WatchFlags {
@@ -48,13 +48,10 @@ fn changes_of(part: Part) -> WatchFlags {
     changes.union(WatchFlags::MASK_ADD)
 }
 
-/// In memory that the zygote and its children share.
-#[repr(C)]
-struct Told {
-    stale: AtomicU32,
-    /// When files were last looked at by hand.
-    looked: AtomicU64,
-}
+/// Where in the numbers that the zygote and its children share is what: whether something has changed, and when files
+/// were last looked at.
+const IS_STALE: usize = 0;
+const LOOKED: usize = 1;
 
 /// What people edit. It gets the watches first, if there are few, and where it is
 /// on another machine, that is asked.
@@ -85,7 +82,7 @@ pub(super) struct Watch {
     /// The directories and links on the way to the files.
     passed: HashSet<PathBuf>,
     /// None: children then look for themselves.
-    shared: Option<Shared<Told>>,
+    shared: Option<SharedNumbers>,
 }
 
 /// This moment. File systems stamp by a clock that is up to a tick behind it,
@@ -115,8 +112,7 @@ impl Watch {
             own,
             early: None,
             passed: HashSet::new(),
-            // SAFETY: zeroes are valid atomics.
-            shared: unsafe { Shared::zeroed() },
+            shared: SharedNumbers::new(2),
         };
         for file in files {
             let is_own = written.contains(&file);
@@ -227,12 +223,12 @@ impl Watch {
     /// Tells the children that wait.
     pub(super) fn spread(&self) {
         if let Some(told) = &self.shared {
-            told.stale.store(1, SeqCst);
+            told[IS_STALE].store(1, SeqCst);
         }
     }
 
     fn is_told(&self) -> bool {
-        self.shared.as_ref().is_some_and(|told| told.stale.load(SeqCst) != 0)
+        self.shared.as_ref().is_some_and(|told| told[IS_STALE].load(SeqCst) != 0)
     }
 
     /// Whether something has changed, for a child.
@@ -244,7 +240,7 @@ impl Watch {
     }
 
     fn changed_polled_files(&self) -> Option<&Path> {
-        let changed = self.polled_files.changed(self.shared.as_ref().map(|told| &told.looked))?;
+        let changed = self.polled_files.changed(self.shared.as_ref().map(|told| &told[LOOKED]))?;
         self.spread();
         Some(changed)
     }

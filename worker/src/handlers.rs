@@ -1,5 +1,6 @@
-//! What runs in signal handlers of the application's process: two functions of a few system calls each (P13). They
-//! need a hundred bytes of stack, take no lock, and run on whatever stack the thread has.
+//! What the kernel calls in the application's process: two signal handlers of a few system calls each (P13), and a
+//! function after a fork. They need a hundred bytes of stack, take no lock, and run on whatever stack the thread has. And
+//! what is done with signals and timers that no safe function covers.
 //!
 //! - `TRACE`: the front wants to know where the application hangs. faulthandler writes the tracebacks, and this tells
 //!   that they are written.
@@ -7,6 +8,7 @@
 //!   runs, and SIGKILL by a timer of the kernel's.
 
 use std::ffi::{c_int, c_void};
+use std::io;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
 use std::time::Duration;
@@ -99,16 +101,59 @@ pub(crate) fn set_timer(timer: *mut c_void, after: Duration) {
     }
 }
 
-/// Blocks exactly the signals of `mask`, signal 1 as the lowest bit.
-pub(crate) fn set_mask(mask: u64) {
-    // SAFETY: the set is initialized before it is used.
+/// What a signal did to this process.
+pub(crate) struct SavedAction {
+    signal: c_int,
+    action: libc::sigaction,
+}
+
+/// What a signal does now.
+pub(crate) fn save_action(signal: c_int) -> io::Result<SavedAction> {
+    // SAFETY: a zeroed sigaction is a valid one to be written to.
     unsafe {
-        let mut set = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigemptyset(&raw mut set);
-        for signal in (1..=64).filter(|signal| mask >> (signal - 1) & 1 == 1) {
-            libc::sigaddset(&raw mut set, signal);
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        match libc::sigaction(signal, std::ptr::null(), &raw mut action) {
+            0 => Ok(SavedAction { signal, action }),
+            _ => Err(io::Error::last_os_error()),
         }
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const set, null_mut());
+    }
+}
+
+impl SavedAction {
+    /// It does that again.
+    pub(crate) fn restore(&self) {
+        // SAFETY: the action is one that the system gave.
+        unsafe { libc::sigaction(self.signal, &raw const self.action, null_mut()) };
+    }
+}
+
+/// From here on a signal that is not ignored interrupts nothing and does nothing. What it did before.
+pub(crate) fn interrupt_nothing(signal: c_int) -> Option<SavedAction> {
+    let saved = save_action(signal).ok()?;
+    if saved.action.sa_sigaction == libc::SIG_IGN {
+        return None;
+    }
+    handle(signal, do_nothing);
+    Some(saved)
+}
+
+extern "C" fn do_nothing(_signal: c_int) {}
+
+/// From here on what this process forks runs `in_child` first, whoever forks.
+pub(crate) fn at_fork(in_child: extern "C" fn()) {
+    // SAFETY: the functions that are given here are async-signal-safe.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+}
+
+/// Has a number mean another open file, or none if there is no other. Async-signal-safe.
+pub(crate) fn replace(number: c_int, by: c_int) {
+    // SAFETY: dup2, fcntl and close are async-signal-safe, and change nothing but the numbers' meaning.
+    unsafe {
+        if by < 0 || libc::dup2(by, number) < 0 {
+            libc::close(number);
+        } else {
+            libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use cgi2wsgi::timings::Moment;
+use crate::timings::Moment;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statat, statx};
 
 /// How often they are looked at.
@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What of a path is to stay as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub enum Part {
     /// A file that was read, wherever links lead to it.
     File,
     /// A link itself.
@@ -71,7 +71,7 @@ impl Stamp {
 }
 
 /// Of one type, whatever the system's is.
-pub(super) fn nanoseconds(part: impl TryInto<i64>) -> i64 {
+pub fn nanoseconds(part: impl TryInto<i64>) -> i64 {
     part.try_into().unwrap_or_default()
 }
 
@@ -83,19 +83,20 @@ struct Looked {
     stamp: Option<Stamp>,
 }
 
+/// Files that are looked at.
 #[derive(Debug, Default)]
-pub(super) struct PolledFiles(Vec<Looked>);
+pub struct PolledFiles(Vec<Looked>);
 
 impl PolledFiles {
     /// From here on it is to stay as it is now.
-    pub(super) fn add(&mut self, path: PathBuf, part: Part, is_asked: bool) {
+    pub fn add(&mut self, path: PathBuf, part: Part, is_asked: bool) {
         let stamp = Stamp::of(&path, part, is_asked);
         self.0.push(Looked { path, part, is_asked, stamp });
     }
 
     /// One that has changed, if this is the time to look. `last` is when that
     /// was done last, by any of the processes that share it.
-    pub(super) fn changed(&self, last: Option<&AtomicU64>) -> Option<&Path> {
+    pub fn changed(&self, last: Option<&AtomicU64>) -> Option<&Path> {
         let now = Moment::now().to_nanos();
         if self.0.is_empty() || last.is_some_and(|last| !is_my_turn(last, now)) {
             return None;
@@ -120,12 +121,12 @@ fn is_my_turn(last: &AtomicU64, now: u64) -> bool {
 
 /// Which file systems the kernel knows every change of, by device.
 #[derive(Debug, Default)]
-pub(super) struct FileSystems(HashMap<u64, bool>);
+pub struct FileSystems(HashMap<u64, bool>);
 
 impl FileSystems {
     /// Whether it does of that of `path`: not where another machine, or another
     /// program, may change it.
-    pub(super) fn are_local(&mut self, path: &Path, part: Part) -> bool {
+    pub fn are_local(&mut self, path: &Path, part: Part) -> bool {
         let path = if part == Part::Link { path.parent().unwrap_or(path) } else { path };
         let Ok(stat) = rustix::fs::stat(path) else { return false };
         #[allow(clippy::useless_conversion, reason = "the type differs by system")]

@@ -1,0 +1,255 @@
+//! System calls that no safe function of a library covers: processes by their numbers, signals by theirs, and
+//! descriptors that are known by nothing but a number. All `unsafe` of the front is here.
+//!
+//! Left out: what a caller decides. Each function is one or two calls, and says when it may be used.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use rustix::process::{Pid, Signal};
+
+/// Where a fork has led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fork {
+    /// This is the new process.
+    Child,
+    /// This is the old one, and that is its child.
+    Parent(Pid),
+}
+
+/// Forks. To be used by a process that has one thread: then the child can do what this process could.
+pub fn fork() -> io::Result<Fork> {
+    // SAFETY: there is no other thread that could hold a lock.
+    match unsafe { libc::fork() } {
+        0 => Ok(Fork::Child),
+        pid => positive(pid).map(Fork::Parent),
+    }
+}
+
+/// Waits for the end of a child of this process.
+pub fn wait_for(child: Pid) -> io::Result<ExitStatus> {
+    loop {
+        match wait(child.as_raw_pid(), 0) {
+            Ok(ended) => return Ok(ended.map_or_else(ExitStatus::default, |(_, status)| status)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// How a child of this process has ended, if it has; that of any child for none.
+pub fn try_wait(child: Option<Pid>) -> io::Result<Option<(Pid, ExitStatus)>> {
+    wait(child.map_or(-1, Pid::as_raw_pid), libc::WNOHANG)
+}
+
+fn wait(pid: i32, flags: i32) -> io::Result<Option<(Pid, ExitStatus)>> {
+    let mut status = 0;
+    // SAFETY: waits for children of this process only.
+    match unsafe { libc::waitpid(pid, &raw mut status, flags) } {
+        0 => Ok(None),
+        pid => positive(pid).map(|pid| Some((pid, ExitStatus::from_raw(status)))),
+    }
+}
+
+/// The process that a system call gives, or its error.
+fn positive(pid: i32) -> io::Result<Pid> {
+    let pid = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw);
+    pid.ok_or_else(io::Error::last_os_error)
+}
+
+/// Sends a signal of any number. A process that is gone is no error.
+pub fn kill(pid: Pid, number: i32) {
+    // SAFETY: kill has no preconditions.
+    unsafe { libc::kill(pid.as_raw_pid(), number) };
+}
+
+/// A signal of this number, for functions that take no number.
+pub fn signal(number: i32) -> Option<Signal> {
+    let is_free = (35..=64).contains(&number);
+    // SAFETY: a real-time signal that no C library keeps for itself.
+    Signal::from_named_raw(number)
+        .or_else(|| is_free.then(|| unsafe { Signal::from_raw_unchecked(number) }))
+}
+
+/// What a signal does to this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// What the system does by default.
+    Default,
+    /// Nothing.
+    Ignored,
+    /// It calls a function.
+    Handled,
+}
+
+/// What a signal does.
+pub fn disposition(number: i32) -> Disposition {
+    // SAFETY: a zeroed sigaction is a valid one to be written to.
+    let handler = unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        libc::sigaction(number, std::ptr::null(), &raw mut action);
+        action.sa_sigaction
+    };
+    match handler {
+        libc::SIG_DFL => Disposition::Default,
+        libc::SIG_IGN => Disposition::Ignored,
+        _ => Disposition::Handled,
+    }
+}
+
+/// From here on a signal does nothing, or what it does by default.
+pub fn set_ignored(number: i32, is_ignored: bool) {
+    let disposition = if is_ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: both are valid dispositions.
+    unsafe { libc::signal(number, disposition) };
+}
+
+/// The blocked signals, signal 1 as the lowest bit.
+pub fn signal_mask() -> u64 {
+    // SAFETY: the call initializes the set.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigprocmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut set);
+        (1..=64)
+            .filter(|signal| libc::sigismember(&raw const set, *signal) == 1)
+            .fold(0, |mask, signal| mask | 1 << (signal - 1))
+    }
+}
+
+/// Blocks exactly the signals of `mask`.
+pub fn set_signal_mask(mask: u64) {
+    let set = set_of((1..=64).filter(|signal| mask >> (signal - 1) & 1 == 1));
+    // SAFETY: the set is a valid one.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
+}
+
+/// Blocks these signals and gives a descriptor from which they are read, closed on exec and non-blocking.
+pub fn signal_descriptor(signals: &[i32]) -> io::Result<OwnedFd> {
+    let before = signal_mask();
+    let set = set_of(signals.iter().copied());
+    // SAFETY: the set is a valid one, and the descriptor is new.
+    unsafe {
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        let descriptor = libc::signalfd(-1, &raw const set, flags);
+        if descriptor >= 0 {
+            return Ok(OwnedFd::from_raw_fd(descriptor));
+        }
+    }
+    let error = io::Error::last_os_error();
+    set_signal_mask(before);
+    Err(error)
+}
+
+fn set_of(signals: impl Iterator<Item = i32>) -> libc::sigset_t {
+    // SAFETY: sigemptyset initializes the set.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        set
+    }
+}
+
+/// Ends this process by a signal, so that whoever started it sees how it ended. Returns only if that is not possible.
+pub fn die_of(number: i32) {
+    // SAFETY: the limit is initialized, and the calls are valid for any signal; no core of this process is of use.
+    unsafe {
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+    }
+    set_ignored(number, false);
+    set_signal_mask(signal_mask() & !(1 << (number - 1)));
+    // SAFETY: raise has no preconditions.
+    unsafe { libc::raise(number) };
+}
+
+/// Ends this process at once: nothing that was to be done at its end is done.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Writes what the streams of the C library hold.
+pub fn flush_streams() {
+    // SAFETY: fflush(NULL) flushes every stream.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
+/// Has every descriptor from 3 on closed on exec but `kept`.
+pub fn keep_only_on_exec(kept: &OwnedFd) {
+    const CLOSE_ON_EXEC: libc::c_uint = 4;
+    // SAFETY: flags of descriptors of this process are changed.
+    let is_done =
+        unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_ON_EXEC) == 0 };
+    if !is_done {
+        // Linux before 5.11.
+        let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        for number in numbers.filter(|number: &RawFd| *number > 2) {
+            // SAFETY: as above.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    let _ = rustix::io::fcntl_setfd(kept, rustix::io::FdFlags::empty());
+}
+
+/// Closes the descriptor of this number. To be used where nothing refers to it any more, or nothing that runs.
+pub fn close(number: RawFd) {
+    // SAFETY: a number that is not open is an error that is not looked at.
+    unsafe { libc::close(number) };
+}
+
+/// Closes a descriptor that something refers to which is never dropped, as in a forked child.
+pub fn close_borrowed(descriptor: impl AsFd) {
+    close(descriptor.as_fd().as_raw_fd());
+}
+
+/// The descriptor of a number that was opened for this process, and that nothing else refers to.
+pub fn own(number: RawFd) -> OwnedFd {
+    // SAFETY: the caller is who it was opened for.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+/// The open file of a number, under another number of its own, closed on exec; an error if there is none.
+pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: a number that is not open is an error; else the new descriptor is nobody's.
+    unsafe {
+        let copy = libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3);
+        if copy < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(copy)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_is_what_it_was_set_to() {
+        // The mask is this thread's.
+        let before = signal_mask();
+        set_signal_mask(1 << (libc::SIGUSR1 - 1) | 1 << 63);
+        assert_eq!(signal_mask(), 1 << (libc::SIGUSR1 - 1) | 1 << 63);
+        set_signal_mask(before);
+        assert_eq!(signal_mask(), before);
+    }
+
+    #[test]
+    fn a_number_that_is_not_open_has_no_copy() {
+        assert!(duplicate(-1).is_err());
+        let null = std::fs::File::open("/dev/null").expect("everybody can");
+        let copy = duplicate(null.as_raw_fd()).expect("it is open");
+        assert_ne!(copy.as_raw_fd(), null.as_raw_fd());
+    }
+
+    #[test]
+    fn signals_with_and_without_a_name_are_known() {
+        assert_eq!(signal(libc::SIGKILL), Some(Signal::KILL));
+        assert!(signal(61).is_some());
+        assert!(signal(0).is_none() && signal(33).is_none() && signal(65).is_none());
+    }
+}

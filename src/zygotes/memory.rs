@@ -1,0 +1,142 @@
+//! Memory that a zygote and all of its children see, and how pages become a process' own.
+
+use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+
+use libc::iovec;
+
+/// Numbers in memory that a process shares with all that it forks, for as long as any of them lives. At first they are
+/// zero.
+pub struct SharedNumbers {
+    start: NonNull<AtomicU64>,
+    count: usize,
+}
+
+impl SharedNumbers {
+    /// So many; nothing if the system gives no memory.
+    pub fn new(count: usize) -> Option<Self> {
+        // SAFETY: an anonymous mapping at no address in particular, of whole pages and zeroed. It is never unmapped.
+        let memory = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                count * size_of::<AtomicU64>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        let start = NonNull::new(memory.cast()).filter(|_| memory != libc::MAP_FAILED)?;
+        Some(Self { start, count })
+    }
+}
+
+impl Deref for SharedNumbers {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: as many are mapped, zeroes are valid atomics, and nobody looks at them in another way.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+/// A run of pages, by addresses in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Where it begins.
+    pub start: usize,
+    /// How long it is.
+    pub length: usize,
+}
+
+impl Run {
+    fn as_iovec(self) -> iovec {
+        iovec { iov_base: std::ptr::with_exposed_provenance_mut(self.start), iov_len: self.length }
+    }
+}
+
+/// Makes pages of this process its own, with one system call for many runs (Linux 6.13). How many bytes of the first
+/// runs became so. What is in the pages stays.
+pub fn populate_all(process: &OwnedFd, runs: &[Run]) -> io::Result<usize> {
+    let runs: Vec<iovec> = runs.iter().map(|run| run.as_iovec()).collect();
+    let (number, advice) = (libc::SYS_process_madvise, libc::MADV_POPULATE_WRITE);
+    // SAFETY: nothing in these pages changes; what is not mapped is an error.
+    let done =
+        unsafe { libc::syscall(number, process.as_raw_fd(), runs.as_ptr(), runs.len(), advice, 0) };
+    match usize::try_from(done) {
+        Ok(0) => Err(io::ErrorKind::Unsupported.into()),
+        Ok(bytes) => Ok(bytes),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The same for one run (Linux 5.14).
+pub fn populate(run: Run) -> io::Result<()> {
+    let run = run.as_iovec();
+    // SAFETY: as above.
+    match unsafe { libc::madvise(run.iov_base, run.iov_len, libc::MADV_POPULATE_WRITE) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use rustix::process::{PidfdFlags, getpid, pidfd_open};
+
+    use super::*;
+    use crate::system::{Fork, fork, wait_for};
+
+    #[test]
+    fn what_a_child_writes_there_is_seen() {
+        let numbers = SharedNumbers::new(3).expect("memory");
+        assert!(numbers.iter().all(|number| number.load(SeqCst) == 0));
+        match fork().expect("a child") {
+            Fork::Child => {
+                numbers[2].store(7, SeqCst);
+                crate::system::exit_now(0);
+            }
+            Fork::Parent(child) => assert!(wait_for(child).expect("it ends").success()),
+        }
+        assert_eq!(numbers[2].load(SeqCst), 7);
+    }
+
+    /// Of four pages, of which the third is not mapped.
+    #[test]
+    fn what_is_mapped_is_populated_and_keeps_what_is_in_it() {
+        const PAGE: usize = 4096;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping of four pages, of which the third is taken away.
+        let start = unsafe {
+            let start = libc::mmap(std::ptr::null_mut(), 4 * PAGE, protection, flags, -1, 0);
+            assert_ne!(start, libc::MAP_FAILED);
+            start.cast::<u8>().write(7);
+            assert_eq!(libc::munmap(start.byte_add(2 * PAGE), PAGE), 0);
+            start
+        };
+        let at = start.expose_provenance();
+        let run =
+            |first: usize, pages: usize| Run { start: at + first * PAGE, length: pages * PAGE };
+        let me = pidfd_open(getpid(), PidfdFlags::empty()).expect("a hold of oneself");
+        let is_absent = |error: io::Error| error.raw_os_error() == Some(libc::ENOMEM);
+        // Older kernels know neither; what they do then is the caller's.
+        let is_known = |error: &io::Error| {
+            !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM))
+        };
+        if populate(run(0, 2)).err().is_none_or(|error| is_known(&error)) {
+            assert!(populate(run(2, 1)).is_err_and(is_absent));
+            assert!(populate(run(3, 1)).is_ok());
+        }
+        if populate_all(&me, &[run(0, 2)]).err().is_none_or(|error| is_known(&error)) {
+            assert_eq!(populate_all(&me, &[run(0, 2), run(3, 1)]).expect("populated"), 3 * PAGE);
+        }
+        // SAFETY: the first page is mapped.
+        assert_eq!(unsafe { start.cast::<u8>().read() }, 7);
+    }
+}
