@@ -7,10 +7,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Output, Test, bridge, run, trials_of};
-use crate::process::End;
-use crate::stage::Stage;
-use crate::world::World;
+use crate::harness::command::{CGI, Output, Test, bridge, run, trials_of};
+use crate::harness::process::End;
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
 
 const TESTS: [(&str, Test); 3] = [
     ("are found, loaded and refused as plain Python does", |stage| as_python_does(stage, &[])),

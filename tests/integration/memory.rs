@@ -10,10 +10,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Test, bridge, run, trials_of};
-use crate::process::{AtParentDeath, End, PATIENCE, Running};
-use crate::stage::Stage;
-use crate::world::World;
+use crate::harness::command::{CGI, Test, bridge, run, trials_of};
+use crate::harness::process::{AtParentDeath, End, PATIENCE, Running};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
 
 const SIZE: u64 = 256 << 20;
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Output, Test, run, trials_of};
-use crate::stage::Stage;
-use crate::world::World;
+use crate::harness::command::{CGI, Output, Test, run, trials_of};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
 
 const TESTS: [(&str, Test); 15] = [
     ("a GET of / is what APP alone asks for", plain),

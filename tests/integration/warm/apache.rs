@@ -5,14 +5,14 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
-use crate::command_line::Test;
-use crate::exchange::{Answer, Exchange};
-use crate::http::Request;
-use crate::mount::{Mount, Program};
-use crate::process::{PATIENCE, until};
-use crate::server::Server;
-use crate::server::apache::{self, Module, quoted};
-use crate::stage::Stage;
+use crate::harness::command::Test;
+use crate::harness::exchange::{Answer, Exchange};
+use crate::harness::http::Request;
+use crate::harness::mount::{Mount, Program};
+use crate::harness::process::{PATIENCE, until};
+use crate::harness::server::Server;
+use crate::harness::server::apache::{self, Module, quoted};
+use crate::harness::stage::Stage;
 use crate::warm::site::{Site, is_gone};
 
 pub(crate) const TESTS: [(&str, Test); 1] = [(

@@ -3,9 +3,9 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command_line::{Output, Test, collect};
-use crate::process::kill;
-use crate::stage::Stage;
+use crate::harness::command::{Output, Test, collect};
+use crate::harness::process::kill;
+use crate::harness::stage::Stage;
 use crate::warm::site::{Site, wait_gone};
 
 pub(crate) const TESTS: [(&str, Test); 5] = [

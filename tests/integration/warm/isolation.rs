@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use cgi2wsgi::handoff::{Identity, Reply};
 
-use crate::command_line::{Test, collect, run};
-use crate::process::kill;
-use crate::stage::Stage;
+use crate::harness::command::{Test, collect, run};
+use crate::harness::process::kill;
+use crate::harness::stage::Stage;
 use crate::warm::between::{Between, call_of, hello, reply_of, say, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 

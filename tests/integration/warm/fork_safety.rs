@@ -9,11 +9,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{Output, Test, collect, run, trials_of};
-use crate::process::{AtParentDeath, PATIENCE, Running, until};
-use crate::stage::Stage;
-use crate::warm_verbs::Warm;
-use crate::world::World;
+use crate::harness::command::{Output, Test, collect, run, trials_of};
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, until};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
+use crate::warm::verbs::Warm;
 
 const TESTS: [(&str, Test); 6] = [
     ("SQLAlchemy: an engine at import and a session in the request lose no visit", sqlalchemy),

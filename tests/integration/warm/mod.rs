@@ -3,36 +3,44 @@
 
 mod apache;
 mod between;
-mod by_hand;
+mod changes;
+mod directory;
 mod endings;
-mod fresh;
+mod fork_safety;
 mod isolation;
 mod limits;
 mod other_users;
-mod place;
+mod polling;
 pub(crate) mod site;
 mod soak;
 mod steps;
+pub(crate) mod surroundings;
+pub(crate) mod verbs;
 
 use std::sync::Arc;
 
 use libtest_mimic::Trial;
 
-use crate::command_line::trials_of;
-use crate::world::World;
+use crate::harness::command::trials_of;
+use crate::harness::world::World;
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     let groups = [
         ("warm::steps", steps::TESTS),
         ("warm::endings", &endings::TESTS[..]),
-        ("warm::fresh", &fresh::TESTS[..]),
-        ("warm::by-hand", &by_hand::TESTS[..]),
+        ("warm::changes", &changes::TESTS[..]),
+        ("warm::polling", &polling::TESTS[..]),
         ("warm::isolation", &isolation::TESTS[..]),
-        ("warm::place", &place::TESTS[..]),
+        ("warm::directory", &directory::TESTS[..]),
         ("warm::limits", &limits::TESTS[..]),
         ("warm::other-users", other_users::TESTS),
         ("warm::soak", &soak::TESTS[..]),
         ("warm::apache", &apache::TESTS[..]),
     ];
-    groups.iter().flat_map(|(group, tests)| trials_of(group, tests, world)).collect()
+    let mut trials: Vec<Trial> =
+        groups.iter().flat_map(|(group, tests)| trials_of(group, tests, world)).collect();
+    trials.extend(verbs::trials(world));
+    trials.extend(fork_safety::trials(world));
+    trials.extend(surroundings::trials(world));
+    trials
 }

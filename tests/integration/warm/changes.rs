@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command_line::{Test, collect, run};
-use crate::process::{AtParentDeath, PATIENCE, Running, until};
-use crate::stage::{Stage, copy_executable};
+use crate::harness::command::{Test, collect, run};
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, until};
+use crate::harness::stage::{Stage, copy_executable};
 use crate::warm::site::{Site, good, wait_gone};
 
 pub(crate) const TESTS: [(&str, Test); 13] = [

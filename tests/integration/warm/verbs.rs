@@ -9,10 +9,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Output, Test, collect, run, trials_of};
-use crate::process::{AtParentDeath, PATIENCE, Running, User, until};
-use crate::stage::Stage;
-use crate::world::World;
+use crate::harness::command::{CGI, Output, Test, collect, run, trials_of};
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, User, until};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
 
 const TESTS: [(&str, Test); 12] = [
     ("where there is no zygote, the user and the places are named", none),

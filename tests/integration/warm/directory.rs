@@ -7,9 +7,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command_line::{Output, Test, collect, run};
-use crate::process::{AtParentDeath, Running, User};
-use crate::stage::Stage;
+use crate::harness::command::{Output, Test, collect, run};
+use crate::harness::process::{AtParentDeath, Running, User};
+use crate::harness::stage::Stage;
 use crate::warm::site::{Site, good};
 
 pub(crate) const TESTS: [(&str, Test); 6] = [
