@@ -15,7 +15,7 @@ use crate::harness::server::apache::{self, Module, quoted};
 use crate::harness::stage::Stage;
 use crate::warm::site::{Site, is_gone};
 
-pub(crate) const TESTS: [(&str, Test); 1] = [(
+pub(crate) const TESTS: &[(&str, Test)] = &[(
     "under mod_cgid: a death before the head is a 500, and a visitor that leaves ends the child",
     all,
 )];

@@ -13,7 +13,7 @@ use crate::harness::stage::Stage;
 use crate::warm::between::{Between, call_of, hello, reply_of, say, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 7] = [
+pub(crate) const TESTS: &[(&str, Test)] = &[
     ("environment, directory, mask, signals and limits are those of a cold request", as_cold),
     ("nothing of one request is seen by the next, and chance differs", nothing_stays),
     ("what the front was started with is what the application finds", of_this_request),

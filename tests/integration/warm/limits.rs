@@ -14,7 +14,7 @@ use crate::harness::stage::Stage;
 use crate::warm::between::{Between, call_of, hello, reply_of, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 14] = [
+pub(crate) const TESTS: &[(&str, Test)] = &[
     ("--warm-idle: the zygote leaves, and leaves nothing", idle),
     ("--warm-spare: as many children wait", spare),
     ("--warm-max: one at a time, the others in the order they came", max),

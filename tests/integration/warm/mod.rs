@@ -27,15 +27,15 @@ use crate::harness::world::World;
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     let groups = [
         ("warm::steps", steps::TESTS),
-        ("warm::endings", &endings::TESTS[..]),
-        ("warm::changes", &changes::TESTS[..]),
-        ("warm::polling", &polling::TESTS[..]),
-        ("warm::isolation", &isolation::TESTS[..]),
-        ("warm::directory", &directory::TESTS[..]),
-        ("warm::limits", &limits::TESTS[..]),
+        ("warm::endings", endings::TESTS),
+        ("warm::changes", changes::TESTS),
+        ("warm::polling", polling::TESTS),
+        ("warm::isolation", isolation::TESTS),
+        ("warm::directory", directory::TESTS),
+        ("warm::limits", limits::TESTS),
         ("warm::other-users", other_users::TESTS),
-        ("warm::soak", &soak::TESTS[..]),
-        ("warm::apache", &apache::TESTS[..]),
+        ("warm::soak", soak::TESTS),
+        ("warm::apache", apache::TESTS),
     ];
     let mut trials: Vec<Trial> =
         groups.iter().flat_map(|(group, tests)| trials_of(group, tests, world)).collect();

@@ -15,7 +15,7 @@ use crate::harness::stage::Stage;
 use crate::warm::changes::{IMPORT_EXTRA, make_releases, make_venv};
 use crate::warm::site::{Site, good};
 
-pub(crate) const TESTS: [(&str, Test); 6] = [
+pub(crate) const TESTS: &[(&str, Test)] = &[
     ("without inotify edits, a touch and an installation are seen", no_instances),
     (
         "without inotify a link or a directory that takes another's place is seen",

@@ -14,7 +14,7 @@ use crate::harness::process::{AtParentDeath, PATIENCE, Running, User, until};
 use crate::harness::stage::Stage;
 use crate::harness::world::World;
 
-const TESTS: [(&str, Test); 12] = [
+const TESTS: &[(&str, Test)] = &[
     ("where there is no zygote, the user and the places are named", none),
     ("status shows requests, and restarts with their reasons", status),
     ("a zygote that was killed is told of by the next", killed),
@@ -30,7 +30,7 @@ const TESTS: [(&str, Test); 12] = [
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
-    trials_of("verbs", &TESTS, world)
+    trials_of("verbs", TESTS, world)
 }
 
 /// A private directory; its zygotes end with it.
