@@ -13,7 +13,7 @@ use crate::harness::command::{Output, Test, collect, run, trials_of};
 use crate::harness::process::{AtParentDeath, PATIENCE, Running, until};
 use crate::harness::stage::Stage;
 use crate::harness::world::World;
-use crate::warm::verbs::Warm;
+use crate::warm::command::Warm;
 
 const TESTS: &[(&str, Test)] = &[
     ("SQLAlchemy: an engine at import and a session in the request lose no visit", sqlalchemy),

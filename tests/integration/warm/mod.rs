@@ -4,6 +4,7 @@
 mod apache;
 mod between;
 mod changes;
+mod command;
 mod directory;
 mod endings;
 mod fork_safety;
@@ -15,7 +16,7 @@ pub(crate) mod site;
 mod soak;
 mod steps;
 pub(crate) mod surroundings;
-pub(crate) mod verbs;
+mod verbs;
 
 use std::sync::Arc;
 

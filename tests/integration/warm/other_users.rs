@@ -14,7 +14,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use crate::harness::command::{Output, Test, collect};
 use crate::harness::process::{AtParentDeath, Running, User};
 use crate::harness::stage::Stage;
-use crate::warm::verbs::{Warm, hello};
+use crate::warm::command::{Warm, hello};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("U1: nothing in another user's directory reaches the terminal as it is", hostile_files),
