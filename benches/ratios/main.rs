@@ -22,7 +22,7 @@ mod http;
 mod memory;
 mod page;
 #[expect(dead_code, reason = "the tests use more of it")]
-#[path = "../../tests/integration/process.rs"]
+#[path = "../../tests/integration/harness/process.rs"]
 mod process;
 mod report;
 mod resident;

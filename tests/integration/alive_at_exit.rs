@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Output, Test, run, trials_of};
-use crate::process::{PATIENCE, until};
-use crate::stage::{Stage, is_other_bridge};
+use crate::harness::command::{CGI, Output, Test, run, trials_of};
+use crate::harness::process::{PATIENCE, until};
+use crate::harness::stage::{Stage, is_other_bridge};
+use crate::harness::world::World;
 use crate::warm::site::Site;
-use crate::world::World;
 
 const TESTS: &[(&str, Test)] = &[
     ("P8: what is alive at exit ends as under CGIHandler, cold and warm", table),

@@ -16,15 +16,15 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Error, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::exchange::Answer;
-use crate::http::Request;
-use crate::mount::{Mount, Program};
-use crate::process::{AtParentDeath, End, PATIENCE, Running};
-use crate::server::apache::{self, Module};
-use crate::server::{Server, WebServer};
-use crate::stage::Stage;
-use crate::table::failed;
-use crate::world::World;
+use crate::harness::exchange::Answer;
+use crate::harness::http::Request;
+use crate::harness::mount::{Mount, Program};
+use crate::harness::process::{AtParentDeath, End, PATIENCE, Running};
+use crate::harness::server::apache::{self, Module};
+use crate::harness::server::{Server, WebServer};
+use crate::harness::stage::Stage;
+use crate::harness::table::failed;
+use crate::harness::world::World;
 
 use self::authentication::{make_checked_action, make_checked_site};
 use self::filters::make_filtered_sites;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Output, Test, run, trials_of};
-use crate::stage::Stage;
+use crate::harness::command::{CGI, Output, Test, run, trials_of};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
 use crate::warm::site::{Site, good};
-use crate::world::World;
 
 const TESTS: &[(&str, Test)] = &[
     ("however little memory a process may have, there is a whole response", little_memory),

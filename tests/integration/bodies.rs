@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Test, bridge, collect, run, trials_of};
-use crate::process::{AtParentDeath, Running};
-use crate::stage::Stage;
+use crate::harness::command::{CGI, Test, bridge, collect, run, trials_of};
+use crate::harness::process::{AtParentDeath, Running};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
 use crate::warm::site::Site;
-use crate::world::World;
 
 const TESTS: &[(&str, Test)] = &[
     (

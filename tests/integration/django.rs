@@ -11,13 +11,13 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::exchange::Answer;
-use crate::http::Request;
-use crate::mount::{Mount, Program};
-use crate::process::{AtParentDeath, End, PATIENCE, Running, User};
-use crate::server::{Kind, Server};
-use crate::table::failed;
-use crate::world::World;
+use crate::harness::exchange::Answer;
+use crate::harness::http::Request;
+use crate::harness::mount::{Mount, Program};
+use crate::harness::process::{AtParentDeath, End, PATIENCE, Running, User};
+use crate::harness::server::{Kind, Server};
+use crate::harness::table::failed;
+use crate::harness::world::World;
 
 /// The site is at the root, as a visitor would expect it.
 pub(crate) fn mount() -> Mount {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Output, Test, bridge, run, trials_of};
-use crate::process::End;
-use crate::stage::Stage;
-use crate::world::World;
+use crate::harness::command::{CGI, Output, Test, bridge, run, trials_of};
+use crate::harness::process::End;
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
 
-const TESTS: [(&str, Test); 3] = [
+const TESTS: &[(&str, Test)] = &[
     ("are found, loaded and refused as plain Python does", |stage| as_python_does(stage, &[])),
     ("are plain Python's with PYTHONPYCACHEPREFIX", |stage| {
         as_python_does(stage, &[("PYTHONPYCACHEPREFIX", "{directory}/elsewhere")])
@@ -23,7 +23,7 @@ const TESTS: [(&str, Test); 3] = [
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
-    trials_of("imports", &TESTS, world)
+    trials_of("imports", TESTS, world)
 }
 
 /// The two reports on one directory, which each begins by making it: its path is a part of what they say.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Output, Test, bridge, run, trials_of};
-use crate::stage::{Stage, copy_executable};
-use crate::world::World;
+use crate::harness::command::{CGI, Output, Test, bridge, run, trials_of};
+use crate::harness::stage::{Stage, copy_executable};
+use crate::harness::world::World;
 
 const TESTS: &[(&str, Test)] = &[
     ("the worker is found in ../lib/cgi2wsgi", in_lib),

@@ -10,17 +10,17 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Test, bridge, run, trials_of};
-use crate::process::{AtParentDeath, End, PATIENCE, Running};
-use crate::stage::Stage;
-use crate::world::World;
+use crate::harness::command::{CGI, Test, bridge, run, trials_of};
+use crate::harness::process::{AtParentDeath, End, PATIENCE, Running};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
 
 const SIZE: u64 = 256 << 20;
 
 /// How much more than a greeting may take, in bytes: buffers and a spool's first MiB.
 const MORE: u64 = 6 << 20;
 
-const TESTS: [(&str, Test); 7] = [
+const TESTS: &[(&str, Test)] = &[
     ("an upload that is read in pieces", upload),
     ("a chunked upload, which is spooled", chunked_upload),
     ("a download by wsgi.file_wrapper", download),
@@ -31,7 +31,7 @@ const TESTS: [(&str, Test); 7] = [
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
-    trials_of("memory", &TESTS, world)
+    trials_of("memory", TESTS, world)
 }
 
 /// Runs a fixture and returns its peak memory, and how many bytes it answered.

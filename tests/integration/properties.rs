@@ -18,9 +18,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::stage::Stage;
-use crate::table::failed;
-use crate::world::World;
+use crate::harness::stage::Stage;
+use crate::harness::table::failed;
+use crate::harness::world::World;
 
 /// How many requests are made unless `PROPERTY_COUNT` says otherwise.
 const COUNT: u64 = 800;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Output, Test, run, trials_of};
-use crate::stage::Stage;
-use crate::world::World;
+use crate::harness::command::{CGI, Output, Test, run, trials_of};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
 
-const TESTS: [(&str, Test); 15] = [
+const TESTS: &[(&str, Test)] = &[
     ("a GET of / is what APP alone asks for", plain),
     ("a URL sets path, query, scheme and host", url),
     ("-X and -H make any request", method_and_headers),
@@ -30,7 +30,7 @@ const TESTS: [(&str, Test); 15] = [
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
-    trials_of("request", &TESTS, world)
+    trials_of("request", TESTS, world)
 }
 
 /// `cgi2wsgi request` with these arguments.

@@ -10,15 +10,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Test, run, trials_of};
-use crate::http::Head;
-use crate::mount::{Mount, Program};
-use crate::process::{AtParentDeath, Running};
-use crate::server::Kind;
-use crate::stage::{Stage, is_other_bridge};
-use crate::table::failed;
+use crate::harness::command::{CGI, Test, run, trials_of};
+use crate::harness::http::Head;
+use crate::harness::mount::{Mount, Program};
+use crate::harness::process::{AtParentDeath, Running};
+use crate::harness::server::Kind;
+use crate::harness::stage::{Stage, is_other_bridge};
+use crate::harness::table::failed;
+use crate::harness::world::World;
 use crate::warm::site::Site;
-use crate::world::World;
 
 /// How long litmus may take: it makes 200 requests.
 const PATIENCE: Duration = Duration::from_secs(240);

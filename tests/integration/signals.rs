@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Test, collect, trials_of};
-use crate::process::{AtParentDeath, End, PATIENCE, Running, kill, until};
-use crate::stage::Stage;
+use crate::harness::command::{CGI, Test, collect, trials_of};
+use crate::harness::process::{AtParentDeath, End, PATIENCE, Running, kill, until};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
 use crate::warm::site::{Site, wait_gone};
-use crate::world::World;
 
 const TESTS: &[(&str, Test)] = &[
     ("R13: SIGTERM to the front raises once in the application, and close() runs", terminated),

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::table::failed;
+use crate::harness::table::failed;
 
 pub(crate) fn trial() -> Trial {
     Trial::test("docs::CONTRIBUTING.md names every file that has unsafe in it", || {

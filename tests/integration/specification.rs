@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::table::failed;
+use crate::harness::table::failed;
 
 /// The trials that look for the pages' citations among all `others`, and among the names of the unit tests.
 pub(crate) fn trials(others: &[Trial]) -> Vec<Trial> {

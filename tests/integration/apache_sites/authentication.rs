@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::{Row, ask, expect, get, has_line, quoted};
-use crate::exchange::Answer;
-use crate::http::Request;
-use crate::stage::Stage;
+use crate::harness::exchange::Answer;
+use crate::harness::http::Request;
+use crate::harness::stage::Stage;
 
 pub(super) const MODULES: [&str; 4] = ["auth_basic", "authn_core", "authn_file", "authz_user"];
 

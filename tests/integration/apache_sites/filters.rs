@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Row, ask, expect, quoted};
-use crate::exchange::Answer;
-use crate::http::{Body, Request};
-use crate::server::{Kind, WebServer};
-use crate::stage::Stage;
+use crate::harness::exchange::Answer;
+use crate::harness::http::{Body, Request};
+use crate::harness::server::{Kind, WebServer};
+use crate::harness::stage::Stage;
 
 pub(super) const MODULES: [&str; 2] = ["deflate", "sed"];
 

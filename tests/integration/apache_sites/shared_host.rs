@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::{Row, ask, expect, expect_links, has_line, write_program};
-use crate::http::Request;
-use crate::server::adapted;
-use crate::stage::Stage;
+use crate::harness::http::Request;
+use crate::harness::server::adapted;
+use crate::harness::stage::Stage;
 
 /// The public folder of a shared host, as `servers/shared-host` says, and what careless people leave in one.
 pub(super) fn make_public_folder(

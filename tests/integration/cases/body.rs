@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::exchange::Answer;
-use crate::http::{Body, Request};
-use crate::server::Kind;
-use crate::table::{Case, SHELL};
+use crate::harness::exchange::Answer;
+use crate::harness::http::{Body, Request};
+use crate::harness::server::Kind;
+use crate::harness::table::{Case, SHELL};
 
 /// What `upload.py` answers for [`pattern`] of a million bytes.
 const MILLION: usize = 1_000_000;

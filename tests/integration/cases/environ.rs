@@ -3,9 +3,9 @@
 use anyhow::ensure;
 
 use super::{absent, listed};
-use crate::http::Request;
-use crate::server::Kind;
-use crate::table::{APACHE, Case};
+use crate::harness::http::Request;
+use crate::harness::server::Kind;
+use crate::harness::table::{APACHE, Case};
 
 fn environ(trap: &'static str, sentence: &'static str) -> Case {
     Case::new(trap, sentence, "show_environ.py")

@@ -5,10 +5,10 @@ use std::fs;
 use anyhow::ensure;
 
 use super::listed;
-use crate::http::Request;
-use crate::process::{PATIENCE, until};
-use crate::server::Kind;
-use crate::table::{APACHE, Case};
+use crate::harness::http::Request;
+use crate::harness::process::{PATIENCE, until};
+use crate::harness::server::Kind;
+use crate::harness::table::{APACHE, Case};
 
 /// Those whose limits on a request's head the tests raise, and Caddy, which takes a megabyte.
 const LARGE_HEADS: &[Kind] =

@@ -5,10 +5,10 @@ use anyhow::{Result, ensure};
 
 use super::process::FILE_ALONE;
 use super::process::{WHOSE, is_refused};
-use crate::exchange::Answer;
-use crate::process::End;
-use crate::server::Kind;
-use crate::table::{APACHE, Case, NOT_APACHE, SHELL, WEB_SERVERS};
+use crate::harness::exchange::Answer;
+use crate::harness::process::End;
+use crate::harness::server::Kind;
+use crate::harness::table::{APACHE, Case, NOT_APACHE, SHELL, WEB_SERVERS};
 
 /// The visitor's line for everything that is the site's fault.
 pub(crate) const FAILED: &str =
@@ -176,7 +176,7 @@ fn hangs_and_crashes() -> Vec<Case> {
         .on(SHELL)
         .logs("segfault.py")
         .drive(|_, mut exchange| {
-            let end = exchange.process()?.wait(crate::process::PATIENCE)?;
+            let end = exchange.process()?.wait(crate::harness::process::PATIENCE)?;
             ensure!(end != End::Code(0), "a crash that counts as success");
             Ok(())
         }),

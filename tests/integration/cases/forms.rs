@@ -1,7 +1,7 @@
 //! What the articles that this project grew from do: a form, and a JSON service.
 
-use crate::http::Request;
-use crate::table::Case;
+use crate::harness::http::Request;
+use crate::harness::table::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
     let multipart = "--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nAnn <3\r\n\

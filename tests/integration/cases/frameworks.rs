@@ -1,7 +1,7 @@
 //! Real frameworks: a greeting under the mount, and an upload in both forms (B4). Django has a file of its own.
 
-use crate::http::{Body, Request};
-use crate::table::{Case, EVERYWHERE};
+use crate::harness::http::{Body, Request};
+use crate::harness::table::{Case, EVERYWHERE};
 
 const ABC_DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 

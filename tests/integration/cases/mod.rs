@@ -15,8 +15,8 @@ mod specification;
 mod timings;
 
 pub(crate) use self::failures::FAILED;
-use crate::exchange::Answer;
-use crate::table::Case;
+use crate::harness::exchange::Answer;
+use crate::harness::table::Case;
 use anyhow::{Result, ensure};
 
 pub(crate) fn all() -> Vec<Case> {

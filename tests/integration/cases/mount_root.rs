@@ -2,8 +2,8 @@
 //! variables are those that Apache was seen to send; the set-ups themselves belong to the server's own cases.
 
 use super::listed;
-use crate::http::Request;
-use crate::table::Case;
+use crate::harness::http::Request;
+use crate::harness::table::Case;
 
 struct Seen {
     sentence: &'static str,

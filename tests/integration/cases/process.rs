@@ -5,10 +5,10 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::exchange::Answer;
-use crate::process::{PATIENCE, until};
-use crate::server::Kind;
-use crate::table::{APACHE, Case, NOT_APACHE, SHELL, Scene};
+use crate::harness::exchange::Answer;
+use crate::harness::process::{PATIENCE, until};
+use crate::harness::server::Kind;
+use crate::harness::table::{APACHE, Case, NOT_APACHE, SHELL, Scene};
 
 pub(crate) const FILE_ALONE: &str =
     "Apache's Action names a file that is there, never a module, a callable or nothing";
@@ -130,7 +130,7 @@ fn descriptors() -> Vec<Case> {
             .logs("printf in close()")
             .expect(|answer| answer.status(200)?.exit_code(0)?.body("clean\n").map(drop)),
         Case::new("P2", "the application's own stdin is empty", "/process_facts.py")
-            .request(crate::http::Request::post("", "not for sys.stdin"))
+            .request(crate::harness::http::Request::post("", "not for sys.stdin"))
             .expect(|answer| answer.status(200)?.contains("stdin = ''\n").map(drop)),
         // The descriptor 1 that it inherits is stderr, for whose end Go and mod_cgi wait. Under Caddy the connection
         // stays open, but the answer is whole; mod_cgi keeps even that back, so that it has no such row.

@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::failures::FAILED;
-use crate::exchange::Answer;
-use crate::http::Request;
-use crate::process::{End, PATIENCE, until};
-use crate::server::Kind;
-use crate::stage::{DOWNLOAD_PATTERN, DOWNLOAD_SIZE};
-use crate::table::{APACHE, Case, EVERYWHERE, SHELL, Scene, VERBATIM, WEB_SERVERS};
+use crate::harness::exchange::Answer;
+use crate::harness::http::Request;
+use crate::harness::process::{End, PATIENCE, until};
+use crate::harness::server::Kind;
+use crate::harness::stage::{DOWNLOAD_PATTERN, DOWNLOAD_SIZE};
+use crate::harness::table::{APACHE, Case, EVERYWHERE, SHELL, Scene, VERBATIM, WEB_SERVERS};
 
 const COUNTED: &str =
     "Apache 2.4.71 replaces the length by what it counted when the whole answer comes at once";

@@ -7,10 +7,10 @@ use anyhow::ensure;
 
 use super::process::{WHOSE, is_refused};
 use super::{absent, listed};
-use crate::http::Request;
-use crate::process::{PATIENCE, until};
-use crate::server::Kind;
-use crate::table::{APACHE, Case, WEB_SERVERS};
+use crate::harness::http::Request;
+use crate::harness::process::{PATIENCE, until};
+use crate::harness::server::Kind;
+use crate::harness::table::{APACHE, Case, WEB_SERVERS};
 
 fn environ(trap: &'static str, sentence: &'static str) -> Case {
     Case::new(trap, sentence, "show_environ.py")

@@ -6,10 +6,10 @@ mod gateway;
 use anyhow::ensure;
 
 use super::listed;
-use crate::exchange::Answer;
-use crate::http::Request;
-use crate::server::Kind;
-use crate::table::{APACHE, Case, SHELL, WEB_SERVERS};
+use crate::harness::exchange::Answer;
+use crate::harness::http::Request;
+use crate::harness::server::Kind;
+use crate::harness::table::{APACHE, Case, SHELL, WEB_SERVERS};
 
 /// The servers that refuse a control character in a request's header; nginx 1.22 hands each of them on but CR and LF.
 const STRICT: &[Kind] = &[Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi, Kind::Lighttpd];
@@ -144,7 +144,8 @@ fn methods() -> Vec<Case> {
         gateway("RFC 4.3", "", "")
             .named(format!("{method} and its body reach the application"))
             .request(
-                Request::new(method, "/method").body(crate::http::Body::Whole(b"body".to_vec())),
+                Request::new(method, "/method")
+                    .body(crate::harness::http::Body::Whole(b"body".to_vec())),
             )
             .expect(move |answer| {
                 answer.status(200)?.header("X-Method", method)?;

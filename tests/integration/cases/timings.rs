@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::exchange::Answer;
-use crate::table::Case;
+use crate::harness::exchange::Answer;
+use crate::harness::table::Case;
 
 /// The header's metrics, in their order, each with a duration that is a number.
 fn metrics(value: &str) -> Result<Vec<&str>> {

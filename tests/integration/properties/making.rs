@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{App, Chance, Sample, Stdin, Stdout};
-use crate::http::percent_decode;
-use crate::stage::{DOWNLOAD_SIZE, Stage};
+use crate::harness::http::percent_decode;
+use crate::harness::stage::{DOWNLOAD_SIZE, Stage};
 
 const APPS: [App; 13] = [
     App::Echo,

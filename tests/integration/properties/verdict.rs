@@ -11,9 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::{App, Sample, Stdin, Stdout};
-use crate::http::{Framing, Head, printable};
-use crate::process::{AtParentDeath, End, Running, Starting};
-use crate::stage::Stage;
+use crate::harness::http::{Framing, Head, printable};
+use crate::harness::process::{AtParentDeath, End, Running, Starting};
+use crate::harness::stage::Stage;
 
 /// A process that takes longer hangs.
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -5,17 +5,17 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
-use crate::command_line::Test;
-use crate::exchange::{Answer, Exchange};
-use crate::http::Request;
-use crate::mount::{Mount, Program};
-use crate::process::{PATIENCE, until};
-use crate::server::Server;
-use crate::server::apache::{self, Module, quoted};
-use crate::stage::Stage;
+use crate::harness::command::Test;
+use crate::harness::exchange::{Answer, Exchange};
+use crate::harness::http::Request;
+use crate::harness::mount::{Mount, Program};
+use crate::harness::process::{PATIENCE, until};
+use crate::harness::server::Server;
+use crate::harness::server::apache::{self, Module, quoted};
+use crate::harness::stage::Stage;
 use crate::warm::site::{Site, is_gone};
 
-pub(crate) const TESTS: [(&str, Test); 1] = [(
+pub(crate) const TESTS: &[(&str, Test)] = &[(
     "under mod_cgid: a death before the head is a 500, and a visitor that leaves ends the child",
     all,
 )];

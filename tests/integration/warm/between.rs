@@ -13,7 +13,7 @@ use cgi2wsgi::handoff::channel::{Incoming, Outgoing, receive_order, send_reply};
 use cgi2wsgi::handoff::{Call, Order, Reply};
 use cgi2wsgi::timings::Moment;
 
-use crate::process::{PATIENCE, User, as_user, wait_readable};
+use crate::harness::process::{PATIENCE, User, as_user, wait_readable};
 use crate::warm::site::Site;
 
 /// The socket of a site's one zygote, with the test listening in its place.

@@ -3,12 +3,12 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command_line::{Output, Test, collect};
-use crate::process::kill;
-use crate::stage::Stage;
+use crate::harness::command::{Output, Test, collect};
+use crate::harness::process::kill;
+use crate::harness::stage::Stage;
 use crate::warm::site::{Site, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 5] = [
+pub(crate) const TESTS: &[(&str, Test)] = &[
     ("a child that ends before the head: a whole 500, and never again", before),
     ("a child that ends after the head: the response ends there, and the log says how", after),
     ("a zygote that is replaced stays for what it has forked, and tells how that ends", replaced),

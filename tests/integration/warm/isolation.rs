@@ -7,13 +7,13 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use cgi2wsgi::handoff::{Identity, Reply};
 
-use crate::command_line::{Test, collect, run};
-use crate::process::kill;
-use crate::stage::Stage;
+use crate::harness::command::{Test, collect, run};
+use crate::harness::process::kill;
+use crate::harness::stage::Stage;
 use crate::warm::between::{Between, call_of, hello, reply_of, say, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 7] = [
+pub(crate) const TESTS: &[(&str, Test)] = &[
     ("environment, directory, mask, signals and limits are those of a cold request", as_cold),
     ("nothing of one request is seen by the next, and chance differs", nothing_stays),
     ("what the front was started with is what the application finds", of_this_request),

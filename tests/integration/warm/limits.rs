@@ -8,13 +8,13 @@ use anyhow::{Context, Result, ensure};
 use cgi2wsgi::handoff::Reply;
 use cgi2wsgi::handoff::channel::send_reply;
 
-use crate::command_line::{Test, collect};
-use crate::process::{PATIENCE, kill, until};
-use crate::stage::Stage;
+use crate::harness::command::{Test, collect};
+use crate::harness::process::{PATIENCE, kill, until};
+use crate::harness::stage::Stage;
 use crate::warm::between::{Between, call_of, hello, reply_of, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 14] = [
+pub(crate) const TESTS: &[(&str, Test)] = &[
     ("--warm-idle: the zygote leaves, and leaves nothing", idle),
     ("--warm-spare: as many children wait", spare),
     ("--warm-max: one at a time, the others in the order they came", max),

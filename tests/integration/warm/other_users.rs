@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use crate::command_line::{Output, Test, collect};
-use crate::process::{AtParentDeath, Running, User};
-use crate::stage::Stage;
-use crate::warm_verbs::{Warm, hello};
+use crate::harness::command::{Output, Test, collect};
+use crate::harness::process::{AtParentDeath, Running, User};
+use crate::harness::stage::Stage;
+use crate::warm::command::{Warm, hello};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("U1: nothing in another user's directory reaches the terminal as it is", hostile_files),
@@ -179,7 +179,7 @@ fn squatter(stage: &Stage) -> Result<()> {
     let mut command = stage.command(&stage.bridge());
     command
         .arg(application)
-        .envs(crate::command_line::CGI)
+        .envs(crate::harness::command::CGI)
         .env("CGI2WSGI_WARM", "1")
         .env("CGI2WSGI_VENV", stage.python_env())
         .env("TMPDIR", &forged.place)

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command_line::{CGI, Output, run};
-use crate::process::{AtParentDeath, PATIENCE, Running, kill, until};
-use crate::stage::Stage;
+use crate::harness::command::{CGI, Output, run};
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, kill, until};
+use crate::harness::stage::Stage;
 
 pub(crate) struct Site<'s> {
     pub(crate) stage: &'s Stage,

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use crate::command_line::{Output, Test, collect};
-use crate::process::{End, PATIENCE, kill, until};
-use crate::stage::Stage;
+use crate::harness::command::{Output, Test, collect};
+use crate::harness::process::{End, PATIENCE, kill, until};
+use crate::harness::stage::Stage;
 use crate::warm::site::{Site, good};
 
-pub(crate) const TESTS: [(&str, Test); 1] =
-    [("kills, edits and visitors that leave: nothing twice, lost, growing or left behind", soak)];
+pub(crate) const TESTS: &[(&str, Test)] =
+    &[("kills, edits and visitors that leave: nothing twice, lost, growing or left behind", soak)];
 
 /// How many requests, in place of [`USUAL`].
 const COUNT: &str = "WARM_SOAK_REQUESTS";

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use cgi2wsgi::handoff::Reply;
 
-use crate::command_line::{Output, Test, collect};
-use crate::process::{AtParentDeath, End, PATIENCE, Running, kill, until, wait_readable};
-use crate::stage::Stage;
+use crate::harness::command::{Output, Test, collect};
+use crate::harness::process::{AtParentDeath, End, PATIENCE, Running, kill, until, wait_readable};
+use crate::harness::stage::Stage;
 use crate::warm::between::{Between, call_of, hello, say, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 

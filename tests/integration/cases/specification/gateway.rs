@@ -3,10 +3,10 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::exchange::Answer;
-use crate::http::{Body, Request};
-use crate::server::Kind;
-use crate::table::{Case, SHELL};
+use crate::harness::exchange::Answer;
+use crate::harness::http::{Body, Request};
+use crate::harness::server::Kind;
+use crate::harness::table::{Case, SHELL};
 
 const PEP: &str = "PEP 3333";
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::http::Request;
-use crate::mount::{Mount, Program};
-use crate::server::Kind;
-use crate::stage::is_other_bridge;
-use crate::table::failed;
-use crate::world::World;
+use crate::harness::http::Request;
+use crate::harness::mount::{Mount, Program};
+use crate::harness::server::Kind;
+use crate::harness::stage::is_other_bridge;
+use crate::harness::table::failed;
+use crate::harness::world::World;
 
 /// Asked for under one of these, and under another of the same length, which is found in many variables.
 const COLD: &str = "/case/surroundings-cold";

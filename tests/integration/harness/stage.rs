@@ -13,10 +13,10 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::process::{
+use crate::harness::process::{
     AtParentDeath, End, PATIENCE, Running, User, leads_session, loaded_by, terminate, until,
 };
-use crate::server::Kind;
+use crate::harness::server::Kind;
 
 /// Names the Python virtual environment whose packages the fixtures import; `tests/run` sets it.
 const PYTHON_ENV: &str = "CGI2WSGI_TEST_PYTHON_ENV";

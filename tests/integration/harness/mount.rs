@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::server::Kind;
-use crate::stage::{Stage, copy_executable};
+use crate::harness::server::Kind;
+use crate::harness::stage::{Stage, copy_executable};
 
 /// How many seconds a zygote stays without a request: long enough for all rows that share it to come close after each
 /// other, and short enough that few are there at a time.

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::mount::Mount;
-use crate::server::{Kind, READY, READY_PATH, WebServer, program, start_web_server};
-use crate::stage::Stage;
+use crate::harness::mount::Mount;
+use crate::harness::server::{Kind, READY, READY_PATH, WebServer, program, start_web_server};
+use crate::harness::stage::Stage;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Module {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::http::{Body, Framing, Head, Request, printable};
-use crate::process::{End, PATIENCE, Running, until, wait_readable};
+use crate::harness::http::{Body, Framing, Head, Request, printable};
+use crate::harness::process::{End, PATIENCE, Running, until, wait_readable};
 
 /// Which form the answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

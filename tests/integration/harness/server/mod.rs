@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::exchange::{Exchange, LogWindow};
-use crate::http::Request;
-use crate::mount::{Mount, Program};
-use crate::process::{AtParentDeath, Running, until};
-pub(crate) use crate::server::shell::Shell;
-use crate::stage::Stage;
+use crate::harness::exchange::{Exchange, LogWindow};
+use crate::harness::http::Request;
+use crate::harness::mount::{Mount, Program};
+use crate::harness::process::{AtParentDeath, Running, until};
+pub(crate) use crate::harness::server::shell::Shell;
+use crate::harness::stage::Stage;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

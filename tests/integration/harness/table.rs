@@ -9,12 +9,12 @@ use anyhow::{Context, Error, Result, ensure};
 use libtest_mimic::{Failed, Trial};
 
 use crate::cases;
-use crate::exchange::{Answer, Exchange, LogWindow};
-use crate::http::Request;
-use crate::mount::{Mount, Program};
-use crate::server::Kind;
-use crate::stage::is_other_bridge;
-use crate::world::World;
+use crate::harness::exchange::{Answer, Exchange, LogWindow};
+use crate::harness::http::Request;
+use crate::harness::mount::{Mount, Program};
+use crate::harness::server::Kind;
+use crate::harness::stage::is_other_bridge;
+use crate::harness::world::World;
 
 /// Every server.
 pub(crate) const EVERYWHERE: &[Kind] = &Kind::ALL;

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command_line::{Test, collect};
-use crate::process::{AtParentDeath, PATIENCE, Running, User, until};
-use crate::stage::Stage;
-use crate::warm::fresh::{IMPORT_EXTRA, make_releases, make_venv};
+use crate::harness::command::{Test, collect};
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, User, until};
+use crate::harness::stage::Stage;
+use crate::warm::changes::{IMPORT_EXTRA, make_releases, make_venv};
 use crate::warm::site::{Site, good};
 
-pub(crate) const TESTS: [(&str, Test); 6] = [
+pub(crate) const TESTS: &[(&str, Test)] = &[
     ("without inotify edits, a touch and an installation are seen", no_instances),
     (
         "without inotify a link or a directory that takes another's place is seen",

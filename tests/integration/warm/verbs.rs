@@ -3,18 +3,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{CGI, Output, Test, collect, run, trials_of};
-use crate::process::{AtParentDeath, PATIENCE, Running, User, until};
-use crate::stage::Stage;
-use crate::world::World;
+use crate::harness::command::{Output, Test, collect, run, trials_of};
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, User, until};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
+use crate::warm::command::{Warm, children, hello, is_there};
 
-const TESTS: [(&str, Test); 12] = [
+const TESTS: &[(&str, Test)] = &[
     ("where there is no zygote, the user and the places are named", none),
     ("status shows requests, and restarts with their reasons", status),
     ("a zygote that was killed is told of by the next", killed),
@@ -30,155 +31,7 @@ const TESTS: [(&str, Test); 12] = [
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
-    trials_of("verbs", &TESTS, world)
-}
-
-/// A private directory; its zygotes end with it.
-pub(crate) struct Warm<'s> {
-    pub(crate) stage: &'s Stage,
-    pub(crate) place: PathBuf,
-}
-
-impl<'s> Warm<'s> {
-    pub(crate) fn new(stage: &'s Stage, name: &str) -> Result<Self> {
-        Ok(Self { stage, place: stage.workplace(name)? })
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.stage.command(&self.stage.path("bin/cgi2wsgi"));
-        command
-            .args(arguments.iter().map(|argument| self.stage.resolve(argument)))
-            .env("TMPDIR", &self.place)
-            .env("CGI2WSGI_VENV", self.stage.python_env())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    /// A request of `application` from a server.
-    pub(crate) fn request(&self, application: &str) -> Command {
-        let mut command = self.command(&[application]);
-        command.envs(CGI).env("CGI2WSGI_WARM", "1");
-        command
-    }
-
-    /// The request is answered; what it wrote to standard error.
-    fn asks(&self, application: &str) -> Result<String> {
-        let output = run(self.stage, self.request(application))?;
-        let (status, body) = output.ends(0)?.response()?;
-        ensure!(status == 200, "{status} {body}: {}", output.stderr);
-        Ok(output.stderr)
-    }
-
-    pub(crate) fn verb(&self, arguments: &[&str]) -> Result<Output> {
-        let arguments: Vec<&str> = ["warm"].iter().chain(arguments).copied().collect();
-        run(self.stage, self.command(&arguments))
-    }
-
-    /// What a verb that succeeds writes.
-    fn shows(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.verb(arguments)?;
-        output.ends(0)?;
-        String::from_utf8(output.stdout).context("it is not UTF-8")
-    }
-
-    /// The rows of `warm status`, and the remarks under them.
-    pub(crate) fn rows(&self) -> Result<Vec<Row>> {
-        let output = self.verb(&["status"])?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut rows: Vec<Row> = Vec::new();
-        for line in text.lines().skip(1) {
-            match line.strip_prefix("  ") {
-                Some(remark) => rows.last_mut().context("no row")?.remarks.push(remark.to_owned()),
-                None => rows.push(Row::parse(line).with_context(|| format!("{line:?}"))?),
-            }
-        }
-        Ok(rows)
-    }
-
-    /// The one row, when it is as it should be: it is written once a second.
-    fn row_when(&self, what: &str, is_so: impl Fn(&Row) -> bool) -> Result<Row> {
-        let mut seen = String::new();
-        until(PATIENCE, what, || {
-            let mut rows = self.rows()?;
-            seen = format!("{rows:?}");
-            Ok(rows.pop().filter(|row| rows.is_empty() && is_so(row)))
-        })
-        .with_context(|| seen)
-    }
-
-    /// Waits until an application has had so many requests.
-    pub(crate) fn until_requests(&self, application: &str, requests: u64) -> Result<()> {
-        until(PATIENCE, "the number of requests", || {
-            let rows = self.rows()?;
-            let mut rows = rows.iter().filter(|row| row.application == application);
-            Ok(rows.any(|row| row.requests == requests).then_some(()))
-        })
-    }
-
-    /// The private directory, which the first request makes.
-    fn directory(&self) -> PathBuf {
-        self.place.join(format!("cgi2wsgi-{}", self.stage.user.uid))
-    }
-}
-
-impl Drop for Warm<'_> {
-    fn drop(&mut self) {
-        // Exit status 1 if the test has stopped them all.
-        let _ = self.verb(&["stop", "--all"]);
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Row {
-    pub(crate) application: String,
-    pid: u32,
-    pub(crate) requests: u64,
-    waiting: usize,
-    busy: usize,
-    pub(crate) restarts: u64,
-    why: String,
-    pub(crate) remarks: Vec<String>,
-}
-
-impl Row {
-    fn parse(line: &str) -> Option<Self> {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        // Age and memory have units.
-        let [application, pid, _, _, _, _, "MiB", requests, waiting, busy, restarts, why @ ..] =
-            words.as_slice()
-        else {
-            return None;
-        };
-        Some(Self {
-            application: (*application).to_owned(),
-            pid: pid.parse().ok()?,
-            requests: requests.parse().ok()?,
-            waiting: waiting.parse().ok()?,
-            busy: busy.parse().ok()?,
-            restarts: restarts.parse().ok()?,
-            why: why.join(" "),
-            remarks: Vec::new(),
-        })
-    }
-}
-
-/// Whether there is such a process, and it has not ended.
-fn is_there(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
-}
-
-fn children(pid: u32) -> Result<Vec<u32>> {
-    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-    listed.split_whitespace().map(|pid| pid.parse().context("no number")).collect()
-}
-
-/// Hello.py, where the test may edit it.
-pub(crate) fn hello(stage: &Stage, place: &Path, name: &str) -> Result<String> {
-    let file = place.join(name);
-    fs::copy(stage.path("fixtures/hello.py"), &file).context("no copy")?;
-    Ok(file.display().to_string())
+    trials_of("verbs", TESTS, world)
 }
 
 fn none(stage: &Stage) -> Result<()> {

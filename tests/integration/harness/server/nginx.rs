@@ -12,14 +12,14 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::exchange::Exchange;
-use crate::http::Request;
-use crate::mount::Mount;
-use crate::process::{AtParentDeath, Running};
-use crate::server::{
+use crate::harness::exchange::Exchange;
+use crate::harness::http::Request;
+use crate::harness::mount::Mount;
+use crate::harness::process::{AtParentDeath, Running};
+use crate::harness::server::{
     Kind, READY, READY_PATH, Server, WebServer, adapted, program, start_web_server,
 };
-use crate::stage::Stage;
+use crate::harness::stage::Stage;
 
 /// How many requests are answered at a time.
 const WRAPPERS: usize = 4;

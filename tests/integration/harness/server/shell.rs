@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 
-use crate::exchange::{Exchange, LogWindow};
-use crate::http::{Body, Request, percent_decode};
-use crate::mount::{Mount, Placed};
-use crate::process::{AtParentDeath, Running, User};
-use crate::server::{Kind, Server};
-use crate::stage::Stage;
+use crate::harness::exchange::{Exchange, LogWindow};
+use crate::harness::http::{Body, Request, percent_decode};
+use crate::harness::mount::{Mount, Placed};
+use crate::harness::process::{AtParentDeath, Running, User};
+use crate::harness::server::{Kind, Server};
+use crate::harness::stage::Stage;
 
 pub(crate) struct Shell {
     placed: HashMap<String, Placed>,

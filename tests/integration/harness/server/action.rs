@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::mount::Mount;
-use crate::server::apache::{self, Module, quoted};
-use crate::server::{Kind, WebServer};
-use crate::stage::Stage;
+use crate::harness::mount::Mount;
+use crate::harness::server::apache::{self, Module, quoted};
+use crate::harness::server::{Kind, WebServer};
+use crate::harness::stage::Stage;
 
 pub(crate) fn start(stage: &Stage, mounts: &[Mount]) -> Result<WebServer> {
     apache::start_with(stage, Kind::ApacheAction.name(), Module::Cgid, &sites(stage, mounts)?)

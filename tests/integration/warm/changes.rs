@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command_line::{Test, collect, run};
-use crate::process::{AtParentDeath, PATIENCE, Running, until};
-use crate::stage::{Stage, copy_executable};
+use crate::harness::command::{Test, collect, run};
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, until};
+use crate::harness::stage::{Stage, copy_executable};
 use crate::warm::site::{Site, good, wait_gone};
 
-pub(crate) const TESTS: [(&str, Test); 13] = [
+pub(crate) const TESTS: &[(&str, Test)] = &[
     ("50 first requests at once start one zygote, which imports once", thundering_start),
     ("an edit is seen by the next request, however an editor writes", edits),
     ("a touch of the application, and a module that is removed, are seen", touch_and_removal),

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command_line::{Output, Test, collect, run};
-use crate::process::{AtParentDeath, Running, User};
-use crate::stage::Stage;
+use crate::harness::command::{Output, Test, collect, run};
+use crate::harness::process::{AtParentDeath, Running, User};
+use crate::harness::stage::Stage;
 use crate::warm::site::{Site, good};
 
-pub(crate) const TESTS: [(&str, Test); 6] = [
+pub(crate) const TESTS: &[(&str, Test)] = &[
     ("a directory that is open to others, a link and a file are not used", hostile),
     ("another user's directory is not used", of_another_user),
     ("another user who listens at the socket gets no request", listener_of_another_user),

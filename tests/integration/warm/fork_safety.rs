@@ -9,13 +9,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 
-use crate::command_line::{Output, Test, collect, run, trials_of};
-use crate::process::{AtParentDeath, PATIENCE, Running, until};
-use crate::stage::Stage;
-use crate::warm_verbs::Warm;
-use crate::world::World;
+use crate::harness::command::{Output, Test, collect, run, trials_of};
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, until};
+use crate::harness::stage::Stage;
+use crate::harness::world::World;
+use crate::warm::command::Warm;
 
-const TESTS: [(&str, Test); 6] = [
+const TESTS: &[(&str, Test)] = &[
     ("SQLAlchemy: an engine at import and a session in the request lose no visit", sqlalchemy),
     ("Django: connections that are closed after the import are no request's", django),
     ("temporary files are made in the request", temporary_files),
@@ -36,7 +36,7 @@ const OF_THE_PAGE: [&str; 3] = [
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
-    trials_of("fork-safety", &TESTS, world)
+    trials_of("fork-safety", TESTS, world)
 }
 
 fn examples() -> std::path::PathBuf {

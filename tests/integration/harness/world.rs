@@ -4,9 +4,9 @@ use std::sync::{OnceLock, RwLock};
 
 use anyhow::{Error, Result};
 
-use crate::mount::Mount;
-use crate::server::{Kind, Server};
-use crate::stage::Stage;
+use crate::harness::mount::Mount;
+use crate::harness::server::{Kind, Server};
+use crate::harness::stage::Stage;
 
 pub(crate) struct World {
     mounts: Vec<Mount>,

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::mount::Mount;
-use crate::server::{Kind, READY, READY_PATH, WebServer, start_web_server};
-use crate::stage::Stage;
+use crate::harness::mount::Mount;
+use crate::harness::server::{Kind, READY, READY_PATH, WebServer, start_web_server};
+use crate::harness::stage::Stage;
 
 pub(crate) fn start(stage: &Stage, mounts: &[Mount]) -> Result<WebServer> {
     let executable = stage.caddy()?;

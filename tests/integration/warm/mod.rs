@@ -1,0 +1,47 @@
+//! Warm start (`--warm`): what must hold whatever dies, changes or stands in the way. That warm requests are answered as
+//! cold ones are is the table's business.
+
+mod apache;
+mod between;
+mod changes;
+mod command;
+mod directory;
+mod endings;
+mod fork_safety;
+mod isolation;
+mod limits;
+mod other_users;
+mod polling;
+pub(crate) mod site;
+mod soak;
+mod steps;
+pub(crate) mod surroundings;
+mod verbs;
+
+use std::sync::Arc;
+
+use libtest_mimic::Trial;
+
+use crate::harness::command::trials_of;
+use crate::harness::world::World;
+
+pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
+    let groups = [
+        ("warm::steps", steps::TESTS),
+        ("warm::endings", endings::TESTS),
+        ("warm::changes", changes::TESTS),
+        ("warm::polling", polling::TESTS),
+        ("warm::isolation", isolation::TESTS),
+        ("warm::directory", directory::TESTS),
+        ("warm::limits", limits::TESTS),
+        ("warm::other-users", other_users::TESTS),
+        ("warm::soak", soak::TESTS),
+        ("warm::apache", apache::TESTS),
+    ];
+    let mut trials: Vec<Trial> =
+        groups.iter().flat_map(|(group, tests)| trials_of(group, tests, world)).collect();
+    trials.extend(verbs::trials(world));
+    trials.extend(fork_safety::trials(world));
+    trials.extend(surroundings::trials(world));
+    trials
+}
