@@ -179,6 +179,7 @@ impl Zygote<'_> {
             directory: self.directory.path().to_owned(),
             mark: mark(&std::fs::symlink_metadata(path)?),
             identity: self.identity.clone(),
+            worker: self.plan.worker.file().to_owned(),
             service: self.plan.service.clone(),
             limits: self.limits.clone(),
             deadline,

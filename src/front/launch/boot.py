@@ -18,8 +18,14 @@ def boot():
     else:
         try:
             import _frozen_importlib, _imp
+            memory = int(worker) if worker.isdigit() else None
+            if memory is not None:
+                worker = "/proc/self/fd/" + worker
             spec = _frozen_importlib.ModuleSpec("cgi2wsgi_worker", None, origin=worker)
             module = _imp.create_dynamic(spec)
+            if memory is not None:
+                import posix
+                posix.close(memory)
             _imp.exec_dynamic(module)
             return lambda: module.run(descriptor)
         except ImportError:

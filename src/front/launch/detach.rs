@@ -1,7 +1,7 @@
 //! Runs a command that outlives this process, away from all that it has open, its session and its process group.
 
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 
@@ -10,7 +10,7 @@ use super::wait_for;
 /// Runs `command` with `kept` open. Returns how the process ended that has left it behind.
 pub(super) fn run(
     command: &mut Command,
-    kept: &OwnedFd,
+    kept: &[RawFd],
     ignores_sigchld: bool,
 ) -> io::Result<ExitStatus> {
     // SAFETY: this process has one thread, so the child can do what this process could.
@@ -22,7 +22,7 @@ pub(super) fn run(
 }
 
 /// In the first child: its own child is the command's process, and nobody's when this has ended.
-fn leave_behind(command: &mut Command, kept: &OwnedFd, ignores_sigchld: bool) -> ! {
+fn leave_behind(command: &mut Command, kept: &[RawFd], ignores_sigchld: bool) -> ! {
     // SAFETY: as in `run`.
     match unsafe { libc::fork() } {
         -1 => fail("a zygote cannot be forked", &io::Error::last_os_error()),
@@ -36,7 +36,7 @@ fn leave_behind(command: &mut Command, kept: &OwnedFd, ignores_sigchld: bool) ->
         // SAFETY: the disposition is a valid one.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     }
-    close_on_exec(kept.as_raw_fd());
+    close_on_exec(kept);
     let error = command.exec();
     fail(&command.get_program().display().to_string(), &error)
 }
@@ -52,7 +52,7 @@ fn exit(status: i32) -> ! {
 }
 
 /// Whatever this process was started with is not the zygote's, but for `kept`.
-fn close_on_exec(kept: i32) {
+fn close_on_exec(kept: &[RawFd]) {
     const CLOSE_ON_EXEC: libc::c_uint = 4;
     // SAFETY: flags of descriptors of this process are changed.
     unsafe {
@@ -62,7 +62,9 @@ fn close_on_exec(kept: i32) {
                 libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
             }
         }
-        libc::fcntl(kept, libc::F_SETFD, 0);
+        for descriptor in kept {
+            libc::fcntl(*descriptor, libc::F_SETFD, 0);
+        }
     }
 }
 

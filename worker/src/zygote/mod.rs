@@ -81,7 +81,7 @@ fn live(
     if termination::came() {
         return journal.enter(Phase::Ended(STOPPED.into()));
     }
-    let watch = Watch::new(py, &order.service.application, began);
+    let watch = Watch::new(py, order, began);
     let signals = match Signals::take() {
         Ok(signals) => signals,
         Err(error) => return journal.enter(Phase::Ended(error.to_string())),
