@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
 use crate::command_line::{CGI, Output, Test, bridge, run, trials_of};
-use crate::stage::{Stage, copy_executable};
+use crate::stage::{Stage, copy_executable, join_parts};
 use crate::warm::site::wait_gone;
 use crate::world::World;
 
@@ -160,27 +160,6 @@ fn damaged(stage: &Stage) -> Result<()> {
     refuses(&hello(stage, &prefix, &[])?, &["cannot load the worker", "invalid ELF header"])
 }
 
-/// What packaging/build makes of the two parts.
-fn join(stage: &Stage, place: &Path, build: &str, lacking: usize) -> Result<()> {
-    let worker = fs::read(stage.path("bin").join(stage.worker_name()?))?;
-    let mut bytes = fs::read(stage.path("bin/cgi2wsgi"))?;
-    let last_line = format!("{:016x}{build}cgi2wsgi-worker\n", worker.len());
-    bytes.extend(&worker[lacking..]);
-    bytes.extend(last_line.bytes());
-    let draft = place.with_extension("draft");
-    fs::write(&draft, bytes)?;
-    fs::set_permissions(&draft, fs::Permissions::from_mode(0o755))?;
-    copy_executable(&draft, &place.with_extension("new"))?;
-    fs::rename(place.with_extension("new"), place)?;
-    Ok(fs::remove_file(&draft)?)
-}
-
-fn build(stage: &Stage) -> Result<String> {
-    let name = stage.worker_name()?;
-    let build = name.strip_prefix("cgi2wsgi_worker-").and_then(|rest| rest.strip_suffix(".so"));
-    Ok(build.context("a worker of another name")?.to_owned())
-}
-
 /// A request of hello.py to one file, with a temporary directory of its own.
 fn hello_of(stage: &Stage, place: &Path, options: &[&str], temporary: &Path) -> Result<Output> {
     let mut command = stage.command(place);
@@ -193,7 +172,7 @@ fn one_file(stage: &Stage) -> Result<()> {
     let temporary = stage.workplace("one-file-of-any-name/tmp")?;
     for name in ["index.cgi", "cgi2wsgi"] {
         let place = directory.join(name);
-        join(stage, &place, &build(stage)?, 0)?;
+        join_parts(stage, &place, &stage.build()?, 0)?;
         greets(&hello_of(stage, &place, &[], &temporary)?)?;
         ensure!(fs::read_dir(&temporary)?.next().is_none(), "it left something behind");
         // An application, and what that starts, has neither its memory nor a descriptor of it.
@@ -210,10 +189,10 @@ fn one_file(stage: &Stage) -> Result<()> {
 fn damaged_one_file(stage: &Stage) -> Result<()> {
     let directory = stage.workplace("damaged-one-file")?;
     let place = directory.join("index.cgi");
-    join(stage, &place, "0123456789abcdef", 0)?;
+    join_parts(stage, &place, "0123456789abcdef", 0)?;
     refuses(&hello_of(stage, &place, &[], &directory)?, &["0123456789abcdef", "one build"])?;
     let size = fs::metadata(stage.path("bin").join(stage.worker_name()?))?.len();
-    join(stage, &place, &build(stage)?, usize::try_from(size)?)?;
+    join_parts(stage, &place, &stage.build()?, usize::try_from(size)?)?;
     let expected = ["cannot load the worker", "invalid ELF header"];
     refuses(&hello_of(stage, &place, &[], &directory)?, &expected)?;
     // Uploaded in part, it has no last line, and is a front whose worker is not there.
@@ -236,7 +215,7 @@ fn replaced_one_file(stage: &Stage) -> Result<()> {
         let lines = text.lines().skip(1).filter(|line| line.contains("hello.py"));
         Ok(lines.filter_map(|line| line.split_whitespace().nth(1).map(str::to_owned)).collect())
     };
-    join(stage, &place, &build(stage)?, 0)?;
+    join_parts(stage, &place, &stage.build()?, 0)?;
     for _ in 0..2 {
         let output = hello_of(stage, &place, &["--warm"], &runtime)?;
         greets(&output)?;
@@ -244,7 +223,7 @@ fn replaced_one_file(stage: &Stage) -> Result<()> {
     }
     let [first] = &zygotes()?[..] else { anyhow::bail!("not one zygote") };
     let first: i32 = first.parse()?;
-    join(stage, &place, &build(stage)?, 0)?;
+    join_parts(stage, &place, &stage.build()?, 0)?;
     greets(&hello_of(stage, &place, &["--warm"], &runtime)?)?;
     wait_gone(first)?;
     let mut command = stage.command(&place);
@@ -266,12 +245,12 @@ fn version(stage: &Stage) -> Result<()> {
     let venv = stage.python_env().display().to_string();
     let text = say(&stage.bridge(), &[("CGI2WSGI_VENV", &venv)])?;
     says(&text, concat!("cgi2wsgi ", env!("CARGO_PKG_VERSION")))?;
-    says(&text, &format!("build: {}", build(stage)?))?;
+    says(&text, &format!("build: {}", stage.build()?))?;
     let worker = stage.path("bin").canonicalize()?.join(stage.worker_name()?);
     says(&text, &format!("worker: {}", worker.display()))?;
     says(&text, &format!("python: {venv}/bin/python"))?;
     let place = stage.workplace("version")?.join("index.cgi");
-    join(stage, &place, &build(stage)?, 0)?;
+    join_parts(stage, &place, &stage.build()?, 0)?;
     says(&say(&place, &[])?, "worker: in ")?;
     let prefix = installed(stage, "version/missing", None)?;
     let text = say(&prefix.join("bin/cgi2wsgi"), &[("CGI2WSGI_PYTHON", "/nowhere/python3")])?;
