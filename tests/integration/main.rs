@@ -33,6 +33,7 @@ mod mount;
 mod process;
 mod properties;
 mod request_verb;
+mod scaling;
 mod server;
 mod specification;
 mod stage;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     trials.extend(deaths::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
+    trials.extend(scaling::trials(&world));
     trials.extend(memory::trials(&world));
     trials.extend(imports::trials(&world));
     trials.extend(warm::trials(&world));
