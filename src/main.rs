@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use cgi2wsgi::cgi::variables::Variables;
 use cgi2wsgi::front::cli::{Cli, Verb};
 use cgi2wsgi::front::exit::MISCONFIGURED;
-use cgi2wsgi::front::{answer, request, warm};
+use cgi2wsgi::front::{answer, request, version, warm};
 use cgi2wsgi::handoff::build::worker_file_name;
 use cgi2wsgi::timings::Moment;
 use clap::{CommandFactory, Parser};
@@ -22,6 +22,9 @@ fn main() -> ExitCode {
         let name = format!("{}\n", worker_file_name().display());
         let written = std::io::stdout().write_all(name.as_bytes());
         return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if cli.version {
+        return version::print(&variables);
     }
     match cli.verb {
         Some(Verb::Request(arguments)) => request::run(*arguments, variables, began),

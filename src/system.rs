@@ -181,7 +181,7 @@ pub fn flush_streams() {
 }
 
 /// Has every descriptor from 3 on closed on exec but `kept`.
-pub fn keep_only_on_exec(kept: &OwnedFd) {
+pub fn keep_only_on_exec(kept: &[RawFd]) {
     const CLOSE_ON_EXEC: libc::c_uint = 4;
     // SAFETY: flags of descriptors of this process are changed.
     let is_done =
@@ -195,7 +195,27 @@ pub fn keep_only_on_exec(kept: &OwnedFd) {
             unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
     }
-    let _ = rustix::io::fcntl_setfd(kept, rustix::io::FdFlags::empty());
+    for number in kept {
+        // SAFETY: as above.
+        unsafe { libc::fcntl(*number, libc::F_SETFD, 0) };
+    }
+}
+
+/// Whether the system lets code be run from a file, as a process that loads it will ask.
+pub fn expect_executable(file: impl AsFd) -> io::Result<()> {
+    const PAGE: usize = 4096;
+    let protection = libc::PROT_READ | libc::PROT_EXEC;
+    let descriptor = file.as_fd().as_raw_fd();
+    // SAFETY: maps a page at no address in particular that nobody looks at, and gives it back.
+    unsafe {
+        let none = std::ptr::null_mut();
+        let page = libc::mmap(none, PAGE, protection, libc::MAP_PRIVATE, descriptor, 0);
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        libc::munmap(page, PAGE);
+    }
+    Ok(())
 }
 
 /// Closes the descriptor of this number. To be used where nothing refers to it any more, or nothing that runs.

@@ -38,7 +38,7 @@ _cgi2wsgi() {
 
     case "${cmd}" in
         cgi2wsgi)
-            opts="-h -V --worker-file-name --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help --version request warm"
+            opts="-V -h --worker-file-name --version --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help request warm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cgi2wsgi_global_optspecs
-    string join \n worker-file-name chdir= pythonpath= python= venv= mount= handler= nph timeout= max-body= debug timings warm warm-idle= warm-spare= warm-max= warm-request= warm-memory= h/help V/version
+    string join \n worker-file-name V/version chdir= pythonpath= python= venv= mount= handler= nph timeout= max-body= debug timings warm warm-idle= warm-spare= warm-max= warm-request= warm-memory= h/help
 end
 
 function __fish_cgi2wsgi_needs_command
@@ -38,12 +38,12 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-max -d 'With --w
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l worker-file-name -d 'Print the name of the worker\'s file that belongs to this build'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s V -l version -d 'Print the version, its build, where its worker is, and the Python that it would take'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s V -l version -d 'Print version'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "request" -d 'Build a request from flags like curl\'s, run it and show the response'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "warm" -d 'Show the zygotes of --warm, stop them, or read their log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s X -l request -d 'The request method [default: GET, or POST with a body]' -r

@@ -97,7 +97,7 @@ fn cold(plan: &Plan, variables: &Variables, ignores_sigchld: bool) -> Outcome {
     let order = plan.order(None, variables, ignores_sigchld);
     let worker = match launch::worker(plan, variables) {
         Ok(worker) => worker,
-        Err(error) => return Outcome::NotBegun(NotBegun::NotStarted(error)),
+        Err(why) => return Outcome::NotBegun(why),
     };
     let request = Supervised {
         order: &order,

@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     name = "cgi2wsgi",
     version,
+    disable_version_flag = true,
     about = "Run a Python WSGI application as a CGI program",
     long_about = "Run a Python WSGI application as a CGI program: one request from the environment \
                   and standard input, one response on standard output.\n\n\
@@ -39,6 +40,10 @@ pub struct Cli {
     /// Print the name of the worker's file that belongs to this build
     #[arg(long, hide = true, exclusive = true)]
     pub worker_file_name: bool,
+
+    /// Print the version, its build, where its worker is, and the Python that it would take
+    #[arg(short = 'V', long, exclusive = true)]
+    pub version: bool,
 
     /// The options of the application.
     #[command(flatten)]

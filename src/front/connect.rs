@@ -182,6 +182,7 @@ impl Zygote<'_> {
             directory: self.directory.path().to_owned(),
             mark: mark(&socket),
             identity: self.identity.clone(),
+            worker: self.plan.worker.file().to_owned(),
             service: self.plan.service.clone(),
             limits: self.limits.clone(),
             deadline,

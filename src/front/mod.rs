@@ -22,4 +22,5 @@ pub mod refuse;
 pub mod request;
 pub mod settings;
 pub mod supervise;
+pub mod version;
 pub mod warm;

@@ -3,13 +3,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use rustix::fs::Mode;
 
 use super::cli::Options;
 use super::find::python::Interpreter;
+use super::find::worker::Worker;
 use super::find::{self};
 use super::refuse::owed;
 use super::settings::Settings;
@@ -47,7 +48,7 @@ pub struct Plan {
     /// The site's Python.
     pub interpreter: Interpreter,
     /// What it loads.
-    pub worker: PathBuf,
+    pub worker: Worker,
     /// What the worker is told of the site.
     pub service: Service,
     /// How much of a request body the server may deliver, in bytes.
@@ -101,7 +102,7 @@ impl Plan {
         };
         let warm = settings.warm.map(|limits| {
             let python = &interpreter.executable;
-            (Identity::new(&service, &limits, python, &worker, variables), limits)
+            (Identity::new(&service, &limits, python, worker.file(), variables), limits)
         });
         Ok(Self {
             interpreter,

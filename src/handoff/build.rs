@@ -7,5 +7,6 @@ pub const BUILD: &str = env!("BUILD_IDENTITY");
 
 /// The name of the worker's file for this build. Those of other builds stand beside it under other names.
 pub fn worker_file_name() -> PathBuf {
-    format!("cgi2wsgi_worker-{BUILD}.so").into()
+    // In one piece: packaging/parts reads it in the executable.
+    concat!("cgi2wsgi_worker-", env!("BUILD_IDENTITY"), ".so").into()
 }

@@ -76,6 +76,7 @@ mod tests {
             directory: "/tmp/ü".into(),
             mark: 9,
             identity: Identity::from_bytes(b"a:b\xff".to_vec()),
+            worker: "/usr/lib/worker.so".into(),
             service: service(),
             limits,
             deadline: Moment::from_nanos(5),

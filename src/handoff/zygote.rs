@@ -40,6 +40,8 @@ pub struct ZygoteOrder {
     pub mark: u64,
     /// Whose requests it answers.
     pub identity: Identity,
+    /// The file that the worker came from.
+    pub worker: PathBuf,
     /// What it imports.
     pub service: Service,
     /// How many, and for how long.
@@ -55,6 +57,7 @@ impl ZygoteOrder {
         fields.put_path(&self.directory);
         fields.put_number(self.mark);
         fields.put(self.identity.as_bytes());
+        fields.put_path(&self.worker);
         fields.put(self.service.encode());
         fields.put_number(u64::try_from(self.limits.idle.as_millis()).unwrap_or(u64::MAX));
         fields.put_number(self.limits.spare);
@@ -68,6 +71,7 @@ impl ZygoteOrder {
     pub(super) fn read(fields: &mut Reader<'_>) -> Option<Self> {
         let (directory, mark) = (fields.path()?, fields.number()?);
         let identity = Identity::from_bytes(fields.bytes()?.to_vec());
+        let worker = fields.path()?;
         let service = Service::decode(fields.bytes()?)?;
         let limits = Limits {
             idle: Duration::from_millis(fields.number()?),
@@ -78,6 +82,6 @@ impl ZygoteOrder {
         };
         let deadline = Moment::from_nanos(fields.number()?);
         let why = fields.text()?.to_owned();
-        Some(Self { directory, mark, identity, service, limits, deadline, why })
+        Some(Self { directory, mark, identity, worker, service, limits, deadline, why })
     }
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 
@@ -15,9 +16,11 @@ use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 pub struct ImportOutput(File);
 
 impl ImportOutput {
-    /// Nothing yet.
-    pub fn new() -> io::Result<Self> {
-        let memory = memfd_create("cgi2wsgi-import", MemfdFlags::CLOEXEC)?;
+    /// Nothing yet. Before Linux 3.17 it is a file without a name in `directory`.
+    pub fn new(directory: &Path) -> io::Result<Self> {
+        let memory = memfd_create("cgi2wsgi-import", MemfdFlags::CLOEXEC)
+            .map_err(io::Error::from)
+            .or_else(|_| tempfile::tempfile_in(directory).map(OwnedFd::from))?;
         // Several may write, each through a descriptor of its own.
         fcntl_setfl(&memory, OFlags::RDWR | OFlags::APPEND)?;
         Ok(Self(memory.into()))
@@ -54,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_several_write_is_copied_whole_and_as_often_as_asked_for() {
-        let output = ImportOutput::new().expect("memory");
+        let output = ImportOutput::new(&std::env::temp_dir()).expect("memory");
         let mut first = File::from(output.descriptor().expect("a descriptor"));
         let mut second = File::from(output.descriptor().expect("a descriptor"));
         let long = vec![b'x'; 20_000];

@@ -28,7 +28,9 @@ use crate::harness::world::World;
 
 use self::authentication::{make_checked_action, make_checked_site};
 use self::filters::make_filtered_sites;
-use self::shared_host::{PUBLIC, SHARED_HOST, SHOWN, make_public_folder};
+use self::shared_host::{
+    PUBLIC, SHARED_HOST, SHOWN, UPLOADED, make_public_folder, make_uploaded_folder,
+};
 
 /// One way to put an application at a URL, tried with each of [`APPLICATIONS`].
 struct SetUp {
@@ -245,6 +247,7 @@ impl Sites {
         let database = make_database(stage, &root)?;
         let public = make_public_folder(stage, &root.join("public"), None)?;
         let shown = make_public_folder(stage, &root.join("shown"), Some("show_environ"))?;
+        let uploaded = make_uploaded_folder(stage, &root.join("uploaded"))?;
         let actions = make_actions(stage, &root.join("actions"))?;
         let words = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nprintf '[%s]' \"$@\"\n";
         let words = stage.script(&format!("words-{}", self.module.kind().name()), words)?;
@@ -273,7 +276,7 @@ impl Sites {
         writeln!(site, "Alias /a {}", quoted(&actions)?)?;
         writeln!(site, "Include {}", quoted(&stage.path("apache/action.conf"))?)?;
         writeln!(site, "</VirtualHost>")?;
-        for (host, folder) in [(PUBLIC, &public), (SHOWN, &shown)] {
+        for (host, folder) in [(PUBLIC, &public), (SHOWN, &shown), (UPLOADED, &uploaded)] {
             writeln!(site, "<VirtualHost *:${{PORT}}>\nServerName {host}")?;
             writeln!(site, "SetEnv DJANGO_DB {}", quoted(&database)?)?;
             let folder = quoted(folder)?;

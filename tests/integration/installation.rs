@@ -11,8 +11,9 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
 use crate::harness::command::{CGI, Output, Test, bridge, run, trials_of};
-use crate::harness::stage::{Stage, copy_executable};
+use crate::harness::stage::{Stage, copy_executable, join_parts};
 use crate::harness::world::World;
+use crate::warm::site::wait_gone;
 
 const TESTS: &[(&str, Test)] = &[
     ("the worker is found in ../lib/cgi2wsgi", in_lib),
@@ -21,6 +22,16 @@ const TESTS: &[(&str, Test)] = &[
     ("a worker of another build is not used, whatever its name is", other_build),
     ("a damaged worker is named with what Python says of it", damaged),
     ("a worker that others can write to is not loaded", writable_by_others),
+    (
+        "one file that carries its worker answers under any name, and leaves nothing behind",
+        one_file,
+    ),
+    (
+        "one file that carries a worker of another build, or a part of one, says so",
+        damaged_one_file,
+    ),
+    ("one file: a zygote that was started by one that is replaced ends", replaced_one_file),
+    ("--version tells the build, the worker and the Python", version),
     ("--python names the interpreter by its path and by its name in PATH", python_option),
     ("--python: what is no Python is a whole 500 with the reason", no_python),
     ("a wrapper script is a Python", wrapper_script),
@@ -65,6 +76,11 @@ fn hello(stage: &Stage, place: &Path, variables: &[(&str, &str)]) -> Result<Outp
 
 fn piped(mut command: Command, variables: &[(&str, &str)]) -> Command {
     command.envs(CGI).envs(variables.iter().copied());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn at_a_shell(mut command: Command) -> Command {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -131,16 +147,115 @@ fn damaged(stage: &Stage) -> Result<()> {
     let whole = fs::read(&worker)?;
     for length in [0, 64] {
         fs::write(&worker, &whole[..length])?;
-        refuses(
-            &hello(stage, &prefix, &[])?,
-            &["cannot load the worker", &worker.display().to_string()],
-        )?;
+        let output = hello(stage, &prefix, &[])?;
+        refuses(&output, &["cannot load the worker"])?;
+        // Which of the two, glibc decides by what went wrong before.
+        let words = ["file too short", "cannot read file data"];
+        ensure!(words.iter().any(|words| output.stderr.contains(words)), "{}", output.stderr);
     }
     // The loader reads what is not there, and the system kills Python.
     fs::write(&worker, &whole[..1000])?;
     refuses(&hello(stage, &prefix, &[])?, &["does not start", "before it had loaded the worker"])?;
     fs::write(&worker, vec![b'x'; 5000])?;
     refuses(&hello(stage, &prefix, &[])?, &["cannot load the worker", "invalid ELF header"])
+}
+
+/// A request of hello.py to one file, with a temporary directory of its own.
+fn hello_of(stage: &Stage, place: &Path, options: &[&str], temporary: &Path) -> Result<Output> {
+    let mut command = stage.command(place);
+    command.args(options).arg(stage.path("fixtures/hello.py")).env("TMPDIR", temporary);
+    run(stage, piped(command, &[]))
+}
+
+fn one_file(stage: &Stage) -> Result<()> {
+    let directory = stage.workplace("one-file-of-any-name")?;
+    let temporary = stage.workplace("one-file-of-any-name/tmp")?;
+    for name in ["index.cgi", "cgi2wsgi"] {
+        let place = directory.join(name);
+        join_parts(stage, &place, &Stage::build()?, 0)?;
+        greets(&hello_of(stage, &place, &[], &temporary)?)?;
+        ensure!(fs::read_dir(&temporary)?.next().is_none(), "it left something behind");
+        // An application, and what that starts, has neither its memory nor a descriptor of it.
+        let mut command = stage.command(&place);
+        command.arg(stage.path("applications/open_files.py"));
+        let output = run(stage, piped(command, &[]))?;
+        let (status, body) = output.ends(0)?.response()?;
+        ensure!(status == 200 && body.contains("stderr") && !body.contains("memfd"), "{body}");
+        fs::remove_file(&place)?;
+    }
+    Ok(())
+}
+
+fn damaged_one_file(stage: &Stage) -> Result<()> {
+    let directory = stage.workplace("damaged-one-file")?;
+    let place = directory.join("index.cgi");
+    join_parts(stage, &place, "0123456789abcdef", 0)?;
+    refuses(&hello_of(stage, &place, &[], &directory)?, &["0123456789abcdef", "one build"])?;
+    let size = fs::metadata(stage.path("bin").join(Stage::worker_name()?))?.len();
+    join_parts(stage, &place, &Stage::build()?, usize::try_from(size)?)?;
+    let expected = ["cannot load the worker", "invalid ELF header"];
+    refuses(&hello_of(stage, &place, &[], &directory)?, &expected)?;
+    // Uploaded in part, it has no last line, and is a front whose worker is not there.
+    let whole = fs::read(&place)?;
+    fs::write(directory.join("part"), &whole[..whole.len() - 100])?;
+    fs::set_permissions(directory.join("part"), fs::Permissions::from_mode(0o755))?;
+    copy_executable(&directory.join("part"), &directory.join("part.cgi"))?;
+    refuses(&hello_of(stage, &directory.join("part.cgi"), &[], &directory)?, &["is neither in"])
+}
+
+fn replaced_one_file(stage: &Stage) -> Result<()> {
+    let directory = stage.workplace("replaced-one-file")?;
+    let place = directory.join("index.cgi");
+    let runtime = stage.workplace("replaced-one-file/t")?;
+    let zygotes = || -> Result<Vec<String>> {
+        let mut command = stage.command(&place);
+        command.args(["warm", "status"]).env("TMPDIR", &runtime);
+        let output = run(stage, at_a_shell(command))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines = text.lines().skip(1).filter(|line| line.contains("hello.py"));
+        Ok(lines.filter_map(|line| line.split_whitespace().nth(1).map(str::to_owned)).collect())
+    };
+    join_parts(stage, &place, &Stage::build()?, 0)?;
+    for _ in 0..2 {
+        let output = hello_of(stage, &place, &["--warm"], &runtime)?;
+        greets(&output)?;
+        ensure!(output.stderr.is_empty(), "it is not warm: {}", output.stderr);
+    }
+    let [first] = &zygotes()?[..] else { anyhow::bail!("not one zygote") };
+    let first: i32 = first.parse()?;
+    join_parts(stage, &place, &Stage::build()?, 0)?;
+    greets(&hello_of(stage, &place, &["--warm"], &runtime)?)?;
+    wait_gone(first)?;
+    let mut command = stage.command(&place);
+    command.args(["warm", "stop", "--all"]).env("TMPDIR", &runtime);
+    run(stage, at_a_shell(command))?.ends(0).map(drop)
+}
+
+fn version(stage: &Stage) -> Result<()> {
+    let say = |place: &Path, variables: &[(&str, &str)]| -> Result<String> {
+        let mut command = stage.command(place);
+        command.arg("--version").envs(variables.iter().copied());
+        let output = run(stage, at_a_shell(command))?;
+        Ok(String::from_utf8_lossy(&output.ends(0)?.stdout).into_owned())
+    };
+    let says = |text: &str, line: &str| -> Result<()> {
+        ensure!(text.lines().any(|found| found.starts_with(line)), "no {line:?} in:\n{text}");
+        Ok(())
+    };
+    let venv = stage.python_env().display().to_string();
+    let text = say(&stage.bridge(), &[("CGI2WSGI_VENV", &venv)])?;
+    says(&text, concat!("cgi2wsgi ", env!("CARGO_PKG_VERSION")))?;
+    says(&text, &format!("build: {}", Stage::build()?))?;
+    let worker = stage.path("bin").canonicalize()?.join(Stage::worker_name()?);
+    says(&text, &format!("worker: {}", worker.display()))?;
+    says(&text, &format!("python: {venv}/bin/python"))?;
+    let place = stage.workplace("version")?.join("index.cgi");
+    join_parts(stage, &place, &Stage::build()?, 0)?;
+    says(&say(&place, &[])?, "worker: in ")?;
+    let prefix = installed(stage, "version/missing", None)?;
+    let text = say(&prefix.join("bin/cgi2wsgi"), &[("CGI2WSGI_PYTHON", "/nowhere/python3")])?;
+    says(&text, "no worker: the worker of this build")?;
+    says(&text, "no python: there is no Python /nowhere/python3")
 }
 
 fn writable_by_others(stage: &Stage) -> Result<()> {

@@ -30,6 +30,7 @@ mod installation;
 mod memory;
 mod properties;
 mod request_verb;
+mod scaling;
 mod shelves;
 mod signals;
 mod sources;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     trials.extend(shelves::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
+    trials.extend(scaling::trials(&world));
     trials.extend(memory::trials(&world));
     trials.extend(imports::trials(&world));
     trials.extend(warm::trials(&world));

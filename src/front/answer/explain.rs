@@ -17,6 +17,7 @@ pub(super) fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> S
             "the Python {python} cannot be started: {error}{}",
             hint_for(error).unwrap_or_default()
         ),
+        NotBegun::NoWorker(error) => format!("{error:#}"),
         NotBegun::Unusable(reason) => format!(
             "the Python {python} cannot run the application: {reason}; cgi2wsgi needs CPython 3.9 or \
              newer, a usual build: name another with --python, or make the virtual environment with it"
@@ -33,7 +34,7 @@ pub(super) fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> S
         ),
         NotBegun::OtherBuild(build) => format!(
             "the worker {} is of build {build}: install front and worker from one build",
-            plan.worker.display()
+            plan.worker.file().display()
         ),
         NotBegun::Stale => "the application changed while it was imported".to_owned(),
         NotBegun::Cold(reason) => reason.clone(),

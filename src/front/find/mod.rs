@@ -2,6 +2,7 @@
 //! loads. Looks at files, and starts nothing.
 
 pub mod application;
+pub mod carried;
 pub mod python;
 pub mod worker;
 

@@ -30,19 +30,8 @@ pub fn find(
     application: &Application,
     variables: &Variables,
 ) -> Result<Interpreter> {
-    if let Some(given) = &settings.python {
-        return named(given, variables);
-    }
-    if let Some(given) = &settings.venv {
-        let directory = std::env::current_dir().unwrap_or_default();
-        let directory = settings.chdir.as_ref().map_or(directory.clone(), |to| directory.join(to));
-        let directory = directory.join(given);
-        return match venv_in(&directory)? {
-            Some(interpreter) => checked(interpreter),
-            None => bail!(
-                "--venv {given:?} is not a virtual environment: {directory:?} has no pyvenv.cfg"
-            ),
-        };
+    if let Some(given) = given(settings, variables)? {
+        return Ok(given);
     }
     let root = match &application.source {
         Source::File(file) => package_root(file),
@@ -55,6 +44,36 @@ pub fn find(
             }
         }
     }
+    of_surroundings(variables)
+}
+
+/// The interpreter for an application that has no virtual environment of its own.
+pub fn without_application(settings: &Settings, variables: &Variables) -> Result<Interpreter> {
+    match given(settings, variables)? {
+        Some(given) => Ok(given),
+        None => of_surroundings(variables),
+    }
+}
+
+/// What `--python` or `--venv` says.
+fn given(settings: &Settings, variables: &Variables) -> Result<Option<Interpreter>> {
+    if let Some(given) = &settings.python {
+        return named(given, variables).map(Some);
+    }
+    let Some(given) = &settings.venv else { return Ok(None) };
+    let directory = std::env::current_dir().unwrap_or_default();
+    let directory = settings.chdir.as_ref().map_or(directory.clone(), |to| directory.join(to));
+    let directory = directory.join(given);
+    match venv_in(&directory)? {
+        Some(interpreter) => checked(interpreter).map(Some),
+        None => {
+            bail!("--venv {given:?} is not a virtual environment: {directory:?} has no pyvenv.cfg")
+        }
+    }
+}
+
+/// That of the shell, of this executable's installation or of the system.
+fn of_surroundings(variables: &Variables) -> Result<Interpreter> {
     if let Some(active) = variables.get_os("VIRTUAL_ENV")
         && let Some(interpreter) = venv_in(Path::new(active))?
     {

@@ -1,5 +1,5 @@
-//! Where the worker of this build is: beside this executable, in `../lib/cgi2wsgi/`, or in the packages of the same
-//! prefix, as an installation puts it. Never by the current directory, PATH or a variable: it is code that will run.
+//! Where the worker of this build is: in this executable itself, beside it, in `../lib/cgi2wsgi/`, or in the packages of
+//! the same prefix, as an installation puts it. Never by the current directory, PATH or a variable: it is code that will run.
 
 use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -7,20 +7,43 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use super::carried::{self, Carried};
 use super::{this_executable, this_user};
 use crate::handoff::build::{BUILD, worker_file_name};
 
-/// The worker's file.
-pub fn find() -> Result<PathBuf> {
+/// What Python is to load.
+#[derive(Debug)]
+pub enum Worker {
+    /// A file.
+    File(PathBuf),
+    /// What this executable carries.
+    Carried(Carried),
+}
+
+impl Worker {
+    /// The file that it is in.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::File(file) => file,
+            Self::Carried(carried) => &carried.front,
+        }
+    }
+}
+
+/// The worker of this build. An executable that carries one takes no other.
+pub fn find() -> Result<Worker> {
     let here = this_executable().context(
         "the worker of this build cannot be found, for this process cannot tell where its own \
          executable is: is /proc mounted?",
     )?;
+    if let Some(carried) = carried::find(&here)? {
+        return Ok(Worker::Carried(carried));
+    }
     let directory = here.parent().unwrap_or(Path::new("/"));
     let name = worker_file_name();
     for candidate in candidates(directory, &name) {
         match std::fs::metadata(&candidate) {
-            Ok(file) => return trusted(candidate, &file, &here),
+            Ok(file) => return trusted(candidate, &file, &here).map(Worker::File),
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 bail!("{} cannot be reached by {}: {error}", candidate.display(), this_user())
             }
@@ -39,8 +62,12 @@ pub fn find() -> Result<PathBuf> {
 fn candidates(directory: &Path, name: &Path) -> impl Iterator<Item = PathBuf> {
     let library = directory.join("../lib");
     let near = [directory.join(name), library.join("cgi2wsgi").join(name)];
-    // site-packages, and Debian's dist-packages. Looked for only where the others are not there.
-    let installed = std::iter::once(library).flat_map(std::fs::read_dir).flatten().flatten();
+    // site-packages, and Debian's dist-packages. Looked for only where the others are not there. Fedora has lib64.
+    let installed = [library, directory.join("../lib64")]
+        .into_iter()
+        .flat_map(std::fs::read_dir)
+        .flatten()
+        .flatten();
     let name = name.to_owned();
     let installed = installed
         .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with("python3")));

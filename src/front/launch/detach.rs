@@ -1,7 +1,7 @@
 //! Runs a command that outlives this process, away from all that it has open, its session and its process group.
 
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 
@@ -10,7 +10,7 @@ use crate::system::{self, Fork};
 /// Runs `command` with `kept` open. Returns how the process ended that has left it behind.
 pub(super) fn run(
     command: &mut Command,
-    kept: &OwnedFd,
+    kept: &[RawFd],
     ignores_sigchld: bool,
 ) -> io::Result<ExitStatus> {
     match system::fork()? {
@@ -20,7 +20,7 @@ pub(super) fn run(
 }
 
 /// In the first child: its own child is the command's process, and nobody's when this has ended.
-fn leave_behind(command: &mut Command, kept: &OwnedFd, ignores_sigchld: bool) -> ! {
+fn leave_behind(command: &mut Command, kept: &[RawFd], ignores_sigchld: bool) -> ! {
     match system::fork() {
         Err(error) => fail("a zygote cannot be forked", &error),
         Ok(Fork::Parent(_)) => system::exit_now(0),

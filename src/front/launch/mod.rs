@@ -6,7 +6,7 @@
 
 mod detach;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
@@ -16,8 +16,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::Pid;
 
+use super::find;
+use super::find::carried::Unpacked;
 use super::plan::Plan;
-use super::supervise::{Process, Worker};
+use super::supervise::{NotBegun, Process, Worker};
 use crate::cgi::variables::Variables;
 use crate::handoff::channel::{self, Outgoing};
 use crate::handoff::identity::is_of_a_request;
@@ -36,13 +38,24 @@ const REFUSE: &str = include_str!("refuse.py");
 /// The number of the connection in a worker, if it is free.
 const ITS_NUMBER: i32 = 700;
 
+/// The number of the memory that a carried worker is loaded from, likewise.
+const ITS_MEMORY: i32 = ITS_NUMBER + 1;
+
+/// Where the system has a file for each descriptor. A worker that is loaded from there closes its own.
+const MEMORY: &str = "/proc/self/fd/";
+
 /// How long a zygote may take to take its order, where nothing else limits it.
 const ZYGOTE_START: Duration = Duration::from_secs(30);
 
 /// Starts a worker for one request, in the application's directory. SIGCHLD must not be ignored.
-pub(super) fn worker(plan: &Plan, variables: &Variables) -> io::Result<Worker> {
+pub(super) fn worker(plan: &Plan, variables: &Variables) -> Result<Worker, NotBegun> {
+    let loaded = Loaded::new(&plan.worker, variables).map_err(NotBegun::NoWorker)?;
+    start(plan, variables, &loaded).map_err(NotBegun::NotStarted)
+}
+
+fn start(plan: &Plan, variables: &Variables, loaded: &Loaded) -> io::Result<Worker> {
     let (connection, its_end) = inherited_pair()?;
-    let child = python(plan, variables, &its_end)
+    let child = python(plan, variables, &its_end, loaded)
         .stdin(nothing()?)
         .stdout(rustix::stdio::stderr().try_clone_to_owned()?)
         .current_dir(&plan.service.application.directory)
@@ -60,16 +73,18 @@ pub(super) fn zygote(
     order: ZygoteOrder,
     ignores_sigchld: bool,
 ) -> io::Result<ImportOutput> {
-    let output = ImportOutput::new()?;
+    let output = ImportOutput::new(&order.directory)?;
+    let loaded = Loaded::new(&plan.worker, variables).map_err(io::Error::other)?;
     let (connection, its_end) = inherited_pair()?;
-    let mut command = python(plan, variables, &its_end);
+    let mut command = python(plan, variables, &its_end, &loaded);
     command
         .env(directory::VARIABLE, &order.directory)
         .stdin(nothing()?)
         .stdout(output.descriptor()?)
         .stderr(output.descriptor()?)
         .current_dir(&plan.service.application.directory);
-    let ended = detach::run(&mut command, &its_end, ignores_sigchld)?;
+    let kept: Vec<_> = loaded.memory.iter().chain([&its_end]).map(AsRawFd::as_raw_fd).collect();
+    let ended = detach::run(&mut command, &kept, ignores_sigchld)?;
     drop(its_end);
     if !ended.success() {
         let reason = format!("{} ended with {ended}", plan.interpreter.executable.display());
@@ -104,21 +119,52 @@ fn send(
 /// A channel whose second end a worker inherits, under the same number whatever else is open.
 fn inherited_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (connection, its_end) = channel::pair()?;
-    let its_end = fcntl_dupfd_cloexec(&its_end, ITS_NUMBER)
+    Ok((connection, inherited(&its_end, ITS_NUMBER)?))
+}
+
+/// A copy of a descriptor that a child has too, as `number` if that is free.
+fn inherited(descriptor: &OwnedFd, number: i32) -> io::Result<OwnedFd> {
+    let copy = fcntl_dupfd_cloexec(descriptor, number)
         // The limit of open files is lower than that.
-        .or_else(|_| fcntl_dupfd_cloexec(&its_end, 3))?;
-    fcntl_setfd(&its_end, FdFlags::empty())?;
-    Ok((connection, its_end))
+        .or_else(|_| fcntl_dupfd_cloexec(descriptor, 3))?;
+    fcntl_setfd(&copy, FdFlags::empty())?;
+    Ok(copy)
+}
+
+/// Where Python finds the worker.
+struct Loaded {
+    /// A path.
+    name: OsString,
+    memory: Option<OwnedFd>,
+}
+
+impl Loaded {
+    fn new(worker: &find::worker::Worker, variables: &Variables) -> anyhow::Result<Self> {
+        let unpacked = match worker {
+            find::worker::Worker::File(file) => Unpacked::File(file.clone()),
+            find::worker::Worker::Carried(carried) => carried.unpack(variables)?,
+        };
+        Ok(match unpacked {
+            Unpacked::File(file) => Self { name: file.into(), memory: None },
+            Unpacked::Memory(memory) => {
+                let memory = inherited(&memory, ITS_MEMORY)?;
+                Self {
+                    name: format!("{MEMORY}{}", memory.as_raw_fd()).into(),
+                    memory: Some(memory),
+                }
+            }
+        })
+    }
 }
 
 /// The interpreter with the program that loads the worker, in the operator's environment.
-fn python(plan: &Plan, variables: &Variables, its_end: &OwnedFd) -> Command {
+fn python(plan: &Plan, variables: &Variables, its_end: &OwnedFd, loaded: &Loaded) -> Command {
     let mut command = Command::new(&plan.interpreter.executable);
     // P5: text is UTF-8 whatever the locale, unless the site says otherwise.
     if variables.get("PYTHONUTF8").is_none() {
         command.args(["-X", "utf8"]);
     }
-    command.args(["-c", BOOT]).arg(its_end.as_raw_fd().to_string()).arg(&plan.worker).arg(REFUSE);
+    command.args(["-c", BOOT]).arg(its_end.as_raw_fd().to_string()).arg(&loaded.name).arg(REFUSE);
     command.env_clear().envs(surroundings(variables));
     command
 }

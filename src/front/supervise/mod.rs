@@ -82,6 +82,8 @@ pub(super) enum Outcome {
 pub(super) enum NotBegun {
     /// No process could be started.
     NotStarted(io::Error),
+    /// The worker that this executable carries cannot be loaded.
+    NoWorker(anyhow::Error),
     /// The worker is gone. How it ended, if that is known, and whether it had been loaded.
     Gone { how: Option<std::process::ExitStatus>, was_loaded: bool },
     /// The Python is of no use, for this reason.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::{Row, ask, expect, expect_links, has_line, write_program};
 use crate::harness::http::Request;
 use crate::harness::server::adapted;
-use crate::harness::stage::Stage;
+use crate::harness::stage::{Stage, join_parts};
 
 /// The public folder of a shared host, as `servers/shared-host` says, and what careless people leave in one.
 pub(super) fn make_public_folder(
@@ -44,6 +44,21 @@ pub(super) fn make_public_folder(
     Ok(folder.to_owned())
 }
 
+/// One file, uploaded as index.cgi, and two lines of .htaccess that say what it runs.
+pub(super) fn make_uploaded_folder(stage: &Stage, folder: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(folder).context("cannot make a public folder")?;
+    join_parts(stage, &folder.join("index.cgi"), &Stage::build()?, 0)?;
+    let application = stage.path("fixtures/show_environ.py").display().to_string();
+    let lines = [
+        ("#SetEnv CGI2WSGI_APP /home/me/site/app.py", format!("SetEnv CGI2WSGI_APP {application}")),
+        ("#SetEnv CGI2WSGI_MOUNT auto", "SetEnv CGI2WSGI_MOUNT auto".to_owned()),
+    ];
+    let access = adapted(&stage.path("servers/shared-host/.htaccess"), &lines)?;
+    fs::write(folder.join(".htaccess"), access).context("cannot write .htaccess")?;
+    Ok(folder.to_owned())
+}
+
+pub(super) const UPLOADED: &str = "uploaded.example";
 pub(super) const PUBLIC: &str = "localhost";
 pub(super) const SHOWN: &str = "shown.example";
 const STYLE: &str = "p { color: green }\n";
@@ -63,7 +78,24 @@ fn public(target: &str) -> Request {
     Request::get(target).header("Host", PUBLIC)
 }
 
-pub(super) const SHARED_HOST: [Row; 6] = [
+pub(super) const SHARED_HOST: [Row; 7] = [
+    ("one uploaded file is the whole program", |server| {
+        for target in ["/", "/x/y?-h"] {
+            let answer = ask(server, &Request::get(target).header("Host", UPLOADED))?;
+            expect(&answer, |answer| {
+                has_line(answer.status(200)?, "SCRIPT_NAME=")?;
+                let path = target.split('?').next().unwrap_or_default();
+                has_line(answer, &format!("PATH_INFO={path}"))
+            })
+            .context(target)?;
+        }
+        for secret in ["/index.cgi", "/.htaccess"] {
+            let answer = ask(server, &Request::get(secret).header("Host", UPLOADED))?;
+            expect(&answer, |answer| answer.lacks("\x7fELF")?.lacks("RewriteEngine").map(drop))
+                .context(secret)?;
+        }
+        Ok(())
+    }),
     ("pages and their links work, and have no index.cgi in them", |server| {
         let page = ask(server, &public("/login/"))?;
         for url in expect_links(&page, "")? {

@@ -220,6 +220,13 @@ impl Stage {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// The identity of the build, which is in that name.
+    pub(crate) fn build() -> Result<String> {
+        let name = Self::worker_name()?;
+        let build = name.strip_prefix("cgi2wsgi_worker-").and_then(|rest| rest.strip_suffix(".so"));
+        Ok(build.context("a worker of another name")?.to_owned())
+    }
+
     fn readable_python_env(&self) -> Result<PathBuf> {
         let given = env::var_os(PYTHON_ENV).map(PathBuf::from).with_context(|| {
             format!("{PYTHON_ENV} is not set: run the tests with `tests/run`, or name a virtual environment that tests/python-env made")
@@ -268,6 +275,21 @@ impl Stage {
         let end = Running::start(command, &self.user, AtParentDeath::Kill)?.wait(PATIENCE)?;
         Ok(end == End::Code(0))
     }
+}
+
+/// Makes the one file that packaging/build makes of the two parts; of the worker it leaves out the first bytes.
+pub(crate) fn join_parts(stage: &Stage, place: &Path, build: &str, lacking: usize) -> Result<()> {
+    let worker = fs::read(stage.path("bin").join(Stage::worker_name()?))?;
+    let mut bytes = fs::read(stage.path("bin/cgi2wsgi"))?;
+    let last_line = format!("{:016x}{build}cgi2wsgi-worker\n", worker.len());
+    bytes.extend(&worker[lacking..]);
+    bytes.extend(last_line.bytes());
+    let draft = place.with_extension("draft");
+    fs::write(&draft, bytes)?;
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o755))?;
+    copy_executable(&draft, &place.with_extension("new"))?;
+    fs::rename(place.with_extension("new"), place)?;
+    Ok(fs::remove_file(&draft)?)
 }
 
 /// Copies a file or a tree, keeping modes and symbolic links, without caches and databases of a developer's runs.

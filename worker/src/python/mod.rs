@@ -14,6 +14,7 @@ mod imports;
 pub(crate) mod termination;
 
 use cgi2wsgi::handoff::{Application, Source};
+use cgi2wsgi::system;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -22,6 +23,7 @@ use pyo3::types::PyList;
 pub(crate) fn prepare(py: Python<'_>) {
     // `python -c` has put it there, unless PYTHONSAFEPATH is set.
     let _ = forget_current_directory(py);
+    let _ = close_memory(py);
     arenas::install(py);
     // Without it a crash has no traceback, and nothing else is different.
     let _ = py.import("faulthandler").and_then(|module| module.call_method1("enable", (2,)));
@@ -30,6 +32,15 @@ pub(crate) fn prepare(py: Python<'_>) {
 fn forget_current_directory(py: Python<'_>) -> PyResult<()> {
     let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
     if path.get_item(0)?.eq("")? { path.del_item(0) } else { Ok(()) }
+}
+
+/// A worker that the front carries was loaded from a descriptor, which nobody needs any more.
+fn close_memory(py: Python<'_>) -> PyResult<()> {
+    let worker: String = py.import("sys")?.getattr("argv")?.get_item(2)?.extract()?;
+    if let Some(number) = worker.strip_prefix("/proc/self/fd/").and_then(|it| it.parse().ok()) {
+        system::close(number);
+    }
+    Ok(())
 }
 
 /// Before the application is imported: `sys.argv`, its import directories, a quicker import system.

@@ -100,7 +100,7 @@ fn live(
         journal.enter(Phase::Ended(STOPPED.into()));
         return Over::Nothing;
     }
-    let watch = Watch::new(py, &order.service.application, began);
+    let watch = Watch::new(py, order, began);
     let signals = match Signals::take() {
         Ok(signals) => signals,
         Err(error) => {

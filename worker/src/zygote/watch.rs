@@ -17,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
 
-use cgi2wsgi::handoff::{Application, Source};
+use cgi2wsgi::handoff::{Application, Source, ZygoteOrder};
 use cgi2wsgi::zygotes::memory::SharedNumbers;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -94,12 +94,15 @@ pub(super) fn now() -> (i64, i64) {
 
 impl Watch {
     /// Watches all that the import, which began then, has looked at.
-    pub(super) fn new(py: Python<'_>, application: &Application, began: (i64, i64)) -> Self {
+    pub(super) fn new(py: Python<'_>, order: &ZygoteOrder, began: (i64, i64)) -> Self {
+        let application = &order.service.application;
         let Opened { read, written } = opened_files::take();
         let mut files = read;
         files.extend(loaded_files(py));
         files.extend(surroundings(py, application));
         files.extend(mapped_files());
+        // An executable that carries its worker is not mapped here.
+        files.push(order.worker.clone());
         let own = Own::of(application);
         files.sort_unstable_by(|a, b| (!own.has(a), a).cmp(&(!own.has(b), b)));
         files.dedup();
@@ -288,7 +291,9 @@ fn mapped_files() -> Vec<PathBuf> {
     let executable = maps.lines().filter(|line| {
         line.split_ascii_whitespace().nth(1).is_some_and(|permissions| permissions.contains('x'))
     });
-    executable.filter_map(|line| Some(PathBuf::from(&line[line.find('/')?..]))).collect()
+    let paths = executable.filter_map(|line| line.find('/').map(|at| &line[at..]));
+    // That of a worker in memory leads nowhere.
+    paths.filter(|path| !path.starts_with("/memfd:")).map(PathBuf::from).collect()
 }
 
 /// The application, `pyvenv.cfg` and the `.pth` files, which Python has read before anything is recorded.

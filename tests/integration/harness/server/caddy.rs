@@ -25,6 +25,26 @@ pub(crate) fn start(stage: &Stage, mounts: &[Mount]) -> Result<WebServer> {
     })
 }
 
+/// Starts a Caddy with a site of a Caddyfile that is given for a port.
+pub(crate) fn start_site(
+    stage: &Stage,
+    name: &str,
+    site: impl Fn(u16) -> Result<String>,
+) -> Result<WebServer> {
+    let executable = stage.caddy()?;
+    let home = stage.path("run/caddy");
+    fs::create_dir_all(&home).context("cannot make Caddy's directory")?;
+    start_web_server(stage, name, true, |port| {
+        let ready = format!("\thandle {READY_PATH} {{\n\t\trespond {}\n\t}}\n", quoted(READY)?);
+        let site = site(port)?.replacen(" {\n", &format!(" {{\n\tbind 127.0.0.1\n{ready}"), 1);
+        let file = home.join(format!("Caddyfile-{name}-{port}"));
+        fs::write(&file, format!("{GLOBAL}{site}")).context("cannot write the Caddyfile")?;
+        let mut command = stage.command(&executable);
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&file);
+        Ok(command)
+    })
+}
+
 const GLOBAL: &str = "{
 	admin off
 	persist_config off

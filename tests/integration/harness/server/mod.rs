@@ -3,7 +3,7 @@
 
 mod action;
 pub(crate) mod apache;
-mod caddy;
+pub(crate) mod caddy;
 mod lighttpd;
 mod nginx;
 mod shell;

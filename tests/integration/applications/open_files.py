@@ -1,0 +1,15 @@
+"""Says what a process that the application starts would inherit: each descriptor, and what it is open to."""
+
+import os
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    lines = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink("/proc/self/fd/" + name)
+        except FileNotFoundError:
+            continue
+        lines.append("%s %s" % ("stderr" if name == "2" else name, target))
+    return ["\n".join(lines).encode()]
