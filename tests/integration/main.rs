@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     let mut mounts = table.mounts();
     mounts.push(django::mount());
     mounts.extend(warm::surroundings::mounts());
-    mounts.extend(shelves::mounts());
+    mounts.push(shelves::mount());
     let world = Arc::new(World::new(mounts));
     let mut trials = command_line::trials(&world);
     trials.extend(deaths::trials(&world));
