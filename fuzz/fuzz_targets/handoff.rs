@@ -108,6 +108,7 @@ fn zygote(given: &mut Vec<Pair>, service: &Service) -> ZygoteOrder {
         directory: path(take(given, "private").unwrap_or_default()),
         mark,
         identity: Identity::from_bytes(take(given, "identity").unwrap_or_default()),
+        worker: path(take(given, "worker").unwrap_or_default()),
         service: service.clone(),
         limits: Limits { request, ..limits },
         deadline,

@@ -30,7 +30,7 @@ fn received(stream: &[u8], piece: usize) -> Vec<Reply> {
         // The buffer of a socket has room for an input.
         worker.write_all(piece).expect("written");
         incoming.fill(front.as_fd());
-        while let Some(reply) = incoming.next() {
+        while let Some(reply) = incoming.take() {
             replies.push(reply);
         }
         if incoming.is_over {
