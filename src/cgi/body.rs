@@ -5,22 +5,21 @@
 //! What [`super::output`] must take off the server's hands before the
 //! application has asked for it (B6) waits here in a spool, in order.
 
-use std::fs::File;
-use std::io::{self, Write};
+mod spool;
+
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use self::spool::Spool;
 use super::file_id::{FileId, closed};
+
+pub use self::spool::NoRoom;
 
 /// Asked whenever a signal interrupts a system call; an error ends the call.
 pub type OnInterrupt<'a> = &'a dyn Fn() -> io::Result<()>;
-
-/// How much of a spooled body stays in memory, in bytes.
-const IN_MEMORY: usize = 1 << 20;
 
 /// Size of the buffer behind `readline` and small reads, in bytes.
 const BUFFER: usize = 64 << 10;
@@ -159,7 +158,7 @@ impl Body {
 
     /// The first two bytes of a body that is spooled.
     pub fn beginning(&self) -> Vec<u8> {
-        self.spool.memory.iter().take(2).copied().collect()
+        self.spool.beginning(2)
     }
 
     /// The length of the whole body, in bytes.
@@ -418,248 +417,5 @@ pub enum NotSpooled {
     NoRoom(NoRoom),
 }
 
-/// Why a part of a body cannot be kept in a temporary file.
-#[derive(Debug)]
-pub struct NoRoom {
-    directory: PathBuf,
-    error: io::Error,
-}
-
-impl NoRoom {
-    /// Whether there would be room in another place, or at another time.
-    pub fn is_full(&self) -> bool {
-        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        matches!(self.error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-    }
-}
-
-impl std::fmt::Display for NoRoom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let directory = self.directory.display();
-        write!(f, "it cannot be kept in a temporary file in {directory}: {}", self.error)?;
-        if self.error.kind() == io::ErrorKind::FileTooLarge {
-            return write!(f, "; raise the limit of a file's size (ulimit -f), or set --max-body");
-        }
-        let cure = if self.is_full() {
-            "make room there"
-        } else {
-            "make it a directory that this user can write to"
-        };
-        write!(f, "; {cure}, or name another one in TMPDIR")
-    }
-}
-
-/// Bytes waiting to be read: in memory, and from the first that has no room
-/// there on in an unnamed temporary file.
-#[derive(Debug, Default)]
-struct Spool {
-    memory: std::collections::VecDeque<u8>,
-    file: Option<File>,
-    /// Where in the file reading and writing stand.
-    read: u64,
-    written: u64,
-}
-
-impl Spool {
-    fn len(&self) -> u64 {
-        self.memory.len() as u64 + (self.written - self.read)
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
-        if self.written == self.read && self.memory.len() + bytes.len() <= IN_MEMORY {
-            self.memory.extend(bytes);
-            return Ok(());
-        }
-        self.write(bytes).map_err(|error| NoRoom { directory: std::env::temp_dir(), error })?;
-        self.written += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(tempfile::tempfile()?),
-        };
-        file.write_all(bytes)
-    }
-
-    fn pull(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if !self.memory.is_empty() {
-            return io::Read::read(&mut self.memory, into);
-        }
-        let Some(file) = &self.file else { return Ok(0) };
-        // What a failed write has left behind is not part of it.
-        let most = into.len().min(usize::try_from(self.written - self.read).unwrap_or(usize::MAX));
-        let into = &mut into[..most];
-        let count = file.read_at(into, self.read)?;
-        self.read += count as u64;
-        if count == 0 && !into.is_empty() && self.read < self.written {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[expect(clippy::unnecessary_wraps, reason = "what is asked on an interrupt may fail")]
-    fn never() -> io::Result<()> {
-        Ok(())
-    }
-
-    /// A body of `length` from a pipe that holds `sent` and is then closed.
-    fn body(sent: &[u8], length: u64) -> Body {
-        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
-        File::from(writer).write_all(sent).expect("the pipe has room");
-        Body::new(reader, length)
-    }
-
-    fn read(body: &mut Body, count: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; count];
-        body.read_exact(&mut bytes, &never).map(|()| bytes)
-    }
-
-    #[test]
-    fn a_large_body_gets_a_larger_pipe_and_no_other_does() {
-        let size = |length: u64, before: usize| {
-            let (reader, _writer) = rustix::pipe::pipe().expect("a pipe");
-            rustix::pipe::fcntl_setpipe_size(&reader, before).expect("a size");
-            let copy = reader.try_clone().expect("a copy");
-            drop(Body::new(reader, length));
-            rustix::pipe::fcntl_getpipe_size(&copy).expect("a size")
-        };
-        assert_eq!(size(LARGE, 64 << 10), 64 << 10);
-        assert_eq!(size(LARGE + 1, 64 << 10), PIPE);
-        assert_eq!(size(u64::MAX, 2 * PIPE), 2 * PIPE, "a server's own choice is larger");
-    }
-
-    #[test]
-    fn b1_not_a_byte_past_the_length_is_read() {
-        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
-        File::from(writer.try_clone().expect("a copy")).write_all(b"abcdef").expect("room");
-        let copy = reader.try_clone().expect("a copy");
-        let mut body = Body::new(reader, 4);
-        assert_eq!(read(&mut body, 4).expect("four bytes"), b"abcd");
-        assert_eq!(body.read_some(&mut [0; 9], &never).expect("the end"), 0);
-        let mut rest = [0; 9];
-        assert_eq!(rustix::io::read(&copy, &mut rest).expect("a read"), 2);
-        drop(writer);
-    }
-
-    #[test]
-    fn b3_a_body_that_ends_early_is_an_error_with_both_numbers() {
-        let mut body = body(b"abc", 5);
-        let error = read(&mut body, 5).expect_err("two bytes are missing");
-        assert!(error.to_string().contains("after 3 of 5 bytes"), "{error}");
-        assert!(body.ended_early());
-    }
-
-    #[test]
-    fn b7_lines_end_at_a_line_feed_a_limit_or_the_end() {
-        let mut body = body(b"one\ntwo\nlast", 12);
-        let mut line = |limit| {
-            let mut line = Vec::new();
-            body.read_line(&mut line, limit, &never).expect("a line");
-            String::from_utf8(line).expect("ASCII")
-        };
-        assert_eq!(line(usize::MAX), "one\n");
-        assert_eq!(line(2), "tw");
-        assert_eq!(line(0), "");
-        assert_eq!(line(9), "o\n");
-        assert_eq!(line(99), "last");
-        assert_eq!(line(99), "");
-    }
-
-    #[test]
-    fn b6_what_is_spooled_is_read_in_order_across_memory_and_file() {
-        let sent: Vec<u8> = (0..=250).cycle().take(3 * IN_MEMORY).collect();
-        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
-        let feeder = std::thread::spawn({
-            let sent = sent.clone();
-            move || File::from(writer).write_all(&sent)
-        });
-        let mut body = Body::new(reader, sent.len() as u64);
-        let mut first = read(&mut body, 100).expect("a beginning");
-        while body.undelivered().is_some() {
-            body.spool_ready().expect("room");
-        }
-        assert!(body.spool.written > 0, "some of it went to the file");
-        assert_eq!(body.unread(), sent.len() as u64 - 100);
-        let rest = usize::try_from(body.unread()).expect("it fits");
-        first.extend(read(&mut body, rest).expect("the rest"));
-        assert!(first == sent);
-        feeder.join().expect("no panic").expect("all was taken");
-    }
-
-    #[test]
-    fn b4_a_chunked_body_is_spooled_and_gets_a_length() {
-        let stdin = || body(b"abcdef", 0).stdin.expect("it has one");
-        let (mut body, spooled) = Body::spool_all(stdin(), None, Some(6), &never);
-        assert!(spooled.is_ok() && body.length() == 6);
-        assert_eq!(read(&mut body, 6).expect("six bytes"), b"abcdef");
-        let (mut rest, spooled) = Body::spool_all(stdin(), None, Some(5), &never);
-        assert!(matches!(spooled, Err(NotSpooled::TooLarge)));
-        assert_eq!(rest.surrender(), u64::MAX - 6);
-    }
-
-    #[test]
-    fn b9_a_body_is_what_comes_until_the_end_whatever_was_announced() {
-        let until_end = |sent, announced| {
-            let Body { stdin, .. } = body(sent, 0);
-            Body::until_end(stdin.expect("it has one"), announced)
-        };
-        let all = |body: &mut Body| {
-            let mut line = Vec::new();
-            body.read_line(&mut line, usize::MAX, &never).map(|()| line)
-        };
-        let mut longer = until_end(b"abcdef", 4);
-        assert!(longer.may_be_longer());
-        assert_eq!(all(&mut longer).expect("all of it"), b"abcdef");
-        assert!(!longer.may_be_longer());
-        assert_eq!(longer.surrender(), 0);
-        assert_eq!(all(&mut until_end(b"abcd", 4)).expect("all of it"), b"abcd");
-        let error = all(&mut until_end(b"abc", 4)).expect_err("it is shorter").to_string();
-        assert!(error.contains("3 of 4") && error.contains("input filter"), "{error}");
-        for announced in [0, 2, 4, 9] {
-            let Body { stdin, .. } = body(b"abcd", 0);
-            let stdin = stdin.expect("it has one");
-            let (mut spooled, result) = Body::spool_all(stdin, Some(announced), None, &never);
-            assert!(result.is_ok());
-            assert_eq!(spooled.length(), 4);
-            assert_eq!(read(&mut spooled, 4).expect("all of it"), b"abcd");
-        }
-    }
-
-    #[test]
-    fn b4_where_there_is_no_room_is_told_from_where_nobody_may_write() {
-        let mut spool = Spool { file: File::create("/dev/full").ok(), ..Spool::default() };
-        let full = spool.push(&vec![0; IN_MEMORY + 1]).expect_err("it is full");
-        assert!(full.is_full() && full.to_string().contains("make room there"), "{full}");
-        let error = io::ErrorKind::NotFound.into();
-        let missing = NoRoom { directory: "/nonexistent".into(), error };
-        assert!(
-            !missing.is_full() && missing.to_string().contains("in /nonexistent:"),
-            "{missing}"
-        );
-    }
-
-    #[test]
-    fn b10_bytes_for_which_there_is_no_room_are_dropped_and_reading_them_says_so() {
-        let sent: Vec<u8> = (0..=250).cycle().take(IN_MEMORY + 9).collect();
-        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
-        let feeder = std::thread::spawn(move || File::from(writer).write_all(&sent));
-        let mut body = Body::new(reader, IN_MEMORY as u64 + 9);
-        // A file that takes no bytes.
-        body.spool.file = Some(File::open("/dev/null").expect("it is there"));
-        while body.undelivered().is_some() {
-            body.spool_ready().expect("no room is no error yet");
-        }
-        feeder.join().expect("no panic").expect("all was taken");
-        let kept = usize::try_from(body.spool.len()).expect("it fits");
-        read(&mut body, kept).expect("what was kept");
-        let error = read(&mut body, 1).expect_err("it is lost").to_string();
-        assert!(error.contains("is lost") && error.contains("TMPDIR"), "{error}");
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
 //! Where the worker, the application, its Python and its virtual environment are found, and what is said when one of them
 //! is not, does not fit, or cannot be used (P10).
 
+mod virtual_environments;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use crate::harness::command::{CGI, Output, Test, bridge, run, trials_of};
 use crate::harness::stage::{Stage, copy_executable, join_parts};
 use crate::harness::world::World;
 use crate::warm::site::wait_gone;
+
+use self::virtual_environments::{venv_active, venv_beside, venv_beside_package, venv_of_front};
 
 const TESTS: &[(&str, Test)] = &[
     ("the worker is found in ../lib/cgi2wsgi", in_lib),
@@ -353,80 +357,6 @@ fn python_home(stage: &Stage) -> Result<()> {
     let prefix = installed(stage, "python-home", Some("bin"))?;
     let output = hello(stage, &prefix, &[("PYTHONHOME", "/nowhere")])?;
     refuses(&output, &["does not start", "PYTHONHOME is set, to \"/nowhere\""])
-}
-
-/// Runs an application that names its environment, and expects the tests' one by its link at `venv`.
-fn names_venv(stage: &Stage, app: &Path, venv: &Path, variables: &[(&str, &str)]) -> Result<()> {
-    fs::write(
-        app,
-        "import sys\nimport django\n\n\ndef application(environ, start_response):\n    \
-         start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
-         return [sys.prefix.encode()]\n",
-    )?;
-    let mut command = stage.command(&stage.bridge());
-    command.arg(app);
-    let output = run(stage, piped(command, variables))?;
-    let (status, body) = output.ends(0)?.response()?;
-    ensure!(status == 200 && Path::new(&body) == venv, "{status} {body}, not {}", venv.display());
-    Ok(())
-}
-
-fn venv_beside(stage: &Stage) -> Result<()> {
-    for name in [".venv", "venv"] {
-        let place = stage.workplace(&format!("beside-{name}"))?;
-        symlink(stage.python_env(), place.join(name))?;
-        names_venv(stage, &place.join("app.py"), &place.join(name), &[])?;
-    }
-    Ok(())
-}
-
-fn venv_beside_package(stage: &Stage) -> Result<()> {
-    let place = stage.workplace("beside-package")?;
-    symlink(stage.python_env(), place.join(".venv"))?;
-    fs::create_dir(place.join("site_package"))?;
-    fs::write(place.join("site_package/__init__.py"), "")?;
-    names_venv(stage, &place.join("site_package/wsgi.py"), &place.join(".venv"), &[])
-}
-
-fn venv_active(stage: &Stage) -> Result<()> {
-    let place = stage.workplace("active")?;
-    let venv = stage.python_env().display().to_string();
-    names_venv(stage, &place.join("app.py"), stage.python_env(), &[("VIRTUAL_ENV", &venv)])
-}
-
-/// As `venv/bin/pip install` leaves it.
-fn venv_of_front(stage: &Stage) -> Result<()> {
-    let prefix = installed(stage, "venv-of-front", Some("lib/cgi2wsgi"))?;
-    for entry in ["pyvenv.cfg", "lib/python3", "bin/python"] {
-        let from = stage.python_env().join(entry);
-        let is_packages = entry.starts_with("lib");
-        let from = if is_packages { lib_of(stage)? } else { from };
-        let to = if is_packages {
-            prefix.join("lib").join(from.file_name().context("a name")?)
-        } else {
-            prefix.join(entry)
-        };
-        symlink(from, to)?;
-    }
-    let app = prefix.join("app.py");
-    fs::write(
-        &app,
-        "import sys\nimport django\n\n\ndef application(environ, start_response):\n    \
-         start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
-         return [sys.prefix.encode()]\n",
-    )?;
-    let mut command = stage.command(&prefix.join("bin/cgi2wsgi"));
-    command.arg(&app);
-    let output = run(stage, piped(command, &[]))?;
-    let (status, body) = output.ends(0)?.response()?;
-    ensure!(status == 200 && Path::new(&body) == prefix, "{status} {body}");
-    Ok(())
-}
-
-/// `lib/python3.X` of the tests' environment.
-fn lib_of(stage: &Stage) -> Result<PathBuf> {
-    let mut entries = fs::read_dir(stage.python_env().join("lib"))?.flatten();
-    Ok(entries.next().context("an environment without a library")?.path())
 }
 
 fn file_in_package(stage: &Stage) -> Result<()> {

@@ -5,6 +5,7 @@
 //! The seed is in the failure's message: `PROPERTY_SEED=N PROPERTY_COUNT=1` repeats the one request that failed.
 //! `PROPERTY_COUNT=20000` is a run of some minutes, for a change to how requests are read or responses written.
 
+mod head;
 mod making;
 mod verdict;
 

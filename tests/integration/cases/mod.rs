@@ -5,6 +5,7 @@ mod body;
 mod environ;
 mod extremes;
 mod failures;
+mod file_wrapper;
 mod forms;
 mod frameworks;
 mod mount_root;
@@ -25,6 +26,7 @@ pub(crate) fn all() -> Vec<Case> {
         mount_root::cases(),
         body::cases(),
         response::cases(),
+        file_wrapper::cases(),
         response::head_cases(),
         process::cases(),
         forms::cases(),
