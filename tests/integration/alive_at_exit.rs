@@ -205,7 +205,8 @@ const HEAD: &str = "# What is alive at exit
 Nothing that an application did is lost. What is alive when it has answered ends as it does under Python's own
 `wsgiref.handlers.CGIHandler`, before the response ends: files are flushed, archives and databases are complete,
 `__del__` and the `finally` of a waiting generator have run, temporary files are gone. If another non-daemon thread
-lives, the response ends first.
+lives, the response ends first. A client that counts the bytes of a `Content-Length` has the last one before that, as
+under CGIHandler.
 
 Each row is an application that leaves something alive, made while it is imported or at the request. It is run by
 CGIHandler and by cgi2wsgi, without and with `--warm`, under one Python; files and the log are compared. With `--warm`,
