@@ -46,8 +46,8 @@ def note(name, text):
 class Body:
     def __iter__(self):
         yield b"begun\n"
-        note("streaming", os.getpid())
         try:
+            note("streaming", os.getpid())
             while True:
                 time.sleep(0.01)
         except BaseException as error:
