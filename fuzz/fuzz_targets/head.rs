@@ -46,6 +46,8 @@ fuzz_target!(|input: &[u8]| {
                 check_error(&error);
             } else {
                 assert!(well_formed, "{} is let pass", field());
+                let value =
+                    if same(&name, "content-length") { value.trim_ascii().into() } else { value };
                 expected.push((name, value));
             }
         }
@@ -98,7 +100,11 @@ fn is_field(name: &[u8], value: &[u8]) -> bool {
         "transfer-encoding",
         "upgrade",
     ];
-    let is_length = !value.is_empty() && value.len() < 19 && value.iter().all(u8::is_ascii_digit);
+    // The white space around a value is not part of it (RFC 9110 5.5), and of
+    // this one the bridge leaves it out (R7).
+    let length = value.trim_ascii();
+    let is_length =
+        !length.is_empty() && length.len() < 19 && length.iter().all(u8::is_ascii_digit);
     is_token(name)
         && !value.iter().any(|byte| is_control(*byte))
         && !reserved.iter().any(|reserved| same(name, reserved))
