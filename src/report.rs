@@ -4,6 +4,20 @@
 //! log; a standard error that is gone is no reason to fail.
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+/// What stands behind each line: what it is about, where a server's log mixes the lines of many requests.
+static LABEL: Mutex<String> = Mutex::new(String::new());
+
+/// Puts a label behind each line from here on; nothing for an empty one. It is taken to be printable.
+pub fn set_label(label: &str) {
+    label.clone_into(&mut LABEL.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// The label that lines have.
+pub fn label() -> String {
+    LABEL.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
 
 /// Something went wrong.
 pub fn error(message: &str) {
@@ -22,13 +36,18 @@ pub fn timings(message: &str) {
 
 /// An answer to a person that is no error.
 pub fn plain(message: &str) {
-    let line = format!("cgi2wsgi: {}\n", printable(message));
-    // One write, so that lines of several processes do not mix.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    write(&format!("cgi2wsgi: {}\n", printable(message)));
 }
 
 fn line(kind: &str, message: &str) {
-    plain(&format!("{kind}: {message}"));
+    let label = label();
+    let separator = if label.is_empty() { "" } else { " " };
+    write(&format!("cgi2wsgi: {kind}: {}{separator}{label}\n", printable(message.trim_end())));
+}
+
+/// One write, so that lines of several processes do not mix.
+fn write(line: &str) {
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// `text` with its control characters escaped, but for line breaks and tabs: a terminal obeys them. What a reader does

@@ -12,7 +12,7 @@ use super::exit::{FAILED, MISCONFIGURED};
 use super::plan::{Failure, Plan, form};
 use super::refuse::{owed, refuse};
 use super::supervise::{NotBegun, Outcome, Supervised, supervise};
-use super::{connect, launch, settings};
+use super::{connect, launch, number, settings};
 use crate::cgi::head::Form;
 use crate::cgi::mount::Mount;
 use crate::cgi::refusal::Refusal;
@@ -28,6 +28,9 @@ mod words;
 pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment) -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
     let words = Words::new(words, variables);
+    let named =
+        words.operators.last().map(OsString::as_os_str).or(variables.get_os("CGI2WSGI_APP"));
+    set_label(variables, &named.unwrap_or_default().to_string_lossy());
     // A wrong set-up is answered in the form that it asked for all the same.
     let nph =
         words.operators.iter().any(|word| word == "--nph") || settings::asks_for_nph(variables);
@@ -39,7 +42,15 @@ pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment
             Unread::Visitors(reason) => Failure::Refused(Refusal::new(400, reason), form, None),
         })
         .and_then(|(app, options)| Plan::make(app, options, variables, &program, began));
+    if let Ok(plan) = &plan {
+        set_label(variables, &plan.service.application.shown());
+    }
     answer(plan, variables, form)
+}
+
+/// From here on each line on standard error tells what it is about: a server's log mixes those of many requests.
+fn set_label(variables: &Variables, application: &str) {
+    report::set_label(&number::label(variables, application));
 }
 
 /// Answers the request that a person's variables make.

@@ -8,6 +8,7 @@
 //! - [`supervise`]: hands the request over and stays with it to its end;
 //! - [`refuse`]: the front's own answer;
 //! - [`answer`]: all of that for one CGI request;
+//! - [`number`], [`secrets`]: what a log calls a request, and what it leaves out;
 //! - [`request`], [`warm`]: the other verbs;
 //! - [`exit`]: exit statuses.
 
@@ -17,9 +18,11 @@ pub mod connect;
 pub mod exit;
 pub mod find;
 pub mod launch;
+pub mod number;
 pub mod plan;
 pub mod refuse;
 pub mod request;
+pub mod secrets;
 pub mod settings;
 pub mod supervise;
 pub mod version;

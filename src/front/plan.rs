@@ -24,8 +24,8 @@ use crate::cgi::request::Request;
 use crate::cgi::variables::Variables;
 use crate::handoff::call::{ProcessState, Timed};
 use crate::handoff::{Call, Identity, Limits, Order, Service};
-use crate::system;
 use crate::timings::Moment;
+use crate::{report, system};
 
 /// Why this executable answers itself.
 #[derive(Debug)]
@@ -128,6 +128,7 @@ impl Plan {
             service: self.service.encode(),
             process: process_state(ignores_sigchld),
             timed: self.is_timed.then(|| Timed { began: self.began, handed_over: Moment::now() }),
+            label: report::label(),
             variables: variables.clone(),
         };
         Order::Answer(Box::new(call)).encode()

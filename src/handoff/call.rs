@@ -17,6 +17,8 @@ pub struct Call {
     pub process: ProcessState,
     /// When the front began and when it was done, if somebody wants to know where the time goes.
     pub timed: Option<Timed>,
+    /// What stands behind the worker's lines on standard error; empty for nothing.
+    pub label: String,
     /// The whole environment of the front.
     pub variables: Variables,
 }
@@ -55,6 +57,7 @@ impl Call {
         fields.put_number(self.process.ignores_sigchld);
         fields.put_optional(self.timed.map(|timed| timed.began.to_nanos()));
         fields.put_optional(self.timed.map(|timed| timed.handed_over.to_nanos()));
+        fields.put(&self.label);
         for (name, value) in self.variables.iter() {
             fields.put(name);
             fields.put(value);
@@ -77,11 +80,13 @@ impl Call {
             }),
             _ => None,
         };
+        let label = fields.text()?.to_owned();
         let mut pairs = Vec::new();
         while !fields.is_at_end() {
             pairs.push((fields.bytes()?, fields.bytes()?));
         }
-        Some(Self { identity, service, process, timed, variables: pairs.into_iter().collect() })
+        let variables = pairs.into_iter().collect();
+        Some(Self { identity, service, process, timed, label, variables })
     }
 }
 
@@ -96,6 +101,7 @@ pub(super) mod tests {
             service: service().encode(),
             process: ProcessState { umask: 0o027, signal_mask: 1 << 63, ignores_sigchld: true },
             timed: Some(Timed { began: Moment::from_nanos(7), handed_over: Moment::from_nanos(8) }),
+            label: "[GET /ü]".into(),
             variables: [("A", "1"), ("EMPTY", "")].into_iter().collect(),
         }
     }

@@ -3,6 +3,7 @@
 //! - `cases/`: the rows of the table, each run on every server it applies to;
 //! - `harness/`: the table, the servers, the client and the processes; `tests/apache/` and `servers/`: the configurations;
 //! - `alive_at_exit.rs`: what is alive when the application has answered, beside `CGIHandler`;
+//! - `logs.rs`: what is logged of a request, and where;
 //! - `shelves.rs`: applications that keep what they know in a shelf, litmus among them;
 //! - `apache_sites.rs`: Apache set up in other ways than the table's, and the shared host;
 //! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
@@ -27,6 +28,7 @@ mod django;
 mod harness;
 mod imports;
 mod installation;
+mod logs;
 mod memory;
 mod properties;
 mod request_verb;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     mounts.push(django::mount());
     mounts.extend(warm::surroundings::mounts());
     mounts.push(shelves::mount());
+    mounts.extend(logs::mounts());
     let world = Arc::new(World::new(mounts));
     let mut trials = command_line::trials(&world);
     trials.extend(deaths::trials(&world));
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
     trials.extend(bodies::trials(&world));
     trials.extend(alive_at_exit::trials(&world));
     trials.extend(shelves::trials(&world));
+    trials.extend(logs::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(scaling::trials(&world));

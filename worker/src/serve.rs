@@ -40,6 +40,7 @@ pub(crate) fn cold(
     descriptors: Vec<OwnedFd>,
     connection: Connection,
 ) -> Over {
+    report::set_label(&call.label);
     let Some(service) = call.service() else {
         report::error("what the front sent is damaged");
         return Over::Nothing;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use cgi2wsgi::handoff::build::BUILD;
 use cgi2wsgi::handoff::channel::{is_readable, peer_user, receive_order_while};
 use cgi2wsgi::handoff::{Call, Order, Reply, Service, ZygoteOrder};
-use cgi2wsgi::system;
 use cgi2wsgi::timings::Moment;
 use cgi2wsgi::zygotes::prefault::Prefault;
+use cgi2wsgi::{report, system};
 use pyo3::prelude::*;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
@@ -116,6 +116,7 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
         }
     };
     birth.claims.say(true);
+    report::set_label(&call.label);
     // From here on it lives for the request, whatever becomes of the zygote.
     let _ = set_parent_process_death_signal(None);
     // Held on, it would go on taking connections, for nobody, when the zygote is gone.
