@@ -117,6 +117,7 @@ impl Running {
         // SAFETY: the closure runs between fork and exec and makes system calls only.
         unsafe {
             command.pre_exec(move || {
+                heed_every_signal();
                 follow_parent(parent, signal)?;
                 close_some(starting)
             });
@@ -224,6 +225,15 @@ fn follow_parent(parent: u32, signal: c_int) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// As from a server. A run of the tests in the background, or under `nohup`, has SIGINT or SIGHUP ignored, and what is
+/// ignored stays so in whatever is started.
+fn heed_every_signal() {
+    for signal in 1..32 {
+        // SAFETY: SIG_DFL is valid for every signal but SIGKILL and SIGSTOP, which the call refuses.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 fn close_some(starting: Starting) -> io::Result<()> {
