@@ -21,6 +21,15 @@ pub fn question<'n>(wanted: &str, among: impl IntoIterator<Item = &'n str>) -> S
     }
 }
 
+/// The same for the name of an option, whose dashes make no two of them alike.
+pub fn option<'n>(wanted: &str, among: impl IntoIterator<Item = &'n str>) -> String {
+    let Some(wanted) = wanted.strip_prefix("--") else { return String::new() };
+    match names(wanted, among).as_slice() {
+        [] => String::new(),
+        found => format!("; did you mean --{}?", found.join(" or --")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +42,7 @@ mod tests {
         assert!(names("zzz", there).is_empty());
         assert_eq!(question("uplod.py", there), "; did you mean upload.py?");
         assert_eq!(question("qqq", there), "");
+        assert_eq!(option("--vnev", ["venv", "debug"]), "; did you mean --venv?");
+        assert_eq!(option("-v", ["venv", "debug"]), "");
     }
 }

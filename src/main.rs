@@ -1,13 +1,15 @@
 //! `cgi2wsgi`: what servers and people start. Picks the action.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 use cgi2wsgi::cgi::variables::Variables;
 use cgi2wsgi::front::cli::{Cli, Verb};
 use cgi2wsgi::front::exit::MISCONFIGURED;
-use cgi2wsgi::front::{answer, request, version, warm};
+use cgi2wsgi::front::{answer, meant, request, version, warm};
 use cgi2wsgi::handoff::build::worker_file_name;
+use cgi2wsgi::report;
 use cgi2wsgi::timings::Moment;
 use clap::{CommandFactory, Parser};
 
@@ -17,7 +19,22 @@ fn main() -> ExitCode {
     if variables.are_from_a_server() {
         return answer::under_a_server(std::env::args_os().skip(1).collect(), &variables, began);
     }
-    let cli = Cli::parse();
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(reason) = answer::fault_of_script(&words) {
+        report::error(&reason);
+        return ExitCode::from(MISCONFIGURED);
+    }
+    let words = meant::instead_of(words);
+    let cli = match Cli::try_parse_from([OsString::from("cgi2wsgi")].iter().chain(&words)) {
+        Ok(cli) => cli,
+        Err(error) => match meant::unread(&error, &words) {
+            Some(reason) => {
+                report::error(&reason);
+                return ExitCode::from(MISCONFIGURED);
+            }
+            None => error.exit(),
+        },
+    };
     if cli.worker_file_name {
         let name = format!("{}\n", worker_file_name().display());
         let written = std::io::stdout().write_all(name.as_bytes());
@@ -35,6 +52,12 @@ fn main() -> ExitCode {
             let _ = std::io::stderr().write_all(help.to_string().as_bytes());
             ExitCode::from(MISCONFIGURED)
         }
-        None => answer::at_a_shell(cli.app, cli.options, &variables, began),
+        None => match cli.app.as_deref().and_then(meant::no_application) {
+            Some(reason) => {
+                report::error(&reason);
+                ExitCode::from(MISCONFIGURED)
+            }
+            None => answer::at_a_shell(cli.app, cli.options, &variables, began),
+        },
     }
 }

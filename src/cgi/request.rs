@@ -324,7 +324,9 @@ fn is_gzip(encoding: &[u8]) -> bool {
 pub fn too_large(sent: &str, max: u64) -> Refusal {
     Refusal::new(
         413,
-        format!("the request body has {sent} and --max-body (CGI2WSGI_MAX_BODY) allows {max}"),
+        format!(
+            "the request body has {sent} and --max-body (CGI2WSGI_MAX_BODY) allows {max}: raise it if such a body is meant to arrive"
+        ),
     )
 }
 

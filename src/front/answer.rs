@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
+pub use self::words::fault_of_script;
 use self::words::{Unread, Words};
 use super::cli::Options;
 use super::exit::{FAILED, MISCONFIGURED};
@@ -22,7 +23,7 @@ use crate::timings::Moment;
 use crate::{report, system};
 
 mod explain;
-mod words;
+pub(in crate::front) mod words;
 
 /// Answers the request of a server that started this process with `words` (argv without its first) when it `began`.
 pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment) -> ExitCode {

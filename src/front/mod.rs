@@ -9,7 +9,7 @@
 //! - [`refuse`]: the front's own answer;
 //! - [`answer`]: all of that for one CGI request;
 //! - [`number`], [`secrets`]: what a log calls a request, and what it leaves out;
-//! - [`request`], [`warm`]: the other verbs;
+//! - [`request`], [`warm`]: the other verbs; [`meant`]: what a person meant who typed something else;
 //! - [`exit`]: exit statuses.
 
 pub mod answer;
@@ -18,6 +18,7 @@ pub mod connect;
 pub mod exit;
 pub mod find;
 pub mod launch;
+pub mod meant;
 pub mod number;
 pub mod plan;
 pub mod refuse;

@@ -166,7 +166,7 @@ fn warn_of_misspelt(variables: &Variables) {
         let name = OsString::from_vec(name.to_vec());
         if let Some(name) = name.to_str().filter(|name| !VARIABLES.contains(name)) {
             let meant = did_you_mean::question(name, VARIABLES);
-            report::warning(&format!("the variable {name} means nothing to cgi2wsgi{meant}"));
+            report::warning(&format!("unknown setting: the variable {name} is not read{meant}"));
         }
     }
 }

@@ -340,7 +340,7 @@ fn python_forbidden(stage: &Stage) -> Result<()> {
     fs::set_permissions(&private, fs::Permissions::from_mode(0o000))?;
     let output = with_python(stage, &python.display().to_string());
     fs::set_permissions(&private, fs::Permissions::from_mode(0o700))?;
-    refuses(&output?, &[&python.display().to_string(), "cannot be reached by user"])?;
+    refuses(&output?, &[&python.display().to_string(), "may not enter the directory"])?;
     let plain = place.join("plain");
     fs::write(&plain, "no executable")?;
     refuses(&with_python(stage, &plain.display().to_string())?, &["cannot be executed by user"])

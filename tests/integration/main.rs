@@ -11,6 +11,7 @@
 //!   else can go wrong around it; `bodies.rs`: slow and large request bodies; `installation.rs`: where the executables and
 //!   virtual environments are; `memory.rs`: how much is used; `imports.rs`: that imports are Python's;
 //! - `warm/`: all about `--warm` and `cgi2wsgi warm`;
+//! - `messages/`: the mistakes that people make, and the lines that they then read;
 //! - `properties.rs`: what holds for random requests;
 //! - `specification.rs`, `sources.rs`: whether the pages of `docs/` and CONTRIBUTING are true;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
@@ -30,6 +31,7 @@ mod imports;
 mod installation;
 mod logs;
 mod memory;
+mod messages;
 mod properties;
 mod request_verb;
 mod scaling;
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
     trials.extend(installation::trials(&world));
     trials.extend(scaling::trials(&world));
     trials.extend(memory::trials(&world));
+    trials.extend(messages::trials(&world));
     trials.extend(imports::trials(&world));
     trials.extend(warm::trials(&world));
     trials.extend(properties::trials(&world));

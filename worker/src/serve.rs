@@ -24,7 +24,7 @@ use crate::connection::Connection;
 use crate::descriptors::{self, RequestDescriptors};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
-use crate::python::{self, collector, environment, finish, termination};
+use crate::python::{self, collector, environment, finish, remedies, termination};
 use crate::wsgi::call::{self, Failure};
 use crate::wsgi::environ;
 use crate::wsgi::exchange::{Exchange, lock};
@@ -190,7 +190,10 @@ impl Serving<'_, '_> {
         let raised = |error| Problem::raised(py, &error, self.service.debug, exchange);
         let environ = environ::build(py, request, exchange).map_err(raised)?;
         call::call(&application, &environ, exchange).map_err(|failure| match failure {
-            Failure::Raised(error) => raised(error),
+            Failure::Raised(error) => {
+                let remedy = remedies::remedy(py, &error, &self.service.application, false);
+                raised(error).with_remedy(remedy)
+            }
             Failure::Mistake(reason) => Problem::Failed(Refusal::fault(reason)),
             Failure::Output(error) => Problem::Output(error),
         })
@@ -209,7 +212,7 @@ impl Serving<'_, '_> {
         let waiting = collector::wait(py).map_err(raised)?;
         let found = application::load(py, application).map_err(|error| match error {
             LoadError::Raised(error) => {
-                let remedy = application::remedy(py, &error, application);
+                let remedy = remedies::remedy(py, &error, application, true);
                 raised(error).with_remedy(remedy)
             }
             LoadError::Setup(reason) => Problem::Setup(reason),

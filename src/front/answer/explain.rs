@@ -2,10 +2,12 @@
 //! to do.
 
 use std::io;
+use std::process::ExitStatus;
 
 use rustix::process::{Resource, getrlimit};
 
 use crate::cgi::variables::Variables;
+use crate::front::find::way::obstacle_to_enter;
 use crate::front::plan::Plan;
 use crate::front::supervise::{NotBegun, ended};
 
@@ -15,7 +17,7 @@ pub(super) fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> S
     match why {
         NotBegun::NotStarted(error) => format!(
             "the Python {python} cannot be started: {error}{}",
-            hint_for(error).unwrap_or_default()
+            closed_directory(error, plan).or_else(|| hint_for(error)).unwrap_or_default()
         ),
         NotBegun::NoWorker(error) => format!("{error:#}"),
         NotBegun::Unusable(reason) => format!(
@@ -25,7 +27,7 @@ pub(super) fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> S
         NotBegun::Gone { how, was_loaded: false } => format!(
             "the Python {python} does not start: its process {} before it had loaded the worker; {}",
             ended(*how),
-            surroundings(variables)
+            why_not_started(*how, variables)
         ),
         NotBegun::Gone { how, was_loaded: true } => format!(
             "the worker's process {} before it had begun; {}",
@@ -45,6 +47,13 @@ pub(super) fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> S
         ),
         NotBegun::NoSignals(error) => format!("the system gives no signals to wait for: {error}"),
     }
+}
+
+/// The working directory is entered before the Python is run.
+fn closed_directory(error: &io::Error, plan: &Plan) -> Option<String> {
+    let is_possible = matches!(error.raw_os_error()?, libc::EACCES | libc::ENOENT);
+    let obstacle = obstacle_to_enter(&plan.service.application.directory);
+    obstacle.filter(|_| is_possible).map(|obstacle| format!("; {obstacle}"))
 }
 
 fn hint_for(error: &io::Error) -> Option<String> {
@@ -68,6 +77,24 @@ fn hint_for(error: &io::Error) -> Option<String> {
     }
 }
 
+/// What a Python means that ends before it has loaded anything.
+fn why_not_started(how: Option<ExitStatus>, variables: &Variables) -> String {
+    const ANOTHER: &str = "cgi2wsgi needs CPython 3.9 or newer: name another with --python";
+    let is_set = |name| variables.get_os(name).is_some();
+    match how.and_then(|how| how.code()) {
+        // Every Python 3 understands the options that it is started with.
+        Some(2) => {
+            format!("it does not understand -X utf8, which Python 2 does not either; {ANOTHER}")
+        }
+        Some(0) => format!("it is no Python; {ANOTHER}"),
+        Some(1) if !is_set("PYTHONHOME") && is_set("PYTHONPATH") => format!(
+            "PYTHONPATH is set, to {:?}: unset it if it has the modules of another Python",
+            variables.get_os("PYTHONPATH").unwrap_or_default()
+        ),
+        _ => surroundings(variables),
+    }
+}
+
 /// What most often keeps a Python from starting.
 fn surroundings(variables: &Variables) -> String {
     if let Some(home) = variables.get_os("PYTHONHOME") {
@@ -78,7 +105,8 @@ fn surroundings(variables: &Variables) -> String {
     if let Some(limit) = limit_of_memory() {
         return limit.trim_start_matches("; ").to_owned();
     }
-    "what it wrote is above this line, if it wrote anything".to_owned()
+    "what it wrote is above this line, if it wrote anything; if it is no Python, name one with --python"
+        .to_owned()
 }
 
 fn limit_of_memory() -> Option<String> {

@@ -15,10 +15,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Error, anyhow};
-use clap::Parser;
+use clap::{Arg, CommandFactory, Parser};
 
 use crate::cgi::argv;
 use crate::cgi::variables::Variables;
+use crate::did_you_mean;
 use crate::front::cli::{Options, UnderAServer};
 
 /// The words behind the executable's name.
@@ -29,6 +30,8 @@ pub(super) struct Words {
     pub(super) operators: Vec<OsString>,
     /// Those that it does.
     explained: Vec<OsString>,
+    /// What is wrong with the `#!` line that some are of.
+    fault: Option<String>,
 }
 
 /// Why they are not read.
@@ -44,12 +47,16 @@ impl Words {
     pub(super) fn new(words: Vec<OsString>, variables: &Variables) -> Self {
         let mut operators = argv::without_query_words(words.clone(), variables);
         let explained = words[operators.len()..].to_vec();
+        let fault = fault_of_script(&operators);
         operators = argv::with_interpreter_line(operators, first_line);
-        Self { all: argv::with_interpreter_line(words, first_line), operators, explained }
+        Self { fault, all: argv::with_interpreter_line(words, first_line), operators, explained }
     }
 
     /// The application, if these name it, and the options.
     pub(super) fn read(self, variables: &Variables) -> Result<(Option<OsString>, Options), Unread> {
+        if let Some(fault) = self.fault {
+            return Err(Unread::Wrong(anyhow!(fault)));
+        }
         let is_set = |name| variables.get_nonempty(name).is_some();
         let parsed = parse(&self.operators);
         if !self.explained.is_empty() {
@@ -79,11 +86,10 @@ impl Words {
         let mut words = words.into_iter();
         let app = words.next();
         let surplus: Vec<OsString> = words.collect();
-        if !surplus.is_empty() {
-            return Err(Unread::Wrong(anyhow!(
-                "{surplus:?} behind the application is not read under a web server, where a \
-                 visitor's query string can stand there: write options before the application"
-            )));
+        if let Some(app) = &app
+            && let Some(reason) = mistake(app, &surplus)
+        {
+            return Err(Unread::Wrong(anyhow!(reason)));
         }
         if let (Some(app), Some(named), false) =
             (&app, variables.get_os("CGI2WSGI_APP").filter(|app| !app.is_empty()), is_handler)
@@ -98,12 +104,85 @@ impl Words {
     }
 }
 
-fn parse(words: &[OsString]) -> Result<UnderAServer, Error> {
-    UnderAServer::try_parse_from([OsString::from("cgi2wsgi")].iter().chain(words))
-        .map_err(|error| anyhow!("{}", error.render().to_string().trim_end()))
+/// What is wrong with an application and the words behind it.
+fn mistake(app: &OsStr, surplus: &[OsString]) -> Option<String> {
+    let text = app.as_bytes();
+    if text.starts_with(b"-") && text != b"-" {
+        return Some(unknown_option(app));
+    }
+    let first = surplus.first()?;
+    if first.as_bytes().starts_with(b"-") {
+        return Some(format!(
+            "{surplus:?} stands behind the application {app:?}, where nothing is read under a web \
+             server, for a visitor's query string can stand there: write options before the \
+             application"
+        ));
+    }
+    let is_name = |word: &OsStr| word.to_str().is_some_and(|word| !word.contains(['/', '.', ':']));
+    let cure = if surplus.len() == 1 && is_name(first) && !text.contains(&b':') {
+        format!(": write a callable behind a colon, {}:{}", app.display(), first.display())
+    } else {
+        ": quote a path that has spaces, and write options before the application".to_owned()
+    };
+    Some(format!(
+        "{surplus:?} behind the application {app:?} is not read under a web server, where a visitor's \
+         query string can stand there{cure}"
+    ))
 }
 
-fn first_line(script: &OsStr) -> Option<Vec<u8>> {
+fn unknown_option(option: &OsStr) -> String {
+    let text = option.to_string_lossy();
+    let name = text.split(['=', ' ']).next().unwrap_or_default();
+    let command = UnderAServer::command();
+    let known: Vec<&str> = command.get_arguments().filter_map(Arg::get_long).collect();
+    let meant = did_you_mean::option(name, known);
+    let cure = if meant.is_empty() { ": cgi2wsgi --help lists those there are" } else { "" };
+    format!("unknown option {name}{meant}{cure}")
+}
+
+/// What is wrong with the `#!` line of a script whose options come as one word before its path.
+pub fn fault_of_script(words: &[OsString]) -> Option<String> {
+    let [options, script, ..] = words else { return None };
+    let options = options.as_bytes();
+    if !options.starts_with(b"-") {
+        return None;
+    }
+    let line = first_line(script).filter(|line| line.starts_with(b"#!"))?;
+    let script = script.display();
+    if options.ends_with(b"\r") {
+        return Some(format!(
+            "the #! line of {script} ends with a carriage return, a Windows line end, which becomes \
+             part of its last option: sed -i 's/\\r$//' {script}"
+        ));
+    }
+    let is_cut_at = |most: &&usize| {
+        line.get(..**most).is_some_and(|read| read.trim_ascii_end().ends_with(options))
+            && !line.trim_ascii_end().ends_with(options)
+    };
+    let most = INTERPRETER_LINES.iter().find(is_cut_at)?;
+    Some(format!(
+        "the #! line of {script} is longer than the {most} bytes that the system reads: set options by \
+         variables such as CGI2WSGI_CHDIR, or in the server's configuration"
+    ))
+}
+
+/// What Linux reads of a `#!` line, in bytes: since 5.1, and before.
+const INTERPRETER_LINES: [usize; 2] = [255, 127];
+
+fn parse(words: &[OsString]) -> Result<UnderAServer, Error> {
+    UnderAServer::try_parse_from([OsString::from("cgi2wsgi")].iter().chain(words))
+        .map_err(|error| anyhow!("{}", first_paragraph(&error.render().to_string())))
+}
+
+/// What clap has to say, in one line and without the kind of line, which is said anyway.
+fn first_paragraph(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+    lines.join(" ")
+}
+
+/// The first line of a script.
+pub(in crate::front) fn first_line(script: &OsStr) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     let file = File::open(script).ok()?;
     BufReader::with_capacity(512, file.take(4096)).read_until(b'\n', &mut line).ok()?;

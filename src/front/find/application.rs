@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::Access;
 
+use super::way::{Obstacle, names_in, obstacle, obstacle_to_enter, this_user};
 use crate::did_you_mean;
 use crate::front::settings::Settings;
 use crate::handoff::application::{is_archive, package_root};
@@ -21,7 +23,11 @@ pub fn find(settings: &Settings, app: &OsStr) -> Result<Application> {
         Some(given) => existing_directory(&here.join(given), "--chdir")?,
         None => here,
     };
-    let (source, callable) = parse(app, &base)?;
+    let (source, callable) = parse(app, &base)
+        .map_err(|error| with_base(error, app, &base, settings.chdir.is_some()))?;
+    if let Source::File(file) = &source {
+        is_an_application(file)?;
+    }
     let directory = match (&settings.chdir, &source) {
         (None, Source::File(file)) => file.parent().unwrap_or(&base).to_owned(),
         _ => base.clone(),
@@ -110,24 +116,112 @@ fn looks_like_a_file(text: &OsStr) -> bool {
         || [b".py".as_slice(), b".pyz", b".cgi"].iter().any(|suffix| bytes.ends_with(suffix))
 }
 
+/// A relative name that is not found: what it is relative to is no person's choice under a server.
+fn with_base(error: anyhow::Error, app: &OsStr, base: &Path, is_chosen: bool) -> anyhow::Error {
+    if is_chosen || !looks_like_a_file(app) || Path::new(app).is_absolute() {
+        return error;
+    }
+    anyhow::anyhow!(
+        "{error} ({app:?} is relative to {}, the current directory of this process: give the \
+         absolute path, or --chdir)",
+        base.display()
+    )
+}
+
+/// Refuses files that a person takes for the application and that are something else.
+fn is_an_application(file: &Path) -> Result<()> {
+    ensure!(
+        rustix::fs::access(file, Access::READ_OK).is_ok(),
+        "the application {} cannot be read by {}: chmod a+r {0}",
+        file.display(),
+        this_user()
+    );
+    if file.file_name() == Some(OsStr::new("manage.py"))
+        && std::fs::read(file).is_ok_and(|text| contains(&text, b"execute_from_command_line"))
+    {
+        let directory = file.parent().unwrap_or(Path::new("/"));
+        let wsgi = usual_files(directory).into_iter().find(|name| name.ends_with("/wsgi.py"));
+        let wsgi = wsgi.unwrap_or_else(|| "PROJECT/wsgi.py".into());
+        bail!(
+            "{} is Django's command line, not an application: give {}",
+            file.display(),
+            directory.join(wsgi).display()
+        );
+    }
+    Ok(())
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Files in a directory whose names are usual for an application.
+fn usual_files(directory: &Path) -> Vec<String> {
+    const USUAL: [&str; 6] =
+        ["app.py", "wsgi.py", "application.py", "main.py", "passenger_wsgi.py", "index.py"];
+    let names = names_in(directory);
+    let is_usual = |name: &str| {
+        USUAL.contains(&name) || Path::new(name).extension() == Some(OsStr::new("wsgi"))
+    };
+    let own = names.iter().filter(|name| is_usual(name)).cloned();
+    // Django's is in the package of its project.
+    let below = names.iter().map(|name| format!("{name}/wsgi.py"));
+    own.chain(below).filter(|name| directory.join(name).is_file()).take(4).collect()
+}
+
 fn no_such_file(file: &Path, app: &OsStr) -> anyhow::Error {
     let directory = file.parent().unwrap_or(Path::new("/"));
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return anyhow::anyhow!("no application {app:?}: there is no directory {directory:?}");
-    };
     if file.is_dir() {
-        return anyhow::anyhow!("the application {app:?} is a directory: name a file in it");
+        let there: Vec<String> =
+            usual_files(file).iter().map(|name| file.join(name).display().to_string()).collect();
+        let there = match there.as_slice() {
+            [] => String::new(),
+            there => format!(", such as {}", there.join(" or ")),
+        };
+        return anyhow::anyhow!("the application {app:?} is a directory: name a file in it{there}");
     }
-    let names: Vec<String> =
-        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    match obstacle(file) {
+        Some(Obstacle::Missing(missing)) if missing == file => {}
+        Some(obstacle @ Obstacle::Missing(_)) => {
+            return anyhow::anyhow!(
+                "no application {app:?}: there is no directory {}: {obstacle}",
+                directory.display()
+            );
+        }
+        Some(obstacle) => return anyhow::anyhow!("no application {app:?}: {obstacle}"),
+        None => return anyhow::anyhow!("the application {app:?} is no regular file"),
+    }
+    let names = names_in(directory);
     let wanted = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let meant = did_you_mean::question(&wanted, names.iter().map(String::as_str));
-    anyhow::anyhow!("no application {app:?}: {directory:?} has no file {wanted:?}{meant}")
+    let usual = usual_files(directory);
+    let there = match usual.as_slice() {
+        [] if meant.is_empty() => ": give the path of the file that has the application".to_owned(),
+        there if meant.is_empty() => format!("; it has {}", there.join(", ")),
+        _ => String::new(),
+    };
+    anyhow::anyhow!(
+        "no application {app:?}: {} has no file {wanted:?}{meant}{there}",
+        directory.display()
+    )
 }
 
 fn existing_directory(path: &Path, option: &str) -> Result<PathBuf> {
-    ensure!(path.is_dir(), "{option} {path:?} is not a directory that this user can enter");
-    Ok(path.to_owned())
+    match obstacle_to_enter(path) {
+        None => Ok(path.to_owned()),
+        Some(Obstacle::File(file)) if file == path => bail!(
+            "{option} {} is a file: give the directory {}",
+            path.display(),
+            path.parent().unwrap_or(Path::new("/")).display()
+        ),
+        Some(obstacle @ Obstacle::Closed(_)) => bail!("{option} {}: {obstacle}", path.display()),
+        Some(obstacle) => {
+            bail!(
+                "{option} {} does not exist: {obstacle}: give a directory that exists",
+                path.display()
+            )
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,12 @@
 pub mod application;
 pub mod carried;
 pub mod python;
+pub mod way;
 pub mod worker;
 
 use std::path::PathBuf;
 
-/// The user this process runs as, for messages.
-fn this_user() -> String {
-    format!("user {} (the one this process runs as)", rustix::process::geteuid().as_raw())
-}
+use self::way::this_user;
 
 /// Where this executable really is, whatever links lead to it.
 pub fn this_executable() -> Option<PathBuf> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::Access;
 
+use super::way::{obstacle, obstacle_to_enter};
 use super::{this_executable, this_user};
 use crate::cgi::variables::Variables;
 use crate::front::settings::Settings;
@@ -64,11 +65,12 @@ fn given(settings: &Settings, variables: &Variables) -> Result<Option<Interprete
     let directory = std::env::current_dir().unwrap_or_default();
     let directory = settings.chdir.as_ref().map_or(directory.clone(), |to| directory.join(to));
     let directory = directory.join(given);
+    if let Some(obstacle) = obstacle_to_enter(&directory) {
+        bail!("--venv {given:?} is not a virtual environment: {obstacle}");
+    }
     match venv_in(&directory)? {
         Some(interpreter) => checked(interpreter).map(Some),
-        None => {
-            bail!("--venv {given:?} is not a virtual environment: {directory:?} has no pyvenv.cfg")
-        }
+        None => bail!("--venv {given:?} is not a virtual environment: {}", why_no_venv(&directory)),
     }
 }
 
@@ -103,7 +105,10 @@ fn named(given: &Path, variables: &Variables) -> Result<Interpreter> {
     } else {
         let name = given.to_str().unwrap_or_default();
         in_path(name, variables).with_context(|| {
-            format!("--python {given:?} is not in PATH: give the path of a Python executable")
+            format!(
+                "--python {given:?} is not in PATH ({}): give the path of a Python executable",
+                variables.get_os("PATH").unwrap_or(OsStr::new("which is not set")).display()
+            )
         })?
     };
     ensure!(
@@ -123,10 +128,33 @@ fn venv_in(directory: &Path) -> Result<Option<Interpreter>> {
             executable: directory.join("bin/python"),
             venv: Some(directory.to_owned()),
         })),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(error)
-            .with_context(|| format!("{configuration:?} cannot be read by {}", this_user())),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => bail!(
+            "the virtual environment {} cannot be used: {}, or name another Python with --python",
+            directory.display(),
+            obstacle(&configuration).map_or_else(|| error.to_string(), |it| it.to_string())
+        ),
         Err(_) => Ok(None),
     }
+}
+
+/// What is there instead of a virtual environment, and what to give.
+fn why_no_venv(directory: &Path) -> String {
+    let shown = directory.display();
+    let inside = [".venv", "venv", "env"].map(|name| directory.join(name));
+    if let Some(inside) = inside.iter().find(|inside| inside.join("pyvenv.cfg").is_file()) {
+        return format!("{shown} has no pyvenv.cfg; did you mean {}?", inside.display());
+    }
+    if let Some(around) = directory.ancestors().find(|at| at.join("pyvenv.cfg").is_file()) {
+        return format!("{shown} has no pyvenv.cfg; did you mean {}?", around.display());
+    }
+    let python = directory.join("bin/python");
+    if is_executable(&python) {
+        return format!(
+            "{shown} has no pyvenv.cfg, but a Python: give --python {}",
+            python.display()
+        );
+    }
+    format!("{shown} has no pyvenv.cfg: make one with python3 -m venv {shown}")
 }
 
 /// The virtual environment whose `bin` an executable stands in.
@@ -168,6 +196,15 @@ fn holds_more_than_cgi2wsgi(venv: &Path) -> bool {
     others.next().is_some()
 }
 
+/// The one to give where another was given that is not there.
+fn usual_python() -> &'static str {
+    if is_executable(Path::new("/usr/bin/python3")) {
+        ": give the path of a Python, such as --python /usr/bin/python3"
+    } else {
+        ": install python3, or give the path of a Python with --python"
+    }
+}
+
 /// An environment stays when the Python that it was made with goes.
 fn checked(interpreter: Interpreter) -> Result<Interpreter> {
     let executable = &interpreter.executable;
@@ -188,12 +225,16 @@ fn checked(interpreter: Interpreter) -> Result<Interpreter> {
                 remake()
             ),
             _ if error.kind() == std::io::ErrorKind::NotFound => {
-                bail!("there is no Python {}{}", executable.display(), remake())
+                let cure = match obstacle(executable).filter(|_| interpreter.venv.is_none()) {
+                    Some(obstacle) => format!(": {obstacle}{}", usual_python()),
+                    None => remake(),
+                };
+                bail!("there is no Python {}{cure}", executable.display())
             }
             _ => bail!(
-                "the Python {} cannot be reached by {}: {error}",
+                "the Python {} cannot be reached: {}",
                 executable.display(),
-                this_user()
+                obstacle(executable).map_or_else(|| error.to_string(), |it| it.to_string())
             ),
         }
     }

@@ -13,11 +13,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use crate::cgi::head::usual_reason;
 use crate::cgi::variables::Variables;
-use crate::front::answer;
 use crate::front::cli::RequestArgs;
 use crate::front::exit::{FAILED, MISCONFIGURED};
 use crate::front::plan::{Failure, Plan};
+use crate::front::{answer, meant};
 use crate::report;
 use crate::timings::Moment;
 
@@ -44,6 +45,9 @@ fn try_run(
     environment: Variables,
     began: Moment,
 ) -> Result<u8, Failure> {
+    if let Some(reason) = meant::swapped(&arguments.app, &arguments.url) {
+        return Err(anyhow::anyhow!(reason).into());
+    }
     let options = std::mem::take(&mut arguments.options);
     let (variables, body) = build::request(&arguments, environment)?;
     let style = show::Style {
@@ -71,7 +75,11 @@ fn try_run(
     let status = shown?;
     let code = ended.code().map_or(FAILED, |code| u8::try_from(code).unwrap_or(FAILED));
     Ok(match status {
-        Some(400..) if arguments.fail && code == 0 => STATUS_OF_400_OR_MORE,
+        Some(status @ 400..) if arguments.fail && code == 0 => {
+            let reason = usual_reason(status);
+            report::error(&format!("the application answered {status} {reason} (-f)"));
+            STATUS_OF_400_OR_MORE
+        }
         _ => code,
     })
 }

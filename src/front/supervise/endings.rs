@@ -14,7 +14,11 @@ pub(super) fn before_response(
 ) -> String {
     match cause {
         Some(Cause::Timeout) => {
-            format!("the application took longer than --timeout allows{}", limit(timeout))
+            format!(
+                "the application took longer than --timeout allows{}: the traceback above shows where it \
+                 was; a server of its own, such as app.run(), must not start while it is imported",
+                limit(timeout)
+            )
         }
         Some(Cause::ConnectionLost) => {
             "the application has closed the descriptors that belong to cgi2wsgi, or its process was \
@@ -95,7 +99,7 @@ pub(in super::super) fn ended(how: Option<ExitStatus>) -> String {
             _ if CRASHES.contains(&signal) => {
                 return format!("crashed (signal {signal}{name})");
             }
-            libc::SIGKILL => ": somebody killed it, or the system was out of memory",
+            libc::SIGKILL => ": somebody killed it, or the system was out of memory (dmesg tells)",
             libc::SIGXCPU => ": it has used the processor time of its limit (RLIMIT_CPU)",
             libc::SIGXFSZ => ": a file has become larger than its limit (RLIMIT_FSIZE)",
             _ => "",

@@ -8,7 +8,7 @@ use std::path::Path;
 use cgi2wsgi::did_you_mean;
 use cgi2wsgi::handoff::application::{is_archive, package_root};
 use cgi2wsgi::handoff::{Application, Callable, Source};
-use pyo3::exceptions::PyModuleNotFoundError;
+use pyo3::exceptions::{PyModuleNotFoundError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyModule, PyTraceback};
@@ -62,24 +62,6 @@ fn without_importing_frames(py: Python<'_>, error: PyErr) -> PyErr {
     error
 }
 
-/// For a module that the application misses: where it was looked for, and how
-/// it gets there.
-pub(crate) fn remedy(py: Python<'_>, error: &PyErr, application: &Application) -> Option<String> {
-    if !error.is_instance_of::<PyModuleNotFoundError>(py) {
-        return None;
-    }
-    Some(match &application.venv {
-        Some(venv) => format!(
-            "; its packages come from the virtual environment {}: is it installed there?",
-            venv.display()
-        ),
-        None => format!(
-            "; no virtual environment is in use: give --venv, or put .venv into {}",
-            application.directory.display()
-        ),
-    })
-}
-
 fn load_callable<'py>(
     py: Python<'py>,
     application: &Application,
@@ -96,7 +78,12 @@ fn load_callable<'py>(
     Err(LoadError::Setup(format!(
         "{} in {named} is a {kind} and cannot be called{}",
         shown_name(&application.callable),
-        if kind == "module" { ": name what in it is the application" } else { "" }
+        match kind.as_str() {
+            "module" => ": name what in it is the application",
+            "NoneType" if application.callable.is_factory =>
+                ": the factory has to return the application; is there a return?",
+            _ => ": an application is called with environ and start_response",
+        }
     )))
 }
 
@@ -151,11 +138,23 @@ fn no_such_module(py: Python<'_>, name: &str, missing: &str, application: &Appli
         || "no virtual environment".to_owned(),
         |venv| format!("the virtual environment {}", venv.display()),
     );
+    if let Some((package, last)) = name.rsplit_once('.')
+        && py.import(package).is_ok_and(|module| module.hasattr(last).unwrap_or(false))
+    {
+        return format!(
+            "there is no module {name:?}, but {package} has {last}: write {package}:{last}"
+        );
+    }
     let whole = if missing == name { String::new() } else { format!(" (of {name})") };
     format!(
         "there is no module {missing:?}{whole} in {}, nor in Python's own directories with \
-         {environment}{meant}",
+         {environment}{}",
         searched.join(", "),
+        if meant.is_empty() && package.is_empty() {
+            ": give the directory that it is in with --chdir or --pythonpath"
+        } else {
+            &meant
+        }
     )
 }
 
@@ -336,7 +335,8 @@ fn find<'py>(
         return Err(LoadError::Setup(format!(
             "{named} has neither application nor app{}",
             if there.is_empty() {
-                ", nor any other callable of its own".to_owned()
+                ", nor any other callable of its own: give the file that has the application"
+                    .to_owned()
             } else {
                 format!(": name the callable behind a colon; it has {}", there.join(", "))
             }
@@ -355,9 +355,24 @@ fn find<'py>(
         return Ok(found);
     }
     if !found.is_callable() {
-        return Err(LoadError::Setup(format!("{place} is no factory: it cannot be called")));
+        return Err(LoadError::Setup(format!(
+            "{place} is a {} and no factory: write its name without ()",
+            found.get_type().qualname()?
+        )));
     }
-    Ok(found.call0()?)
+    found.call0().map_err(|error| {
+        let py = found.py();
+        let is_signature = error.is_instance_of::<PyTypeError>(py) && error.traceback(py).is_none();
+        if is_signature {
+            return LoadError::Setup(format!(
+                "{place} is called without arguments, and that fails: {}; write a module with \
+                 application = {}(...)",
+                error.value(py),
+                callable.attributes
+            ));
+        }
+        error.into()
+    })
 }
 
 fn no_such_attribute(object: &Bound<'_, PyAny>, place: &str, name: &str) -> String {

@@ -1,6 +1,7 @@
 //! What is done with the interpreter that has loaded this module. Knows neither request nor response.
 //!
-//! - [`environment`]: `os.environ` becomes the request's; [`application`]: imports the application;
+//! - [`environment`]: `os.environ` becomes the request's; [`application`]: imports the application; [`remedies`]: what to do
+//!   about its exceptions;
 //! - [`imports`], [`collector`], [`arenas`]: a quick start, by Python's own rules;
 //! - [`termination`]: SIGTERM as an exception; [`finish`]: the end of the process.
 
@@ -11,6 +12,7 @@ pub(crate) mod environment;
 pub(crate) mod finish;
 pub(crate) mod fork;
 mod imports;
+pub(crate) mod remedies;
 pub(crate) mod termination;
 
 use cgi2wsgi::handoff::{Application, Source};

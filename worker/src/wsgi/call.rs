@@ -16,6 +16,10 @@ use crate::python::termination;
 /// Chunks of a list are joined up to this many bytes.
 const JOINED: usize = 64 << 10;
 
+/// What an application that has not called `start_response` has to do.
+const CALL_IT: &str =
+    "call start_response(\"200 OK\", [(\"Content-Type\", \"text/html\")]) before the first byte";
+
 /// Why there is no whole response.
 pub(crate) enum Failure {
     /// The application raised.
@@ -55,7 +59,7 @@ pub(crate) fn call(
     let result = application
         .call1((environ, start_response))
         .map_err(|error| explained_signature(application, error))?;
-    let delivered = deliver(&result, exchange);
+    let delivered = deliver(application, &result, exchange);
     // R13: whatever happened, close() is called, and not interrupted.
     let held_off = termination::hold_off(py);
     let closed = match result.getattr_opt("close") {
@@ -84,6 +88,9 @@ pub(crate) fn call(
 fn explained_signature(application: &Bound<'_, PyAny>, error: PyErr) -> Failure {
     let py = application.py();
     if error.is_instance_of::<PyTypeError>(py) && error.traceback(py).is_none() {
+        if is_asynchronous(application) {
+            return Failure::Mistake(asgi(application));
+        }
         return Failure::Mistake(format!(
             "{} cannot be called as application(environ, start_response): {}; if it makes the \
              application, write its name with ()",
@@ -94,7 +101,50 @@ fn explained_signature(application: &Bound<'_, PyAny>, error: PyErr) -> Failure 
     Failure::Raised(error)
 }
 
-fn deliver(result: &Bound<'_, PyAny>, exchange: &Exchange) -> Result<bool, Failure> {
+/// Whether calling it makes a coroutine: as a function, or by its `__call__`.
+fn is_asynchronous(callable: &Bound<'_, PyAny>) -> bool {
+    const CO_COROUTINE: u32 = 0x80;
+    let flags = |function: &Bound<'_, PyAny>| -> PyResult<u32> {
+        function.getattr("__code__")?.getattr("co_flags")?.extract()
+    };
+    let own = flags(callable).or_else(|_| flags(&callable.getattr("__call__")?));
+    own.is_ok_and(|flags| flags & CO_COROUTINE != 0)
+}
+
+/// What to say of an ASGI application.
+fn asgi(application: &Bound<'_, PyAny>) -> String {
+    format!(
+        "{} is an asynchronous (ASGI) application, and cgi2wsgi runs WSGI: take its framework's WSGI \
+         entry, such as Django's wsgi.py, or wrap it: from a2wsgi import ASGIMiddleware; application = \
+         ASGIMiddleware(app)",
+        shown(application)
+    )
+}
+
+/// What to say of a result that cannot be iterated over.
+fn not_iterable(application: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) -> String {
+    let asked = if result.is_none() {
+        ": is there a return?"
+    } else if result.hasattr("cr_frame").unwrap_or(false) {
+        // The coroutine is never awaited, which Python would say too.
+        let _ = result.call_method0("close");
+        return asgi(application);
+    } else if result.is_callable() {
+        ": it made an application, so it is a factory: write its name with ()"
+    } else {
+        ""
+    };
+    format!(
+        "the application returned {}, not an iterable of bytes such as [b\"...\"]{asked}",
+        shown(result)
+    )
+}
+
+fn deliver(
+    application: &Bound<'_, PyAny>,
+    result: &Bound<'_, PyAny>,
+    exchange: &Exchange,
+) -> Result<bool, Failure> {
     let py = result.py();
     if let Ok(list) = result.cast_exact::<PyList>() {
         deliver_at_once(&list.iter().collect::<Vec<_>>(), py, exchange)?;
@@ -104,10 +154,12 @@ fn deliver(result: &Bound<'_, PyAny>, exchange: &Exchange) -> Result<bool, Failu
         require_head(exchange)?;
         exchange.write_file(py, &file)?;
     } else {
-        deliver_one_by_one(result, exchange)?;
+        deliver_one_by_one(application, result, exchange)?;
     }
     if !exchange.head_state().0 {
-        return Err(Failure::Mistake("the application never called start_response".into()));
+        return Err(Failure::Mistake(format!(
+            "the application never called start_response: {CALL_IT}"
+        )));
     }
     Ok(exchange.finish(py)?)
 }
@@ -147,7 +199,11 @@ fn deliver_at_once(
 }
 
 /// R12: each chunk is delivered before the next is asked for.
-fn deliver_one_by_one(result: &Bound<'_, PyAny>, exchange: &Exchange) -> Result<(), Failure> {
+fn deliver_one_by_one(
+    application: &Bound<'_, PyAny>,
+    result: &Bound<'_, PyAny>,
+    exchange: &Exchange,
+) -> Result<(), Failure> {
     let py = result.py();
     if result.is_instance_of::<PyBytes>() || result.is_instance_of::<PyString>() {
         return Err(Failure::Mistake(format!(
@@ -157,10 +213,7 @@ fn deliver_one_by_one(result: &Bound<'_, PyAny>, exchange: &Exchange) -> Result<
     }
     let chunks = result.try_iter().map_err(|error| {
         if error.is_instance_of::<PyTypeError>(py) && !result.hasattr("__iter__").unwrap_or(true) {
-            Failure::Mistake(format!(
-                "the application returned {}, not an iterable of bytes such as [b\"...\"]",
-                shown(result)
-            ))
+            Failure::Mistake(not_iterable(application, result))
         } else {
             Failure::Raised(error)
         }
@@ -183,14 +236,15 @@ fn require_head(exchange: &Exchange) -> Result<(), Failure> {
     if exchange.head_state().0 {
         return Ok(());
     }
-    Err(Failure::Mistake(
-        "the application returned a body without having called start_response".into(),
-    ))
+    Err(Failure::Mistake(format!(
+        "the application returned a body without having called start_response: {CALL_IT}"
+    )))
 }
 
 fn bytes<'c>(chunk: &'c Bound<'_, PyAny>, at: usize) -> Result<&'c [u8], Failure> {
     chunk.cast::<PyBytes>().map(PyBytesMethods::as_bytes).map_err(|_| {
-        let remedy = if chunk.is_instance_of::<PyString>() { ": encode it" } else { "" };
+        let remedy =
+            if chunk.is_instance_of::<PyString>() { ": write .encode(\"utf-8\")" } else { "" };
         Failure::Mistake(format!(
             "chunk {} of the body is {}, a {} and not bytes{remedy}",
             at + 1,
@@ -211,6 +265,11 @@ pub(crate) struct Logged {
 /// Writes an exception with its traceback to standard error, where
 /// `SystemExit` is like any other (P7).
 pub(crate) fn log_exception(py: Python<'_>, error: &PyErr, as_text: bool) -> Logged {
+    // M1: before Python 3.12 the exception and the error state have one each, and that of an exception which was raised in
+    // an `except` lacks the frames that it has passed since. What writes it takes the exception's.
+    if let Some(traceback) = error.traceback(py) {
+        let _ = error.value(py).setattr("__traceback__", traceback);
+    }
     error.display(py);
     // Nothing can be done for a stream that the application has broken.
     let _ = py.import("sys").and_then(|sys| sys.getattr("stderr")?.call_method0("flush"));

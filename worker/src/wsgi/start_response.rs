@@ -67,15 +67,20 @@ fn head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Head>
     let mut head = Head::parse(&latin_1(status, "the status")?).map_err(wrong)?;
     let headers = headers.cast::<PyList>().map_err(|_| {
         PyTypeError::new_err(format!(
-            "the headers must be a list of (name, value) tuples, not a {}",
-            type_name(headers)
+            "the headers must be a list of (name, value) tuples, not a {}{}",
+            type_name(headers),
+            match type_name(headers).as_str() {
+                "dict" => ": write list(headers.items())",
+                "tuple" | "generator" => ": write list(headers)",
+                _ => ", such as [(\"Content-Type\", \"text/html\")]",
+            }
         ))
     })?;
     for (index, header) in headers.iter().enumerate() {
         let pair = header.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
         let Some(pair) = pair else {
             return Err(PyTypeError::new_err(format!(
-                "header {} is {}, not a (name, value) tuple",
+                "header {} is {}, not a (name, value) tuple such as (\"Content-Type\", \"text/html\")",
                 index + 1,
                 shown(&header)
             )));
@@ -91,9 +96,15 @@ fn head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Head>
 fn latin_1(text: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<u8>> {
     let Ok(string) = text.cast::<PyString>() else {
         return Err(PyTypeError::new_err(format!(
-            "{what} must be a str, not {} ({})",
+            "{what} must be a str, not {} ({}){}",
             shown(text),
-            type_name(text)
+            type_name(text),
+            match type_name(text).as_str() {
+                "bytes" => ": write .decode(\"latin-1\"), or leave the b out",
+                "int" if what == "the status" => ": write it with its reason, such as \"200 OK\"",
+                "int" | "float" => ": write str() around it",
+                _ => "",
+            }
         )));
     };
     let bytes: Option<Vec<u8>> = match string.to_cow() {
@@ -115,10 +126,14 @@ pub(crate) fn type_name(object: &Bound<'_, PyAny>) -> String {
     object.get_type().qualname().map_or_else(|_| "?".into(), |name| name.to_string())
 }
 
-/// The repr of an object, cut to the length of a log line.
+/// The repr of an object, cut to the length of a log line, and without its address, which tells a reader nothing.
 pub(crate) fn shown(object: &Bound<'_, PyAny>) -> String {
-    let repr =
+    let mut repr =
         object.repr().map_or_else(|_| "?".into(), |repr| repr.to_string_lossy().into_owned());
+    if let Some((before, address)) = repr.split_once(" at 0x") {
+        let rest = address.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
+        repr = format!("{before}{rest}");
+    }
     match repr.char_indices().nth(80) {
         Some((end, _)) => format!("{}...", &repr[..end]),
         None => repr,
