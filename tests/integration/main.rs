@@ -13,7 +13,7 @@
 //! - `warm/`: all about `--warm` and `cgi2wsgi warm`;
 //! - `messages/`: the mistakes that people make, and the lines that they then read;
 //! - `properties.rs`: what holds for random requests;
-//! - `specification.rs`, `sources.rs`: whether the pages of `docs/` and CONTRIBUTING are true;
+//! - `documents.rs`, `specification.rs`, `sources.rs`: whether README, the pages of `docs/` and CONTRIBUTING are true;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
 //!
 //! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
@@ -26,6 +26,7 @@ mod cases;
 mod command_line;
 mod deaths;
 mod django;
+mod documents;
 mod harness;
 mod imports;
 mod installation;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
     trials.extend(table.trials(&world));
     trials.extend(apache_sites::trials(&world));
     trials.extend(django::trials(&world));
+    trials.extend(documents::trials(&world));
     trials.push(sources::trial());
     trials.extend(specification::trials(&trials));
     let conclusion = libtest_mimic::run(&arguments, trials);
