@@ -47,8 +47,9 @@ fn examples_of(page: &str) -> Vec<Example> {
                 found.extend(is_open.then(|| Example { line, shown: Vec::new() }));
             }
             Some((None, shown)) if is_open => {
-                let example = found.last_mut().filter(|_| is_open);
-                example.into_iter().for_each(|example| example.shown.push(shown.to_owned()));
+                if let Some(example) = found.last_mut() {
+                    example.shown.push(shown.to_owned());
+                }
             }
             Some(_) => {}
             None => is_open = false,
