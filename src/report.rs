@@ -9,6 +9,54 @@ use std::sync::{Mutex, PoisonError};
 /// What stands behind each line: what it is about, where a server's log mixes the lines of many requests.
 static LABEL: Mutex<String> = Mutex::new(String::new());
 
+/// What is written to standard error, where somebody keeps it.
+static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
+
+/// How much of it is kept, in bytes: of its beginning, and of its end.
+const MOST_FIRST: usize = 64 << 10;
+const MOST_LAST: usize = 192 << 10;
+
+/// What was written to standard error.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The beginning.
+    pub first: Vec<u8>,
+    /// How many bytes behind that are left out.
+    pub left_out: usize,
+    /// The end.
+    pub last: Vec<u8>,
+}
+
+impl Kept {
+    fn add(&mut self, bytes: &[u8]) {
+        let (first, last) = bytes.split_at(bytes.len().min(MOST_FIRST - self.first.len()));
+        self.first.extend_from_slice(first);
+        self.last.extend_from_slice(last);
+        if self.last.len() > 2 * MOST_LAST {
+            let surplus = self.last.len() - MOST_LAST;
+            self.last.drain(..surplus);
+            self.left_out += surplus;
+        }
+    }
+}
+
+/// From here on what this process writes to standard error is kept too.
+pub fn keep_lines() {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+}
+
+/// Keeps what another process has written, if anything is kept.
+pub fn keep(bytes: &[u8]) {
+    if let Some(kept) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        kept.add(bytes);
+    }
+}
+
+/// What was kept, which ends here.
+pub fn take_lines() -> Kept {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+}
+
 /// Puts a label behind each line from here on; nothing for an empty one. It is taken to be printable.
 pub fn set_label(label: &str) {
     label.clone_into(&mut LABEL.lock().unwrap_or_else(PoisonError::into_inner));
@@ -45,8 +93,25 @@ fn line(kind: &str, message: &str) {
     write(&format!("cgi2wsgi: {kind}: {}{separator}{label}\n", printable(message.trim_end())));
 }
 
+/// Standard error, of which what is written is kept too.
+#[derive(Debug)]
+pub struct Standard;
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = std::io::stderr().write(bytes)?;
+        keep(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// One write, so that lines of several processes do not mix.
 fn write(line: &str) {
+    keep(line.as_bytes());
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
@@ -55,14 +120,18 @@ fn write(line: &str) {
 pub fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
-        let is_layout = matches!(character, '\n' | '\t');
-        if (character.is_control() && !is_layout) || is_deceptive(character) {
+        if is_escaped(character) && !matches!(character, '\n' | '\t') {
             printable.extend(character.escape_unicode());
         } else {
             printable.push(character);
         }
     }
     printable
+}
+
+/// Whether a character is one that a terminal obeys, or that a reader does not see.
+pub fn is_escaped(character: char) -> bool {
+    character.is_control() || is_deceptive(character)
 }
 
 /// The same in one line of at most so many characters.

@@ -38,7 +38,7 @@ _cgi2wsgi() {
 
     case "${cmd}" in
         cgi2wsgi)
-            opts="-V -h --worker-file-name --version --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help request warm"
+            opts="-V -h --worker-file-name --version --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help request warm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -76,6 +76,18 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-idle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -104,7 +116,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__request)
-            opts="-X -d -F -H -b -u -i -I -o -f -v -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-X -d -F -H -b -u -i -I -o -f -v -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -202,6 +214,18 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-idle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -280,7 +304,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__warm__subcmd__stop)
-            opts="-h --all --all-users --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-h --all --all-users --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -315,6 +339,18 @@ _cgi2wsgi() {
                     return 0
                     ;;
                 --max-body)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-size)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

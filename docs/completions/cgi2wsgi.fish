@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cgi2wsgi_global_optspecs
-    string join \n worker-file-name V/version chdir= pythonpath= python= venv= mount= handler= nph timeout= max-body= debug timings warm warm-idle= warm-spare= warm-max= warm-request= warm-memory= h/help
+    string join \n worker-file-name V/version chdir= pythonpath= python= venv= mount= handler= nph timeout= max-body= debug timings log= log-format= log-size= warm warm-idle= warm-spare= warm-max= warm-request= warm-memory= h/help
 end
 
 function __fish_cgi2wsgi_needs_command
@@ -32,6 +32,9 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l mount -d 'The public 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timeout -d 'Give up after SECONDS: answer 504, and log where the application hung' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l log -d 'Write a line for each request to FILE, with what was written to standard error below it' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l log-format -d 'With --log, write text for people, or json: one object a line [default: text]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
@@ -62,6 +65,9 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l mount -d '
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l timeout -d 'Give up after SECONDS: answer 504, and log where the application hung' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l log -d 'Write a line for each request to FILE, with what was written to standard error below it' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l log-format -d 'With --log, write text for people, or json: one object a line [default: text]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
@@ -89,6 +95,9 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l timeout -d 'Give up after SECONDS: answer 504, and log where the application hung' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l log -d 'Write a line for each request to FILE, with what was written to standard error below it' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l log-format -d 'With --log, write text for people, or json: one object a line [default: text]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r

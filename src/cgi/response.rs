@@ -81,6 +81,11 @@ impl Response {
         self.sent && (!self.has_body_on_the_wire() || self.declared == Some(self.written))
     }
 
+    /// How many bytes of the body were sent, as far as a write tells.
+    pub fn bytes(&self) -> u64 {
+        if self.has_body_on_the_wire() { self.written } else { 0 }
+    }
+
     /// Stores the head, in place of an earlier one that was not sent.
     pub fn set_head(&mut self, head: Head) {
         debug_assert!(!self.sent);

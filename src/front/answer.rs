@@ -8,12 +8,13 @@ use std::process::ExitCode;
 
 pub use self::words::fault_of_script;
 use self::words::{Unread, Words};
+use super::account::lines::Streams;
 use super::cli::Options;
 use super::exit::{FAILED, MISCONFIGURED};
 use super::plan::{Failure, Plan, form};
 use super::refuse::{owed, refuse};
 use super::supervise::{NotBegun, Outcome, Supervised, supervise};
-use super::{connect, launch, number, settings};
+use super::{account, connect, launch, number, settings};
 use crate::cgi::head::Form;
 use crate::cgi::mount::Mount;
 use crate::cgi::refusal::Refusal;
@@ -31,13 +32,15 @@ pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment
     let words = Words::new(words, variables);
     let named =
         words.operators.last().map(OsString::as_os_str).or(variables.get_os("CGI2WSGI_APP"));
-    set_label(variables, &named.unwrap_or_default().to_string_lossy());
+    let named = named.unwrap_or_default().to_string_lossy().into_owned();
+    set_label(variables, &named);
     // A wrong set-up is answered in the form that it asked for all the same.
     let nph =
         words.operators.iter().any(|word| word == "--nph") || settings::asks_for_nph(variables);
     let form = form(nph, words.operators.last().map(OsString::as_os_str), variables, &program);
-    let plan = words
-        .read(variables)
+    let read = words.read(variables);
+    keep_account(read.as_ref().ok().map(|(_, options)| options), variables, &named, began);
+    let plan = read
         .map_err(|why| match why {
             Unread::Wrong(error) => Failure::Setup(error),
             Unread::Visitors(reason) => Failure::Refused(Refusal::new(400, reason), form, None),
@@ -62,25 +65,45 @@ pub fn at_a_shell(
     began: Moment,
 ) -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
+    let named = app.as_deref().or(variables.get_os("CGI2WSGI_APP")).unwrap_or_default();
+    keep_account(Some(&options), variables, &named.to_string_lossy(), began);
     answer(Plan::make(app, options, variables, &program, began), variables, Form::Cgi)
 }
 
+/// Begins to keep what is to be logged, before anything else can be wrong. What is wrong with these options is said with
+/// all the others.
+pub fn keep_account(
+    options: Option<&Options>,
+    variables: &Variables,
+    application: &str,
+    began: Moment,
+) {
+    let settings = settings::account(options.unwrap_or(&Options::default()), variables);
+    account::open(settings.unwrap_or_default(), variables, application, began);
+}
+
 fn answer(plan: Result<Plan, Failure>, variables: &Variables, form: Form) -> ExitCode {
+    let status = status(plan, variables, form);
+    account::close();
+    ExitCode::from(status)
+}
+
+fn status(plan: Result<Plan, Failure>, variables: &Variables, form: Form) -> u8 {
     match plan {
-        Ok(plan) => ExitCode::from(run(&plan, variables)),
+        Ok(plan) => run(&plan, variables),
         // No server, no request: the reason alone is what a person wants.
         Err(Failure::Setup(error)) if !variables.are_from_a_server() => {
             report::error(&format!("{error:#}"));
-            ExitCode::from(MISCONFIGURED)
+            MISCONFIGURED
         }
         Err(Failure::Setup(error)) => {
             let refusal = Refusal::fault(format!("{error:#}"));
             refuse(&refusal, variables, form, owed_of(variables), None);
-            ExitCode::from(MISCONFIGURED)
+            MISCONFIGURED
         }
         Err(Failure::Refused(refusal, form, deadline)) => {
             refuse(&refusal, variables, form, owed_of(variables), deadline);
-            ExitCode::from(FAILED)
+            FAILED
         }
     }
 }
@@ -90,13 +113,16 @@ pub fn run(plan: &Plan, variables: &Variables) -> u8 {
     // A file that becomes too large is an error, not this process' end.
     system::set_ignored(libc::SIGXFSZ, true);
     let ignores_sigchld = launch::expect_children();
-    let outcome = match connect::answer(plan, variables, ignores_sigchld) {
+    let streams = if account::is_open() { Streams::kept() } else { Streams::default() };
+    account::application(&plan.service.application.shown());
+    let outcome = match connect::answer(plan, variables, &streams, ignores_sigchld) {
         Some(outcome) => outcome,
-        None => cold(plan, variables, ignores_sigchld),
+        None => cold(plan, variables, &streams, ignores_sigchld),
     };
     match outcome {
         Outcome::Ended(status) => status,
         Outcome::Interrupted => {
+            account::close();
             system::die_of(libc::SIGINT);
             FAILED
         }
@@ -105,9 +131,9 @@ pub fn run(plan: &Plan, variables: &Variables) -> u8 {
 }
 
 /// With a worker of its own.
-fn cold(plan: &Plan, variables: &Variables, ignores_sigchld: bool) -> Outcome {
+fn cold(plan: &Plan, variables: &Variables, streams: &Streams, ignores_sigchld: bool) -> Outcome {
     let order = plan.order(None, variables, ignores_sigchld);
-    let worker = match launch::worker(plan, variables) {
+    let worker = match launch::worker(plan, variables, streams) {
         Ok(worker) => worker,
         Err(why) => return Outcome::NotBegun(why),
     };
@@ -117,6 +143,7 @@ fn cold(plan: &Plan, variables: &Variables, ignores_sigchld: bool) -> Outcome {
         form: plan.service.form,
         owed: plan.owed,
         deadline: plan.deadline,
+        streams,
         import: None,
     };
     supervise(&request, worker)

@@ -193,6 +193,22 @@ pub struct Options {
     #[arg(long)]
     pub timings: bool,
 
+    /// Write a line for each request to FILE, with what was written to standard error below it
+    ///
+    /// The file's directory must be one that others cannot write to. A line has the time, the number of the request, which
+    /// is on an error page too, the process, the application, the method, the URL, the status, the bytes of the body and
+    /// the milliseconds.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<OsString>,
+
+    /// With --log, write text for people, or json: one object a line [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<OsString>,
+
+    /// With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]
+    #[arg(long, value_name = "BYTES")]
+    pub log_size: Option<OsString>,
+
     /// Keep the imported application ready in a process that forks for each request
     #[arg(long)]
     pub warm: bool,

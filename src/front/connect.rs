@@ -14,6 +14,7 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
 
+use super::account::lines::Streams;
 use super::launch;
 use super::plan::Plan;
 use super::supervise::{NotBegun, Outcome, Process, Supervised, Worker, supervise};
@@ -36,14 +37,26 @@ const ATTEMPTS: usize = 3;
 const SHORTEST_IMPORT: Duration = Duration::from_secs(60);
 
 /// Has a zygote's child answer, if that is wanted. Nothing: the request is to be run by a normal start.
-pub(super) fn answer(plan: &Plan, variables: &Variables, ignores_sigchld: bool) -> Option<Outcome> {
+pub(super) fn answer(
+    plan: &Plan,
+    variables: &Variables,
+    streams: &Streams,
+    ignores_sigchld: bool,
+) -> Option<Outcome> {
     let (identity, limits) = plan.warm.as_ref()?;
     let directory = match Directory::open(variables) {
         Ok(directory) => directory,
         Err(reason) => return fall_back(&reason),
     };
-    let zygote =
-        Zygote { directory: &directory, identity, limits, plan, variables, ignores_sigchld };
+    let zygote = Zygote {
+        directory: &directory,
+        identity,
+        limits,
+        plan,
+        variables,
+        streams,
+        ignores_sigchld,
+    };
     zygote.answer()
 }
 
@@ -60,6 +73,7 @@ struct Zygote<'z> {
     limits: &'z Limits,
     plan: &'z Plan,
     variables: &'z Variables,
+    streams: &'z Streams,
     ignores_sigchld: bool,
 }
 
@@ -133,6 +147,7 @@ impl Zygote<'_> {
             form: self.plan.service.form,
             owed: self.plan.owed,
             deadline: self.plan.deadline,
+            streams: self.streams,
             import: import.as_ref(),
         };
         supervise(&request, Worker { connection: socket, process: Process::NotKnownYet })

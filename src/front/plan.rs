@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use rustix::fs::Mode;
 
+use super::account;
 use super::cli::Options;
 use super::find::python::Interpreter;
 use super::find::worker::Worker;
@@ -128,6 +129,7 @@ impl Plan {
             service: self.service.encode(),
             process: process_state(ignores_sigchld),
             timed: self.is_timed.then(|| Timed { began: self.began, handed_over: Moment::now() }),
+            told: account::told(),
             label: report::label(),
             variables: variables.clone(),
         };

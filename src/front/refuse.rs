@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
 
+use super::account;
 use super::supervise::Deadline;
 use crate::cgi::body::Body;
 use crate::cgi::file_id::FileId;
@@ -48,7 +49,9 @@ pub fn refuse(
     deadline: Option<Deadline>,
 ) {
     report::error(&format!("{} (answered {})", refusal.reason, refusal.status));
+    account::outlive_server();
     let (rest, output) = answer(refusal, variables, form, owed, deadline);
+    account::close();
     if let Some(output) = output {
         output.close();
     }
@@ -69,6 +72,7 @@ pub fn answer(
     let is_head = variables.get("REQUEST_METHOD") == Some(b"HEAD");
     let date = httpdate::fmt_http_date(SystemTime::now());
     let bytes = refusal.encode(form, is_head, &date);
+    account::answered(refusal.status, &bytes);
     let written = (|| {
         let body = Mutex::new(Body::unwanted(stdin().try_clone_to_owned()?, owed));
         let output = Output::new(stdout().try_clone_to_owned()?);

@@ -3,13 +3,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::cgi::mount::Mount;
 use crate::cgi::variables::Variables;
+use crate::front::account;
+use crate::front::account::log::{self, Format, Log};
 use crate::front::cli::Options;
 use crate::handoff::Limits;
 use crate::{did_you_mean, report};
@@ -41,16 +43,21 @@ pub struct Settings {
     pub debug: bool,
     /// `--timings`.
     pub timings: bool,
+    /// What is kept of a request.
+    pub account: account::Settings,
     /// `--warm`, and how.
     pub warm: Option<Limits>,
 }
 
 /// The variables there are, for the one who misspells one.
-const VARIABLES: [&str; 18] = [
+const VARIABLES: [&str; 21] = [
     "CGI2WSGI_APP",
     "CGI2WSGI_CHDIR",
     "CGI2WSGI_DEBUG",
     "CGI2WSGI_HANDLER",
+    "CGI2WSGI_LOG",
+    "CGI2WSGI_LOG_FORMAT",
+    "CGI2WSGI_LOG_SIZE",
     "CGI2WSGI_MAX_BODY",
     "CGI2WSGI_MOUNT",
     "CGI2WSGI_NPH",
@@ -98,6 +105,7 @@ impl Settings {
             _ => Ok(flag),
         };
 
+        let account = account(&options, variables)?;
         let mut pythonpath: Vec<PathBuf> = options.pythonpath.into_iter().map(Into::into).collect();
         if pythonpath.is_empty()
             && let Some(value) = variables.get_os("CGI2WSGI_PYTHONPATH")
@@ -132,6 +140,7 @@ impl Settings {
                 .map(|given| bytes(&given))
                 .transpose()?,
             debug: switched_on(options.debug, "CGI2WSGI_DEBUG")?,
+            account,
             timings: switched_on(options.timings, "CGI2WSGI_TIMINGS")?,
             warm: {
                 let usual = Limits::default();
@@ -152,6 +161,32 @@ impl Settings {
             },
         })
     }
+}
+
+/// What is kept of a request, which can be known whatever else is wrong. Relative paths begin where those of the
+/// application do.
+pub fn account(options: &Options, variables: &Variables) -> Result<account::Settings> {
+    let given = |flag: &Option<OsString>, name, variable: &'static str| match flag {
+        Some(value) => Some(Given { value: value.clone(), name }),
+        None => variables
+            .get_os(variable)
+            .map(|value| Given { value: value.to_owned(), name: variable }),
+    };
+    let chdir = given(&options.chdir, "--chdir", "CGI2WSGI_CHDIR").map(Given::path);
+    let absolute = |given: Given| {
+        let here = std::env::current_dir().unwrap_or_default();
+        here.join(chdir.as_deref().unwrap_or(Path::new(""))).join(given.path())
+    };
+    let format = given(&options.log_format, "--log-format", "CGI2WSGI_LOG_FORMAT");
+    let format = format.map_or(Ok(Format::default()), |given| match given.value.to_str() {
+        Some("text") => Ok(Format::Text),
+        Some("json") => Ok(Format::Json),
+        _ => bail!("{} is not a format: write text or json", given.shown()),
+    })?;
+    let largest = given(&options.log_size, "--log-size", "CGI2WSGI_LOG_SIZE");
+    let largest = largest.as_ref().map_or(Ok(log::LARGEST), bytes)?;
+    let log = given(&options.log, "--log", "CGI2WSGI_LOG").map(absolute);
+    Ok(account::Settings { log: log.map(|file| Log { file, format, largest }) })
 }
 
 /// Whether the environment asks for `--nph`, whatever else in it may be wrong.

@@ -17,10 +17,22 @@ pub struct Call {
     pub process: ProcessState,
     /// When the front began and when it was done, if somebody wants to know where the time goes.
     pub timed: Option<Timed>,
+    /// How much of the response the front wants to know.
+    pub told: Told,
     /// What stands behind the worker's lines on standard error; empty for nothing.
     pub label: String,
     /// The whole environment of the front.
     pub variables: Variables,
+}
+
+/// How much of the response a front is told, for its log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Told {
+    /// What every front must know.
+    #[default]
+    Nothing,
+    /// Its status, and the bytes of its body.
+    Numbers,
 }
 
 /// What a process of the request's own would have inherited.
@@ -57,6 +69,7 @@ impl Call {
         fields.put_number(self.process.ignores_sigchld);
         fields.put_optional(self.timed.map(|timed| timed.began.to_nanos()));
         fields.put_optional(self.timed.map(|timed| timed.handed_over.to_nanos()));
+        fields.put_number(self.told as u8);
         fields.put(&self.label);
         for (name, value) in self.variables.iter() {
             fields.put(name);
@@ -80,13 +93,18 @@ impl Call {
             }),
             _ => None,
         };
+        let told = match fields.bytes()? {
+            b"0" => Told::Nothing,
+            b"1" => Told::Numbers,
+            _ => return None,
+        };
         let label = fields.text()?.to_owned();
         let mut pairs = Vec::new();
         while !fields.is_at_end() {
             pairs.push((fields.bytes()?, fields.bytes()?));
         }
         let variables = pairs.into_iter().collect();
-        Some(Self { identity, service, process, timed, label, variables })
+        Some(Self { identity, service, process, timed, told, label, variables })
     }
 }
 
@@ -101,6 +119,7 @@ pub(super) mod tests {
             service: service().encode(),
             process: ProcessState { umask: 0o027, signal_mask: 1 << 63, ignores_sigchld: true },
             timed: Some(Timed { began: Moment::from_nanos(7), handed_over: Moment::from_nanos(8) }),
+            told: Told::Numbers,
             label: "[GET /ü]".into(),
             variables: [("A", "1"), ("EMPTY", "")].into_iter().collect(),
         }

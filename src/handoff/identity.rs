@@ -145,7 +145,7 @@ fn ignored_signals() -> Vec<i32> {
 /// and what servers add for each request. Everything else, such as what
 /// `SetEnv` sets, is the same for all of an application's requests.
 pub fn is_of_a_request(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 21] = [
+    const NAMES: [&[u8]; 24] = [
         b"AUTH_TYPE",
         b"CONTEXT_DOCUMENT_ROOT",
         b"CONTEXT_PREFIX",
@@ -163,6 +163,9 @@ pub fn is_of_a_request(name: &[u8]) -> bool {
         b"DATE_GMT",
         b"DATE_LOCAL",
         b"LAST_MODIFIED",
+        b"CGI2WSGI_LOG",
+        b"CGI2WSGI_LOG_FORMAT",
+        b"CGI2WSGI_LOG_SIZE",
         b"CGI2WSGI_TIMINGS",
         b"HTTP2",
         b"H2PUSH",

@@ -47,6 +47,18 @@ pub enum Reply {
         /// The bytes of the request body that the server has not delivered yet.
         owed: u64,
     },
+    /// The head that goes out has this status. Said before [`Reply::Head`] to a front that wants to know ([`Told`]).
+    ///
+    /// [`Told`]: super::call::Told
+    Responding {
+        /// The status.
+        status: u16,
+    },
+    /// So many bytes of the body were sent. Said before [`Reply::Done`], likewise.
+    Delivered {
+        /// The bytes.
+        bytes: u64,
+    },
     /// The process ends now, of its own accord, and holds nothing of the request any more.
     Exits,
 }
@@ -95,6 +107,14 @@ impl Reply {
                 fields.put_number(*is_whole);
                 fields.put_number(*owed);
             }
+            Self::Responding { status } => {
+                fields.put("P");
+                fields.put_number(*status);
+            }
+            Self::Delivered { bytes } => {
+                fields.put("L");
+                fields.put_number(*bytes);
+            }
             Self::Exits => fields.put("X"),
         }
         let mut message = Writer::default();
@@ -125,6 +145,8 @@ impl Reply {
             }
             "H" => Self::Head,
             "D" => Self::Done { is_whole: fields.switch()?, owed: fields.number()? },
+            "P" => Self::Responding { status: fields.number()? },
+            "L" => Self::Delivered { bytes: fields.number()? },
             "X" => Self::Exits,
             _ => return None,
         };
@@ -180,6 +202,8 @@ mod tests {
             },
             Reply::Head,
             Reply::Done { is_whole: true, owed: 9 },
+            Reply::Responding { status: 404 },
+            Reply::Delivered { bytes: u64::MAX },
             Reply::Exits,
         ]
     }

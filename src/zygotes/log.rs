@@ -88,7 +88,7 @@ fn lines(time: SystemTime, pid: u32, application: &str, text: &str) -> String {
 }
 
 /// A moment as RFC 3339 writes it, in UTC: nothing is asked for the time zone.
-fn shown_time(time: SystemTime) -> String {
+pub fn shown_time(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (year, month, day) = date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);

@@ -1,5 +1,9 @@
 //! What is logged of a request, and where (M9): on standard error, in the server's log, each line has what it is about.
 
+mod command;
+
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -17,16 +21,19 @@ use crate::harness::world::World;
 /// A test on one server, cold and warm.
 type OnServer = fn(&World, Kind, &Mount) -> Result<()>;
 
-const ON_SERVERS: &[(&str, OnServer)] = &[(
-    "M9: an error in the server's log has its address, application and number",
-    says_what_it_is_about,
-)];
+const ON_SERVERS: &[(&str, OnServer)] = &[
+    (
+        "M9: an error in the server's log has its address, application and number",
+        says_what_it_is_about,
+    ),
+    ("M9: --log has an entry for each request, with what was written meanwhile", has_entries),
+];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     if is_other_bridge() {
         return Vec::new();
     }
-    let mut trials = Vec::new();
+    let mut trials = command::trials(world);
     for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Shell) {
         for mount in mounts() {
             for (sentence, test) in ON_SERVERS {
@@ -47,7 +54,7 @@ pub(crate) fn mounts() -> [Mount; 2] {
     [("/case/logged", false), ("/case/logged-warm", true)].map(|(prefix, warm)| Mount {
         prefix: prefix.to_owned(),
         program: Program::Bridge { application: "{applications}/logged.py".to_owned() },
-        variables: Vec::new(),
+        variables: vec![("CGI2WSGI_LOG".to_owned(), "{own}/log".to_owned())],
         warm,
     })
 }
@@ -70,6 +77,65 @@ fn says_what_it_is_about(world: &World, kind: Kind, mount: &Mount) -> Result<()>
     let number = number.split(']').next().unwrap_or_default();
     ensure!(number.len() == 8 && number.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{line}");
     Ok(())
+}
+
+fn has_entries(world: &World, kind: Kind, mount: &Mount) -> Result<()> {
+    const TRACEBACK: &str = "Traceback (most recent call last):";
+    let (server, stage) = (world.server(kind)?, world.stage()?);
+    let placed = mount.place(stage, kind)?;
+    let log = placed.variables.iter().find(|(name, _)| name == "CGI2WSGI_LOG");
+    let log = Path::new(&log.context("no log")?.1);
+    for (path, status, bytes, end, lines) in [
+        (
+            "/ok",
+            200,
+            Some(8),
+            " ms",
+            &["printed by /ok", "a line of \\u{1b}[31mthe application"][..],
+        ),
+        ("/502", 502, Some(3), " ms", &["the other side is gone"]),
+        ("/raises", 500, None, " ms", &[TRACEBACK, "RuntimeError: on purpose (answered 500)"]),
+        ("/dies", 500, None, " ms", &["was killed by signal 9, SIGKILL"]),
+        ("/cut", 200, Some(6), " ms (cut)", &[TRACEBACK, "response truncated"]),
+    ] {
+        let target = format!("{path}?entries");
+        server.begin(mount, &Request::get(&target))?.finish()?.status(status)?;
+        let wanted = format!("\"GET {}{target}\" {status} ", mount.prefix);
+        let entry = Entry::of(log, &wanted)?;
+        ensure!(entry.first.ends_with(end), "{path}: {}", entry.first);
+        if let Some(bytes) = bytes {
+            let numbers = format!("{wanted}{bytes} ");
+            ensure!(entry.first.contains(&numbers), "{numbers}: {}", entry.first);
+        }
+        for line in lines {
+            let found = entry.lines.iter().any(|found| found.contains(line));
+            ensure!(found, "{path}: no line {line:?} below {entry:?}");
+        }
+    }
+    Ok(())
+}
+
+/// An entry of a log.
+#[derive(Debug)]
+struct Entry {
+    first: String,
+    lines: Vec<String>,
+}
+
+impl Entry {
+    /// The one whose first line has `wanted`. A front writes it when the response is over.
+    fn of(log: &Path, wanted: &str) -> Result<Self> {
+        until(PATIENCE, &format!("{wanted:?} in {}", log.display()), || {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            let Some(first) = text.lines().find(|line| line.contains(wanted)) else {
+                return Ok(None);
+            };
+            let number = first.split(' ').nth(1).context("no number")?;
+            let below = format!(" {number} | ");
+            let lines = text.lines().filter_map(|line| Some(line.split_once(&below)?.1.to_owned()));
+            Ok(Some(Self { first: first.to_owned(), lines: lines.collect() }))
+        })
+    }
 }
 
 /// The line of a server's log that has this.

@@ -13,6 +13,7 @@ use cgi2wsgi::cgi::output::{Output, is_gone};
 use cgi2wsgi::cgi::refusal::Refusal;
 use cgi2wsgi::cgi::request::{BodyLength, Request, set_true_length, too_large};
 use cgi2wsgi::cgi::response::{BeforeHead, Response};
+use cgi2wsgi::handoff::call::Told;
 use cgi2wsgi::handoff::{Call, Reply, Service};
 use cgi2wsgi::report;
 use cgi2wsgi::timings::{Phase, Timings};
@@ -90,7 +91,7 @@ pub(crate) fn serve(
     handlers::follow_front();
     let timings = Clock::new(call, application.is_none());
     let is_asked = call.variables.are_from_a_server();
-    let serving = Serving { py, service, connection, timings };
+    let serving = Serving { py, service, connection, timings, told: call.told };
     serving.run(call, descriptors, application, is_asked);
     handlers::unfollow_front();
     finish::run_exit_handlers(py);
@@ -101,6 +102,7 @@ struct Serving<'s, 'py> {
     service: &'s Service,
     connection: &'s Arc<Connection>,
     timings: Clock,
+    told: Told,
 }
 
 impl Serving<'_, '_> {
@@ -121,6 +123,8 @@ impl Serving<'_, '_> {
         let (body, received) = self.receive(stdin, &mut request);
         let announcement = Announcement {
             connection: Arc::clone(self.connection),
+            told: call.told,
+            status: 0,
             form: *form,
             timings: self.timings.clone(),
         };
@@ -248,6 +252,9 @@ impl Serving<'_, '_> {
 
     /// P8: the response is closed at once if a thread lives on, and otherwise when this process has ended.
     fn end_response(&self, exchange: &Exchange) -> u64 {
+        if self.told != Told::Nothing {
+            self.connection.send(&Reply::Delivered { bytes: exchange.delivered() });
+        }
         descriptors::forget_body();
         if finish::is_thread_alive(self.py) {
             descriptors::forget_response();
@@ -326,6 +333,8 @@ impl Clock {
 /// What is done just before the head goes out.
 struct Announcement {
     connection: Arc<Connection>,
+    told: Told,
+    status: u16,
     form: Form,
     timings: Clock,
 }
@@ -338,9 +347,13 @@ impl BeforeHead for Announcement {
         if self.form == Form::Nph && head.get("Date").is_none() {
             head.set("Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
         }
+        self.status = head.code();
     }
 
     fn announce(&mut self) -> io::Result<()> {
+        if self.told != Told::Nothing {
+            self.connection.send(&Reply::Responding { status: self.status });
+        }
         if self.connection.send(&Reply::Head) {
             return Ok(());
         }

@@ -9,7 +9,7 @@ pub mod worker;
 
 use std::path::PathBuf;
 
-use self::way::this_user;
+pub(in crate::front) use self::way::this_user;
 
 /// Where this executable really is, whatever links lead to it.
 pub fn this_executable() -> Option<PathBuf> {

@@ -103,7 +103,7 @@ pub(super) fn names_in(directory: &Path) -> Vec<String> {
 }
 
 /// The user this process runs as, for messages.
-pub(super) fn this_user() -> String {
+pub(in crate::front) fn this_user() -> String {
     format!("user {}", user(rustix::process::geteuid().as_raw()))
 }
 

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::Pid;
 
+use super::account::lines::Streams;
 use super::find;
 use super::find::carried::Unpacked;
 use super::plan::Plan;
@@ -48,18 +49,31 @@ const MEMORY: &str = "/proc/self/fd/";
 const ZYGOTE_START: Duration = Duration::from_secs(30);
 
 /// Starts a worker for one request, in the application's directory. SIGCHLD must not be ignored.
-pub(super) fn worker(plan: &Plan, variables: &Variables) -> Result<Worker, NotBegun> {
+pub(super) fn worker(
+    plan: &Plan,
+    variables: &Variables,
+    streams: &Streams,
+) -> Result<Worker, NotBegun> {
     let loaded = Loaded::new(&plan.worker, variables).map_err(NotBegun::NoWorker)?;
-    start(plan, variables, &loaded).map_err(NotBegun::NotStarted)
+    start(plan, variables, streams, &loaded).map_err(NotBegun::NotStarted)
 }
 
-fn start(plan: &Plan, variables: &Variables, loaded: &Loaded) -> io::Result<Worker> {
+fn start(
+    plan: &Plan,
+    variables: &Variables,
+    streams: &Streams,
+    loaded: &Loaded,
+) -> io::Result<Worker> {
     let (connection, its_end) = inherited_pair()?;
-    let child = python(plan, variables, &its_end, loaded)
+    let mut command = python(plan, variables, &its_end, loaded);
+    command
         .stdin(nothing()?)
-        .stdout(rustix::stdio::stderr().try_clone_to_owned()?)
-        .current_dir(&plan.service.application.directory)
-        .spawn()?;
+        .stdout(streams.stderr().try_clone_to_owned()?)
+        .current_dir(&plan.service.application.directory);
+    if streams.are_kept() {
+        command.stderr(streams.stderr().try_clone_to_owned()?);
+    }
+    let child = command.spawn()?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or(io::ErrorKind::Other)?;
     Ok(Worker { connection, process: Process::Own(pid) })

@@ -18,7 +18,7 @@ use crate::cgi::variables::Variables;
 use crate::front::cli::RequestArgs;
 use crate::front::exit::{FAILED, MISCONFIGURED};
 use crate::front::plan::{Failure, Plan};
-use crate::front::{answer, meant};
+use crate::front::{account, answer, meant};
 use crate::report;
 use crate::timings::Moment;
 
@@ -59,9 +59,16 @@ fn try_run(
         show::variables(&variables);
     }
     let program = OsStr::new("cgi2wsgi");
+    let named = arguments.app.to_string_lossy().into_owned();
+    answer::keep_account(Some(&options), &variables, &named, began);
     let plan = Plan::make(Some(arguments.app), options, &variables, program, began)?;
-    let (response, child) = in_child::run(body, || answer::run(&plan, &variables))
-        .context("no process for the request can be forked")?;
+    let answer = || {
+        let status = answer::run(&plan, &variables);
+        account::close();
+        status
+    };
+    let (response, child) =
+        in_child::run(body, answer).context("no process for the request can be forked")?;
 
     let terminal = arguments.output.is_none() && std::io::stdout().is_terminal();
     let shown = match &arguments.output {

@@ -24,6 +24,8 @@ impl Supervision<'_> {
                 return Some(not_begun(self.why_not_begun()));
             }
             self.is_finished = true;
+            // What it has written stands before what is said of its end.
+            self.request.streams.drain();
             self.finish();
         }
         self.close_response();

@@ -18,13 +18,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::stdio::{stderr, stdin, stdout};
+use rustix::stdio::stdout;
 
 use self::clock::GRACE;
 pub(super) use self::endings::ended;
 use self::process::Death;
 pub(super) use self::process::Process;
 use self::signals::{Signal, Signals};
+use super::account;
+use super::account::lines::Streams;
 use super::exit::FAILED;
 use super::refuse::Rest;
 use crate::cgi::head::Form;
@@ -62,6 +64,8 @@ pub(super) struct Supervised<'r> {
     /// How much of the request body the server may deliver.
     pub(super) owed: u64,
     pub(super) deadline: Option<Deadline>,
+    /// What the worker gets as its standard input and error.
+    pub(super) streams: &'r Streams,
     /// What a zygote that was started for this request writes while it imports.
     pub(super) import: Option<&'r ImportOutput>,
 }
@@ -172,9 +176,13 @@ pub(super) fn supervise(request: &Supervised<'_>, worker: Worker) -> Outcome {
         }
         supervision.look_at_process();
         if let Some(outcome) = supervision.hear().or_else(|| supervision.look_at_clock()) {
+            request.streams.drain();
             return outcome;
         }
         if let Some(outcome) = supervision.conclude() {
+            request.streams.drain();
+            // The signals that still wait are for a request that is over.
+            account::outlive_server();
             return outcome;
         }
     }
@@ -208,7 +216,8 @@ impl<'r> Supervision<'r> {
         let is_ready = self.worker.process.is_own() || self.step >= Step::Loaded;
         let is_sending = is_ready && !self.outgoing.is_sent() && !self.incoming.is_over;
         if is_sending {
-            let descriptors = [stdin(), stdout(), stderr()];
+            let streams = self.request.streams;
+            let descriptors = [streams.stdin(), stdout(), streams.stderr()];
             // Who is gone is found out by reading.
             let _ = self.outgoing.send(self.worker.connection.as_fd(), &descriptors);
         }
@@ -222,12 +231,20 @@ impl<'r> Supervision<'r> {
         if let Some(end) = &end {
             wait.push(PollFd::new(end, PollFlags::IN));
         }
+        let streams = self.request.streams;
+        let lines = streams.awaited().map(|lines| {
+            wait.push(lines);
+            wait.len() - 1
+        });
         let source = self.rest.as_ref().and_then(Rest::source);
         if let Some(source) = &source {
             wait.push(PollFd::new(source, PollFlags::IN));
         }
         let timeout = self.next_moment().and_then(|at| Timespec::try_from(at.left()).ok());
         let ready = poll(&mut wait, timeout.as_ref()).is_ok_and(|ready| ready > 0);
+        if ready && lines.is_some_and(|at| !wait[at].revents().is_empty()) {
+            streams.pass_on();
+        }
         let is_more = ready
             && source.is_some()
             && wait.last().is_some_and(|source| !source.revents().is_empty());

@@ -1,15 +1,16 @@
 //! What a supervising front does about each thing that the worker says.
 
-use std::io;
 use std::os::fd::AsFd;
 
 use super::process::Process;
 use super::{NotBegun, Outcome, Step, Supervised, Supervision, not_begun};
 use crate::cgi::refusal::Refusal;
+use crate::front::account;
 use crate::front::exit::{FAILED, MISCONFIGURED};
 use crate::front::refuse::{self, Rest};
 use crate::handoff::Reply;
 use crate::handoff::build::BUILD;
+use crate::report;
 use crate::timings::Moment;
 
 impl Supervision<'_> {
@@ -49,7 +50,12 @@ impl Supervision<'_> {
                     self.step = Step::Answering;
                     self.held = refuse::release_output();
                 }
+                Reply::Responding { status } if self.step < Step::Answering => {
+                    account::headed(status);
+                }
+                Reply::Delivered { bytes } => account::delivered(bytes),
                 Reply::Done { is_whole, owed } if self.step == Step::Answering => {
+                    account::done(is_whole);
                     self.step = Step::Over;
                     self.exit = if is_whole { 0 } else { FAILED };
                     self.repeated = None;
@@ -61,6 +67,7 @@ impl Supervision<'_> {
                 Reply::Stale
                 | Reply::Cold(_)
                 | Reply::Refused { .. }
+                | Reply::Responding { .. }
                 | Reply::Head
                 | Reply::Done { .. } => {}
             }
@@ -73,6 +80,7 @@ impl Supervision<'_> {
             return;
         }
         self.step = Step::Begun;
+        account::begun(pid);
         if !self.worker.process.is_own() {
             let end = self.incoming.descriptors.pop();
             self.worker.process = Process::of_zygote(pid, end);
@@ -87,7 +95,7 @@ impl Supervision<'_> {
     pub(super) fn show_import(&self) {
         if let Some(import) = self.request.import {
             // A standard error that is gone is no reason to fail.
-            let _ = import.copy_to(&mut io::stderr());
+            let _ = import.copy_to(&mut report::Standard);
         }
     }
 

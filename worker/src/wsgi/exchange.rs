@@ -70,6 +70,11 @@ impl Exchange {
         self.with(|response| Ok(response.is_whole())).unwrap_or(true)
     }
 
+    /// How many bytes of the body were sent.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.with(|response| Ok(response.bytes())).unwrap_or_default()
+    }
+
     pub(crate) fn set_head(&self, head: Head) -> io::Result<()> {
         self.with(|response| {
             response.set_head(head);

@@ -1,0 +1,84 @@
+//! Where a log or a record may be: in a directory that nobody else can write to, and never behind a symbolic link. What
+//! somebody else could put there would be written to, or read, in the name of this user.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
+
+use crate::front::find::this_user;
+
+/// A directory, and the name of a file in it.
+#[derive(Debug)]
+pub struct Place {
+    /// The directory, which others cannot write to.
+    pub directory: OwnedFd,
+    /// The path, for messages.
+    pub path: PathBuf,
+}
+
+impl Place {
+    /// The directory of `file`.
+    pub fn of_file(file: &Path) -> Result<Self, String> {
+        let directory = match file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        Self::at(directory)
+    }
+
+    /// The directory at `path`, if others cannot write to it.
+    pub fn at(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let directory = open(path, flags, Mode::empty()).map_err(|error| {
+            format!("the directory {shown} cannot be opened by {}: {error}", this_user())
+        })?;
+        let stat = fstat(&directory).map_err(|error| format!("{shown}: {error}"))?;
+        if stat.st_mode & 0o022 != 0 {
+            return Err(format!(
+                "others can write to the directory {shown} (mode {:o}): chmod go-w {shown}, or name \
+                 another directory",
+                stat.st_mode & 0o7777
+            ));
+        }
+        Ok(Self { directory, path: path.to_owned() })
+    }
+
+    /// Opens a regular file of this user's own for writing; none that another name leads to, and no link. `flags` are
+    /// added.
+    pub fn open(&self, name: &OsStr, flags: OFlags) -> Result<File, String> {
+        let path = self.path.join(name);
+        let shown = path.display();
+        // Without waiting for a reader, where it is a pipe.
+        let safe = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(&self.directory, name, safe | flags, Mode::RUSR | Mode::WUSR);
+        let file = file.map_err(|error| match error {
+            rustix::io::Errno::LOOP => format!("{shown} is a symbolic link: name the file itself"),
+            error => format!("{shown} cannot be written by {}: {error}", this_user()),
+        })?;
+        let stat = fstat(&file).map_err(|error| format!("{shown}: {error}"))?;
+        match complaint(&stat) {
+            Some(complaint) => Err(format!("{shown} {complaint}")),
+            None => Ok(File::from(file)),
+        }
+    }
+}
+
+/// What is wrong with a file that is to be written to.
+fn complaint(stat: &Stat) -> Option<String> {
+    let me = rustix::process::geteuid().as_raw();
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        Some("is not a regular file".to_owned())
+    } else if stat.st_uid != me {
+        Some(format!("belongs to user {} and not to {}", stat.st_uid, this_user()))
+    } else if stat.st_nlink > 1 {
+        Some("has another name too (a hard link)".to_owned())
+    } else if stat.st_mode & 0o022 != 0 {
+        Some("can be written by others: chmod go-w it".to_owned())
+    } else {
+        None
+    }
+}
