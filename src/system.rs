@@ -174,6 +174,18 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Sets a variable of this process' environment. To be used while there is no other thread.
+pub fn set_variable(name: &str, value: &str) {
+    // SAFETY: there is no other thread that could read the environment.
+    unsafe { std::env::set_var(name, value) };
+}
+
+/// Removes a variable from it. To be used while there is no other thread.
+pub fn remove_variable(name: &str) {
+    // SAFETY: as above.
+    unsafe { std::env::remove_var(name) };
+}
+
 /// Writes what the streams of the C library hold.
 pub fn flush_streams() {
     // SAFETY: fflush(NULL) flushes every stream.

@@ -111,6 +111,7 @@ fn zygote(given: &mut Vec<Pair>, service: &Service) -> ZygoteOrder {
         worker: path(take(given, "worker").unwrap_or_default()),
         service: service.clone(),
         limits: Limits { request, ..limits },
+        is_on_trial: service.debug,
         deadline,
         why: text(take(given, "why")),
     }

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -23,9 +23,10 @@ use crate::handoff::channel::peer_user;
 use crate::handoff::{Identity, Limits, ZygoteOrder};
 use crate::report;
 use crate::timings::Moment;
-use crate::zygotes::directory::{Directory, socket_name};
+use crate::zygotes::directory::{Directory, socket_name, trial_name};
 use crate::zygotes::import_output::ImportOutput;
 use crate::zygotes::lock::{Lock, crowd, mark};
+use crate::zygotes::status::{Phase, Status};
 
 /// How many fronts may wait for a child, where the system allows it.
 const BACKLOG: i32 = 4096;
@@ -35,6 +36,9 @@ const ATTEMPTS: usize = 3;
 
 /// The least time that an import gets where nothing but `--warm-idle` bounds it.
 const SHORTEST_IMPORT: Duration = Duration::from_secs(60);
+
+/// How soon after a zygote that no request waits for the next one is started, where it has ended without a word.
+const BETWEEN_TRIALS: Duration = Duration::from_secs(60);
 
 /// Has a zygote's child answer, if that is wanted. Nothing: the request is to be run by a normal start.
 pub(super) fn answer(
@@ -95,7 +99,9 @@ impl Zygote<'_> {
         let mut why = "the first request";
         for _ in 0..ATTEMPTS {
             let connection = match self.connect_or_start(&path, why) {
-                Ok(connection) => connection,
+                Ok(Some(connection)) => connection,
+                // What was wrong has been said, and is said again if it still is.
+                Ok(None) => return None,
                 Err(error) => return fall_back(&format!("no zygote can be started: {error}")),
             };
             let is_new = connection.import.is_some();
@@ -153,16 +159,22 @@ impl Zygote<'_> {
         supervise(&request, Worker { connection: socket, process: Process::NotKnownYet })
     }
 
-    /// A connection to the zygote; if there is none, to one that this process starts.
-    fn connect_or_start(&self, path: &Path, why: &str) -> io::Result<Connection> {
+    /// A connection to the zygote; if there is none, to one that this process starts. Nothing: the last one could not
+    /// serve, and whether the next one can is found out without a request that waits for it.
+    fn connect_or_start(&self, path: &Path, why: &str) -> io::Result<Option<Connection>> {
         if let Some(connection) = self.connected(path)? {
-            return Ok(connection);
+            return Ok(Some(connection));
         }
         // One of all that come at once starts it; the others wait here for the moment that takes, and find it.
         let name = self.identity.name();
         let _lock = Lock::take(self.directory, &name)?;
         if let Some(connection) = self.connected(path)? {
-            return Ok(connection);
+            return Ok(Some(connection));
+        }
+        let last = Status::read(self.directory, &name);
+        let on_trial = last.filter(|last| last.refused.is_some());
+        if on_trial.as_ref().is_some_and(|last| self.is_being_tried(last)) {
+            return Ok(None);
         }
         self.remove_socket()?;
         if let Some(siblings) = crowd(self.directory, &name) {
@@ -172,8 +184,11 @@ impl Zygote<'_> {
                  name begins with REQUEST_ makes no difference"
             )));
         }
-        let listener = listening(path)?;
-        let import = match self.start(path, &listener, why) {
+        let is_on_trial = on_trial.is_some();
+        let file = if is_on_trial { trial_name(&name) } else { socket_name(&name) };
+        let path = path.with_file_name(&file);
+        let listener = listening(&path)?;
+        let import = match self.start(&file, &listener, why, is_on_trial) {
             Ok(import) => import,
             Err(error) => {
                 self.remove_socket()?;
@@ -181,17 +196,38 @@ impl Zygote<'_> {
             }
         };
         drop(listener);
-        let connection = self.connected(path)?.ok_or(io::ErrorKind::ConnectionRefused)?;
-        Ok(Connection { import: Some(import), ..connection })
+        if is_on_trial {
+            return Ok(None);
+        }
+        let connection = self.connected(&path)?.ok_or(io::ErrorKind::ConnectionRefused)?;
+        Ok(Some(Connection { import: Some(import), ..connection }))
     }
 
-    fn start(&self, path: &Path, listener: &OwnedFd, why: &str) -> io::Result<ImportOutput> {
-        let socket = self.directory.find_socket(&self.identity.name())?.ok_or_else(|| {
-            io::Error::other(format!("{} leads to another directory by now", path.display()))
+    /// Whether a zygote that no request waits for is importing, or has begun to a moment ago and failed.
+    fn is_being_tried(&self, last: &Status) -> bool {
+        let Ok(socket) = self.directory.stat(&trial_name(&self.identity.name())) else {
+            return false;
+        };
+        let is_importing = matches!(last.phase, Phase::Importing(_)) && last.is_alive();
+        let began = u64::try_from(socket.st_mtime).unwrap_or_default();
+        let age = SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(began));
+        is_importing || age.is_ok_and(|age| age < BETWEEN_TRIALS)
+    }
+
+    fn start(
+        &self,
+        file: &str,
+        listener: &OwnedFd,
+        why: &str,
+        is_on_trial: bool,
+    ) -> io::Result<ImportOutput> {
+        let socket = self.directory.stat(file).map_err(|_| {
+            let path = self.directory.path().display();
+            io::Error::other(format!("{path} leads to another directory by now"))
         })?;
         let deadline = match self.plan.deadline {
-            Some(deadline) => deadline.at,
-            None => Moment::now() + self.limits.idle.max(SHORTEST_IMPORT),
+            Some(deadline) if !is_on_trial => deadline.at,
+            _ => Moment::now() + self.limits.idle.max(SHORTEST_IMPORT),
         };
         let order = ZygoteOrder {
             directory: self.directory.path().to_owned(),
@@ -200,6 +236,7 @@ impl Zygote<'_> {
             worker: self.plan.worker.file().to_owned(),
             service: self.plan.service.clone(),
             limits: self.limits.clone(),
+            is_on_trial,
             deadline,
             why: why.to_owned(),
         };
@@ -225,10 +262,14 @@ impl Zygote<'_> {
     }
 
     fn remove_socket(&self) -> io::Result<()> {
-        match self.directory.remove(&socket_name(&self.identity.name())) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let name = self.identity.name();
+        for file in [socket_name(&name), trial_name(&name)] {
+            match self.directory.remove(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Takes a stale zygote's socket away, unless somebody has done it.

@@ -79,6 +79,7 @@ mod tests {
             worker: "/usr/lib/worker.so".into(),
             service: service(),
             limits,
+            is_on_trial: true,
             deadline: Moment::from_nanos(5),
             why: "first".into(),
         };

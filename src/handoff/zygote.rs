@@ -46,6 +46,8 @@ pub struct ZygoteOrder {
     pub service: Service,
     /// How many, and for how long.
     pub limits: Limits,
+    /// Whether no request waits for it, since the last one could not serve.
+    pub is_on_trial: bool,
     /// When the import is given up. Without `--timeout` that is after [`Limits::idle`].
     pub deadline: Moment,
     /// Why it is started.
@@ -64,6 +66,7 @@ impl ZygoteOrder {
         fields.put_number(self.limits.max);
         fields.put(self.limits.request.as_deref().unwrap_or_default().as_bytes());
         fields.put_optional(self.limits.memory);
+        fields.put_number(self.is_on_trial);
         fields.put_number(self.deadline.to_nanos());
         fields.put(&self.why);
     }
@@ -80,8 +83,19 @@ impl ZygoteOrder {
             request: Some(fields.os_string()?).filter(|path| !path.is_empty()),
             memory: fields.optional()?,
         };
+        let is_on_trial = fields.switch()?;
         let deadline = Moment::from_nanos(fields.number()?);
         let why = fields.text()?.to_owned();
-        Some(Self { directory, mark, identity, worker, service, limits, deadline, why })
+        Some(Self {
+            directory,
+            mark,
+            identity,
+            worker,
+            service,
+            limits,
+            is_on_trial,
+            deadline,
+            why,
+        })
     }
 }

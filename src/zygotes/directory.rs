@@ -264,6 +264,11 @@ pub fn socket_name(name: &str) -> String {
     format!("{name}.socket")
 }
 
+/// The name of the socket of a zygote that no request waits for, until it is known whether it can serve.
+pub fn trial_name(name: &str) -> String {
+    format!("{name}.trial")
+}
+
 /// The name of what whoever starts a zygote holds meanwhile.
 pub fn lock_name(name: &str) -> String {
     format!("{name}.lock")

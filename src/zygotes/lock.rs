@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use rustix::fs::{FlockOperation, OFlags, Stat, flock, fstat};
 use rustix::io::Errno;
 
-use super::directory::{Directory, lock_name, socket_name};
+use super::directory::{Directory, lock_name, socket_name, trial_name};
 
 /// How many zygotes one application may have. Each has another environment, and
 /// a variable that differs from request to request would have a new one started
@@ -49,10 +49,23 @@ impl<'d> Lock<'d> {
 
     /// Removes the zygote's socket if it is the one with this [`mark`], and says whether it was.
     pub fn remove_socket(&self, of: u64) -> bool {
-        let name = socket_name(&self.name);
-        let is_same = self.directory.stat(&name).is_ok_and(|file| mark(&file) == of);
+        let [socket, trial] = [socket_name(&self.name), trial_name(&self.name)];
         // Whoever comes next makes another, and complains if it cannot.
-        is_same && self.directory.remove(&name).is_ok()
+        let is_removed = |name: &str| self.is_of(name, of) && self.directory.remove(name).is_ok();
+        is_removed(&socket) || is_removed(&trial)
+    }
+
+    /// Has requests find the zygote whose socket has this [`mark`], which they did not wait for until now.
+    pub fn publish(&self, of: u64) -> io::Result<()> {
+        let trial = trial_name(&self.name);
+        if self.is_of(&trial, of) {
+            self.directory.rename(&trial, &socket_name(&self.name))?;
+        }
+        Ok(())
+    }
+
+    fn is_of(&self, name: &str, of: u64) -> bool {
+        self.directory.stat(name).is_ok_and(|file| mark(&file) == of)
     }
 
     /// Gives it back and leaves no file behind.

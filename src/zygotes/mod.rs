@@ -5,7 +5,7 @@
 //! - [`import_output`]: what is written while a zygote imports;
 //! - [`status`], [`log`]: what zygotes tell a person;
 //! - [`process`]: what the system tells of them;
-//! - [`polling`], [`memory`], [`prefault`]: what of a zygote's own work needs no Python.
+//! - [`polling`], [`memory`], [`prefault`], [`threads`]: what of a zygote's own work needs no Python.
 //!
 //! Left out: how a front connects (its `connect`), and the zygote itself (the worker's `zygote`).
 
@@ -18,3 +18,4 @@ pub mod polling;
 pub mod prefault;
 pub mod process;
 pub mod status;
+pub mod threads;

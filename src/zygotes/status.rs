@@ -62,6 +62,8 @@ pub struct Status {
     pub since: SystemTime,
     /// How far it is.
     pub phase: Phase,
+    /// Why the last zygote of this name that was ready for requests could not serve them.
+    pub refused: Option<String>,
     /// Something that a person should know, such as a ceiling that was reached.
     pub remark: Option<String>,
     /// Requests that its children have taken.
@@ -93,6 +95,7 @@ impl Status {
             started: process::started(pid).unwrap_or_default(),
             since: now,
             phase: Phase::Importing(deadline),
+            refused: last.and_then(|last| last.refused.clone()),
             remark: None,
             requests: 0,
             waiting: 0,
@@ -151,6 +154,9 @@ impl Status {
             Phase::Cold(why) => put("phase", &format!("cold {why}")),
             Phase::Ended(why) => put("phase", &format!("ended {why}")),
         }
+        if let Some(why) = &self.refused {
+            put("refused", why);
+        }
         if let Some(remark) = &self.remark {
             put("remark", remark);
         }
@@ -186,6 +192,7 @@ impl Status {
                 "ended" => Phase::Ended(text(why)),
                 _ => return None,
             },
+            refused: one("refused").map(text),
             remark: one("remark").map(text),
             requests: one("requests")?.parse().ok()?,
             waiting: one("waiting")?.parse().ok()?,

@@ -12,6 +12,7 @@ pub(crate) fn status() -> Status {
         started: process::started(std::process::id()).expect("this process"),
         since: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         phase: Phase::Ready,
+        refused: None,
         remark: None,
         requests: 12,
         waiting: 2,
@@ -35,6 +36,7 @@ fn application() -> Application {
 fn what_a_zygote_tells_is_read() {
     let mut status = status();
     status.phase = Phase::Cold("it has started 1 thread(s): cold".into());
+    status.refused = Some("it has started 1 thread(s): cold".into());
     status.remark = Some("more than --warm-memory".into());
     status.restarts = 7;
     status.last_restarts = vec![Restart { at: status.since, why: "app.py changed".into() }; 2];

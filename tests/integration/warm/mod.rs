@@ -9,9 +9,11 @@ mod directory;
 mod endings;
 mod fork_safety;
 mod isolation;
+mod libraries;
 mod limits;
 mod other_users;
 mod polling;
+mod refusals;
 pub(crate) mod site;
 mod soak;
 mod steps;
@@ -33,7 +35,9 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
         ("warm::polling", polling::TESTS),
         ("warm::isolation", isolation::TESTS),
         ("warm::directory", directory::TESTS),
+        ("warm::libraries", libraries::TESTS),
         ("warm::limits", limits::TESTS),
+        ("warm::refusals", refusals::TESTS),
         ("warm::other-users", other_users::TESTS),
         ("warm::soak", soak::TESTS),
         ("warm::apache", apache::TESTS),

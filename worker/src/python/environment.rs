@@ -2,6 +2,8 @@
 
 use cgi2wsgi::cgi::variables::Variables;
 use cgi2wsgi::handoff::identity::is_of_a_request;
+use cgi2wsgi::system;
+use cgi2wsgi::zygotes::threads::{READ_BY_PYTHON, variables_to_limit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -29,4 +31,41 @@ pub(crate) fn become_requests(py: Python<'_>, variables: &Variables) -> PyResult
 pub(crate) fn remove(py: Python<'_>, name: &str) -> PyResult<()> {
     let environ = py.import("os")?.getattr("environ")?;
     environ.call_method1("pop", (name, py.None())).map(drop)
+}
+
+/// Variables by which libraries start no threads while a zygote imports. The C library's environment has them, and
+/// `os.environ`, which is Python's copy of what the process was started with, the one alone that is read there.
+pub(crate) struct ThreadLimits(Vec<&'static str>);
+
+/// One thread. An application that sets a variable itself hardly writes it like this.
+const ONE: &str = "01";
+
+impl ThreadLimits {
+    /// Sets those that the operator has not set. To be used while there is no other thread.
+    pub(crate) fn set(py: Python<'_>) -> PyResult<Self> {
+        let names = variables_to_limit(|name| std::env::var_os(name).is_some());
+        for name in &names {
+            if *name == READ_BY_PYTHON {
+                py.import("os")?.getattr("environ")?.set_item(name, ONE)?;
+            } else {
+                system::set_variable(name, ONE);
+            }
+        }
+        Ok(Self(names))
+    }
+
+    /// Takes them away again, but for those that the application has set itself. To be used while there is no other
+    /// thread.
+    pub(crate) fn lift(self, py: Python<'_>) -> PyResult<()> {
+        let environ = py.import("os")?.getattr("environ")?;
+        for name in self.0 {
+            let value = environ.call_method1("get", (name,))?;
+            if value.eq(ONE)? {
+                environ.del_item(name)?;
+            } else if value.is_none() {
+                system::remove_variable(name);
+            }
+        }
+        Ok(())
+    }
 }

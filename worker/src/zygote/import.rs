@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cgi2wsgi::handoff::{ZygoteOrder, signals as numbers};
+use cgi2wsgi::zygotes::threads;
 use pyo3::prelude::*;
 
 use super::{opened_files, rehearsal};
@@ -74,14 +75,27 @@ impl Drop for Bound {
 }
 
 /// A process with threads cannot be forked safely.
-pub(super) fn check_threads() -> Result<(), String> {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    if threads <= 1 {
+pub(super) fn check_threads(py: Python<'_>) -> Result<(), String> {
+    let mut threads = threads::others();
+    if threads.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "the application has started {} thread(s) while it was imported, and a process with threads \
-         cannot be forked safely",
-        threads - 1
-    ))
+    for (id, name) in pythons_threads(py).unwrap_or_default() {
+        if let Some(thread) = threads.iter_mut().find(|thread| thread.id == id) {
+            (thread.name, thread.of) = (name, Some(threads::PYTHON.into()));
+        }
+    }
+    Err(threads::why_not_forked(&threads))
+}
+
+/// The threads that Python knows by a name.
+fn pythons_threads(py: Python<'_>) -> PyResult<Vec<(i32, String)>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let Ok(threading) = modules.get_item("threading") else { return Ok(Vec::new()) };
+    let named = |thread: pyo3::Bound<'_, PyAny>| -> PyResult<(i32, String)> {
+        Ok((thread.getattr("native_id")?.extract()?, thread.getattr("name")?.extract()?))
+    };
+    let all = threading.call_method0("enumerate")?;
+    // One that is about to begin has no number yet.
+    Ok(all.try_iter()?.filter_map(|thread| named(thread.ok()?).ok()).collect())
 }

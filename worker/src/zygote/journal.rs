@@ -128,6 +128,11 @@ impl Journal {
                 self.status.waiting = 0;
             }
         }
+        match &phase {
+            Phase::Ready => self.status.refused = None,
+            Phase::Cold(why) => self.status.refused = Some(why.clone()),
+            Phase::Importing(_) | Phase::Ended(_) => {}
+        }
         self.status.phase = phase;
         self.write();
     }

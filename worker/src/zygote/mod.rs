@@ -25,19 +25,21 @@ use std::time::Duration;
 use cgi2wsgi::handoff::ZygoteOrder;
 use cgi2wsgi::report;
 use cgi2wsgi::zygotes::directory::{self, Directory};
-use cgi2wsgi::zygotes::lock;
+use cgi2wsgi::zygotes::lock::{self, Lock};
 use cgi2wsgi::zygotes::status::Phase;
 use pyo3::prelude::*;
 
 use self::changes::Before;
 use self::journal::Journal;
 use self::pool::{Ending, Pool};
+use self::refusal::Reason;
 use self::signals::Signals;
 use self::watch::Watch;
 use crate::Over;
 use crate::descriptors;
 use crate::handlers;
-use crate::python::{environment, finish, termination};
+use crate::python::environment::{self, ThreadLimits};
+use crate::python::{finish, termination};
 
 /// How long the end of Python may take in a zygote.
 const FINALIZING: Duration = Duration::from_secs(5);
@@ -94,6 +96,7 @@ fn live(
     let began = watch::now();
     descriptors::guard_listener(Some(listener.as_raw_fd()));
     let before = Before::import();
+    let limits = ThreadLimits::set(py);
     let imported = import::run(py, order);
     journal.imported(py);
     if termination::came() {
@@ -108,9 +111,11 @@ fn live(
             return Over::Nothing;
         }
     };
-    let refuse = |reason: &str, mut journal: Journal| {
-        journal.enter(Phase::Cold(reason.to_owned()));
-        let why = refusal::run(py, listener, &watch, &signals, &order.limits, reason);
+    let refuse = |text: String, may_pass: bool, mut journal: Journal| {
+        publish(order);
+        journal.enter(Phase::Cold(text.clone()));
+        let reason = Reason { text, may_pass };
+        let why = refusal::run(py, listener, &watch, &signals, &order.limits, &reason);
         journal.enter(Phase::Ended(why));
         Over::Nothing
     };
@@ -120,16 +125,20 @@ fn live(
         journal.enter(Phase::Ended(why.into()));
         finish::leave_at_once(1);
     }
+    // A database may be there the next time.
+    let may_pass = imported.is_err();
     let pool = imported.and_then(|imported| {
-        import::check_threads()?;
+        import::check_threads(py)?;
+        limits.and_then(|limits| limits.lift(py)).map_err(|error| error.to_string())?;
         let changes = before.compare();
         Pool::new(py, order, listener, imported, changes, &watch, &signals)
             .map_err(|error| error.to_string())
     });
     let mut pool = match pool {
         Ok(pool) => pool,
-        Err(reason) => return refuse(&reason, journal),
+        Err(reason) => return refuse(reason, may_pass, journal),
     };
+    publish(order);
     match pool.work(&mut journal) {
         Ending::Over(why) => {
             journal.enter(Phase::Ended(why));
@@ -140,12 +149,25 @@ fn live(
             journal.enter(Phase::Ended(STOPPED.into()));
             Over::Zygote
         }
-        Ending::Useless(why) => refuse(&why, journal),
+        Ending::Useless(why) => refuse(why, true, journal),
         Ending::OfChild => {
             pool.leave_to_child();
             // Descriptors of the zygote's, whose numbers may be others' here.
             std::mem::forget((journal, watch, signals));
             Over::Child
         }
+    }
+}
+
+/// Requests find a zygote from here on that they did not wait for.
+fn publish(order: &ZygoteOrder) {
+    if !order.is_on_trial {
+        return;
+    }
+    if let Ok(directory) = Directory::at(order.directory.clone())
+        && let Ok(lock) = Lock::take(&directory, &order.identity.name())
+    {
+        // Where that cannot be it ends for want of requests, and they make a normal start.
+        let _ = lock.publish(order.mark);
     }
 }

@@ -1,4 +1,8 @@
 //! A zygote that cannot serve: it has every front make a normal start, and tells the first one why.
+//!
+//! It stays as long as there are requests and nothing changes that could make a difference; where that may be something
+//! that nobody sees, such as a database that was not there, for a minute. Requests do not wait for the next zygote:
+//! see the front's `connect`.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -14,21 +18,31 @@ use super::STOPPED;
 use super::signals::Signals;
 use super::watch::Watch;
 
-/// How long it stays.
-const REFUSAL: Duration = Duration::from_secs(60);
+/// How long it stays for a reason that may pass.
+const PASSING: Duration = Duration::from_secs(60);
 
-/// Refuses until the code changes or a minute is over. Returns why it ended.
+/// Why it cannot serve.
+pub(super) struct Reason {
+    pub(super) text: String,
+    /// Whether it may pass without a change of the application.
+    pub(super) may_pass: bool,
+}
+
+/// Refuses until the code changes, the reason may have passed, or there are no requests. Returns why it ended.
 pub(super) fn run(
     py: Python<'_>,
     listener: &OwnedFd,
     watch: &Watch,
     signals: &Signals,
     limits: &Limits,
-    reason: &str,
+    reason: &Reason,
 ) -> String {
-    let mut said = reason;
-    let end = Instant::now() + REFUSAL.min(limits.idle);
+    let mut said = reason.text.as_str();
+    let begun = Instant::now();
+    let mut asked = begun;
     loop {
+        let idle_at = asked + limits.idle;
+        let end = if reason.may_pass { idle_at.min(begun + PASSING) } else { idle_at };
         let left = end.saturating_duration_since(Instant::now());
         let mut wait = watch.polled();
         wait.push(PollFd::new(signals.descriptor(), PollFlags::IN));
@@ -45,8 +59,14 @@ pub(super) fn run(
             return STOPPED.into();
         }
         match polled {
-            Ok(0) if left == Duration::ZERO => return "it is time to try again".into(),
+            Ok(0) if left == Duration::ZERO && end < idle_at => {
+                return "it is time to try again".into();
+            }
+            Ok(0) if left == Duration::ZERO => {
+                return format!("no request for {} s", limits.idle.as_secs_f64());
+            }
             Ok(_) if is_asked => {
+                asked = Instant::now();
                 if turn_away(listener, watch, said) {
                     said = "";
                 }

@@ -1,0 +1,80 @@
+//! Libraries that start threads of their own: numpy's `OpenBLAS` is kept from it, and what is not is named.
+
+use anyhow::{Result, ensure};
+
+use crate::harness::command::{CGI, Test, bridge, run};
+use crate::harness::stage::Stage;
+use crate::warm::command::Warm;
+
+pub(crate) const TESTS: &[(&str, Test)] = &[
+    ("W5: numpy is warm, and its process sees the variables that one of its own sees", numpy),
+    (
+        "W5: the number of OpenBLAS' threads that the operator sets stands, and its library is named",
+        set,
+    ),
+];
+
+const APPLICATION: &str = "{applications}/numerics.py";
+
+/// All but the last digits of floating-point numbers: one thread may add in another order than two.
+fn facts(body: &str) -> String {
+    let digits = |number: &str| match number.parse::<f64>() {
+        Ok(float) if number.contains('.') => format!("{float:.6}"),
+        _ => number.to_owned(),
+    };
+    let is_number = |letter: char| letter.is_ascii_digit() || letter == '.' || letter == '-';
+    let mut text = String::new();
+    let mut number = String::new();
+    for letter in body.chars() {
+        if is_number(letter) {
+            number.push(letter);
+        } else {
+            text += &digits(&std::mem::take(&mut number));
+            text.push(letter);
+        }
+    }
+    text + &digits(&number)
+}
+
+fn numpy(stage: &Stage) -> Result<()> {
+    for variables in [&[][..], &[("MKL_NUM_THREADS", "3"), ("OPENBLAS_NUM_THREADS", "1")]] {
+        let warm = Warm::new(stage, &format!("l-numpy{}", variables.len()))?;
+        let mut cold = bridge(stage, &[APPLICATION], &CGI);
+        cold.envs(variables.iter().copied());
+        let (status, cold) = run(stage, cold)?.ends(0)?.response()?;
+        ensure!(status == 200, "{status} {cold}");
+        for round in 0..3 {
+            let mut request = warm.request(APPLICATION);
+            request.envs(variables.iter().copied());
+            let output = run(stage, request)?;
+            let (status, body) = output.ends(0)?.response()?;
+            ensure!(status == 200 && output.stderr.is_empty(), "{round}: {body} {}", output.stderr);
+            ensure!(facts(&body) == facts(&cold), "{round}: cold {cold}\nwarm {body}");
+        }
+        let row = warm.row_when("three requests", |row| row.requests == 3)?;
+        ensure!(row.remarks.is_empty() && row.restarts == 0, "{row:?}");
+    }
+    Ok(())
+}
+
+fn set(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "l-set")?;
+    let ask = || -> Result<String> {
+        let mut request = warm.request(APPLICATION);
+        request.env("OMP_NUM_THREADS", "2");
+        let output = run(stage, request)?;
+        let (status, body) = output.ends(0)?.response()?;
+        ensure!(status == 200, "{status} {body}: {}", output.stderr);
+        Ok(output.stderr)
+    };
+    let said = ask()?;
+    // On one core OpenBLAS starts no thread, whatever it is told.
+    if std::thread::available_parallelism()?.get() > 1 {
+        ensure!(said.contains("has started 1 thread(s) while it was imported (1 of lib"), "{said}");
+        ensure!(said.contains("openblas") && said.contains("set OPENBLAS_NUM_THREADS=1"), "{said}");
+    } else {
+        ensure!(said.is_empty(), "{said}");
+    }
+    ensure!(ask()?.is_empty(), "it is said again");
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! An application that cannot be warm costs no visitor anything: the refusal stands, and requests do not wait to see
+//! whether another zygote can serve.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::harness::command::Test;
+use crate::harness::process::{PATIENCE, kill, until};
+use crate::harness::stage::Stage;
+use crate::warm::site::{Site, good};
+
+pub(crate) const TESTS: &[(&str, Test)] = &[
+    ("W6: a refusal stands as long as there are requests", stands),
+    ("W6: after a change no request waits for a zygote, which is taken when it can serve", change),
+    ("W6: a zygote that no request waits for and that dies is not started for each request", dies),
+    ("W6: an import that fails is tried again, and no request waits for that", fails),
+];
+
+/// Code that starts a thread while it is imported.
+const THREAD: &str =
+    "import threading\nthreading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()\n";
+
+/// Whether a process imports for a request of its own.
+const HAS_REQUEST: &str = "'REQUEST_METHOD' in os.environ";
+
+/// A site whose zygote has refused.
+fn refused<'s>(stage: &'s Stage, options: &[&str]) -> Result<Site<'s>> {
+    let site = Site::new(stage, options)?;
+    site.write("import.py", THREAD)?;
+    let output = site.ask("id=first")?;
+    output.says("cannot be forked safely")?;
+    good(&output)?;
+    Ok(site)
+}
+
+fn stands(stage: &Stage) -> Result<()> {
+    const IDLE: Duration = Duration::from_secs(4);
+    let site = refused(stage, &["--warm-idle", "4"])?;
+    let zygote = site.zygote()?;
+    let began = Instant::now();
+    let mut last = began;
+    while began.elapsed() < IDLE + Duration::from_secs(2) {
+        site.body("id=again")?;
+        ensure!(last.elapsed() < IDLE, "requests are so slow that the zygote is idle");
+        last = Instant::now();
+        until(PATIENCE, "half a second", || {
+            Ok((last.elapsed() >= Duration::from_millis(500)).then_some(()))
+        })?;
+    }
+    ensure!(site.zygote()? == zygote && site.starts() == 1, "{}", site.log());
+    // Without requests it ends.
+    until(PATIENCE, "the end", || Ok(site.processes().is_empty().then_some(())))?;
+    ensure!(site.log().contains("no request for 4 s"), "{}", site.log());
+    // And what comes then does not wait for the next one.
+    site.write("import.py", &format!("{THREAD}if not ({HAS_REQUEST}):\n    wait_for('go')\n"))?;
+    site.body("id=x")?;
+    site.write("go", "")?;
+    until(PATIENCE, "a refusal", || {
+        Ok((site.log().matches("makes a normal (cold) start").count() == 2).then_some(()))
+    })?;
+    site.ask("id=y")?.says("cannot be forked safely")?;
+    site.ends_clean()
+}
+
+fn change(stage: &Stage) -> Result<()> {
+    let site = refused(stage, &["--timeout", "60"])?;
+    let code = format!(
+        "if not ({HAS_REQUEST}):\n    note('importing', os.getpid())\n    wait_for('go')\n"
+    );
+    site.write("import.py", &code)?;
+    for number in 0..4 {
+        let body = site.body(&format!("id=r{number}"))?;
+        ensure!(body == format!("r{number} 1 h1 1\n"), "{body}");
+        site.wait_lines("importing", 1)?;
+    }
+    ensure!(site.lines("importing").len() == 1 && site.starts() == 2, "{}", site.log());
+    let imports = site.lines("imports").len();
+    site.write("go", "")?;
+    until(PATIENCE, "a zygote", || Ok(site.log().contains("is ready").then_some(())))?;
+    site.wait_children(2)?;
+    site.body("id=warm")?;
+    ensure!(site.lines("imports").len() == imports, "it was imported once more: {}", site.log());
+    ensure!(site.placed(".trial").is_empty(), "{:?}", site.placed(".trial"));
+    site.ends_clean()
+}
+
+fn dies(stage: &Stage) -> Result<()> {
+    let site = refused(stage, &[])?;
+    let code = format!(
+        "if not ({HAS_REQUEST}):\n    note('importing', os.getpid())\n    wait_for('go')\n"
+    );
+    site.write("import.py", &code)?;
+    site.body("id=x")?;
+    site.wait_lines("importing", 1)?;
+    // The one that refused may still be about to end.
+    let importing: i32 = site.lines("importing")[0].parse()?;
+    kill(importing, libc::SIGKILL)?;
+    until(PATIENCE, "its end", || Ok(site.processes().is_empty().then_some(())))?;
+    for _ in 0..3 {
+        site.body("id=y")?;
+    }
+    ensure!(site.lines("importing").len() == 1 && site.starts() == 2, "{}", site.log());
+    Ok(())
+}
+
+fn fails(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &["--warm-idle", "0.5"])?;
+    site.write("import.py", &format!("if not ({HAS_REQUEST}):\n    open('absent')\n"))?;
+    let output = site.ask("id=first")?;
+    output.says("without a request the import fails")?;
+    good(&output)?;
+    until(PATIENCE, "the end", || Ok(site.processes().is_empty().then_some(())))?;
+    let code = format!(
+        "if not ({HAS_REQUEST}):\n    note('importing', os.getpid())\n    wait_for('go')\n"
+    );
+    site.write("import.py", &code)?;
+    site.body("id=x")?;
+    site.wait_lines("importing", 1)?;
+    site.body("id=y")?;
+    site.write("go", "")?;
+    until(PATIENCE, "a zygote", || Ok(site.log().contains("is ready").then_some(())))?;
+    site.ends_clean()
+}
