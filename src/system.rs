@@ -73,6 +73,20 @@ pub fn signal(number: i32) -> Option<Signal> {
         .or_else(|| is_free.then(|| unsafe { Signal::from_raw_unchecked(number) }))
 }
 
+/// Becomes another user, with these groups, for good. To be used by a process of root that has one thread.
+pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    let done = |result: libc::c_int| match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: the list is as long as it says; the calls have no other preconditions.
+    unsafe {
+        done(libc::setgroups(groups.len(), groups.as_ptr()))?;
+        done(libc::setgid(gid))?;
+        done(libc::setuid(uid))
+    }
+}
+
 /// What a signal does to this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {

@@ -11,6 +11,10 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
+mod checking;
+
+pub use self::checking::CheckArgs;
+
 /// What a person types.
 #[derive(Debug, Parser)]
 #[command(
@@ -30,7 +34,7 @@ use clap::{Args, Parser, Subcommand};
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     override_usage = "cgi2wsgi [OPTIONS] APP\n       cgi2wsgi request [OPTIONS] APP [URL]\n       \
-                      cgi2wsgi warm status|stop|log"
+                      cgi2wsgi check [OPTIONS] [APP]\n       cgi2wsgi warm status|stop|log"
 )]
 pub struct Cli {
     /// A verb; without one, a CGI request is answered.
@@ -76,6 +80,9 @@ pub struct UnderAServer {
 pub enum Verb {
     /// Build a request from flags like curl's, run it and show the response
     Request(Box<RequestArgs>),
+
+    /// Find out what is wrong with a site: one line for each finding, with what to do about it
+    Check(Box<CheckArgs>),
 
     /// Show the zygotes of --warm, stop them, or read their log
     #[command(subcommand, disable_help_subcommand = true)]
@@ -138,7 +145,7 @@ pub struct WarmLogArgs {
 }
 
 /// Where the application is and how it is run. Each is `CGI2WSGI_...` too.
-#[derive(Debug, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Application")]
 pub struct Options {
     /// Stand in DIR before importing [default: the file's directory]

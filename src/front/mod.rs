@@ -10,11 +10,12 @@
 //! - [`answer`]: all of that for one CGI request;
 //! - [`account`]: what is known of a request, for `--log` and `--record`;
 //! - [`number`], [`secrets`]: what a log calls a request, and what it leaves out;
-//! - [`request`], [`warm`]: the other verbs; [`meant`]: what a person meant who typed something else;
+//! - [`request`], [`check`], [`warm`]: the other verbs; [`meant`]: what a person meant who typed something else;
 //! - [`exit`]: exit statuses.
 
 pub mod account;
 pub mod answer;
+pub mod check;
 pub mod cli;
 pub mod connect;
 pub mod exit;

@@ -50,7 +50,7 @@ pub struct Settings {
 }
 
 /// The variables there are, for the one who misspells one.
-const VARIABLES: [&str; 21] = [
+pub(super) const VARIABLES: [&str; 21] = [
     "CGI2WSGI_APP",
     "CGI2WSGI_CHDIR",
     "CGI2WSGI_DEBUG",

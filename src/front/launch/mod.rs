@@ -184,7 +184,7 @@ fn python(plan: &Plan, variables: &Variables, its_end: &OwnedFd, loaded: &Loaded
 }
 
 /// The operator's environment: what is the same for all requests, but for what would have Python wait for a person.
-fn surroundings(variables: &Variables) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+pub(super) fn surroundings(variables: &Variables) -> impl Iterator<Item = (&OsStr, &OsStr)> {
     variables.iter_os().filter(|(name, _)| {
         !is_of_a_request(name.as_encoded_bytes())
             && !name.is_empty()

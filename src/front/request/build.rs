@@ -18,7 +18,7 @@ const PRODUCT: &str = concat!("cgi2wsgi/", env!("CARGO_PKG_VERSION"));
 
 /// The variables and the body that the flags ask for. The rest of
 /// `environment` stays, without what it has of some other request.
-pub(super) fn request(
+pub(in crate::front) fn request(
     arguments: &RequestArgs,
     mut environment: Variables,
 ) -> Result<(Variables, Option<File>)> {

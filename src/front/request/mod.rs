@@ -1,7 +1,7 @@
 //! `cgi2wsgi request APP [URL]`: the curl of WSGI. Builds the variables of a
 //! request, runs it as a server would, and shows the response.
 
-mod build;
+pub(super) mod build;
 mod in_child;
 mod multipart;
 mod show;

@@ -1,0 +1,129 @@
+//! What was found, and the verdict on all of it.
+
+use std::path::Path;
+
+/// How good or bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// It is as it must be.
+    Fine,
+    /// The site works, and should be changed.
+    Warning,
+    /// The site does not work, or not for everybody.
+    Problem,
+}
+
+impl Level {
+    pub(super) fn mark(self) -> &'static str {
+        match self {
+            Self::Fine => "✓",
+            Self::Warning => "!",
+            Self::Problem => "✗",
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Fine => "fine",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        }
+    }
+
+    /// The exit status of a check whose worst finding this is.
+    pub(super) fn exit(self) -> u8 {
+        self as u8
+    }
+}
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) level: Level,
+    /// What it is about, in a word or two.
+    pub(super) about: &'static str,
+    /// What was seen, with the value.
+    pub(super) seen: String,
+    /// What to do: a command to copy, or a line for a configuration.
+    pub(super) cure: Option<String>,
+    /// More lines, such as the frames of a traceback.
+    pub(super) detail: Vec<String>,
+}
+
+impl Finding {
+    fn new(level: Level, about: &'static str, seen: impl Into<String>) -> Self {
+        Self { level, about, seen: seen.into(), cure: None, detail: Vec::new() }
+    }
+
+    pub(super) fn fine(about: &'static str, seen: impl Into<String>) -> Self {
+        Self::new(Level::Fine, about, seen)
+    }
+
+    pub(super) fn warning(about: &'static str, seen: impl Into<String>) -> Self {
+        Self::new(Level::Warning, about, seen)
+    }
+
+    pub(super) fn problem(about: &'static str, seen: impl Into<String>) -> Self {
+        Self::new(Level::Problem, about, seen)
+    }
+
+    pub(super) fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+
+    pub(super) fn maybe_cure(mut self, cure: Option<String>) -> Self {
+        self.cure = cure.or(self.cure);
+        self
+    }
+
+    pub(super) fn detail(mut self, lines: Vec<String>) -> Self {
+        self.detail = lines;
+        self
+    }
+}
+
+/// The sentence about so many problems and warnings.
+pub(super) fn verdict(problems: usize, warnings: usize) -> String {
+    let count = |number: usize, name: &str| match number {
+        1 => format!("1 {name}"),
+        _ => format!("{number} {name}s"),
+    };
+    match (problems, warnings) {
+        (0, 0) => "no problem found".to_owned(),
+        (0, _) => format!("{}, and no problem", count(warnings, "warning")),
+        (_, 0) => count(problems, "problem"),
+        _ => format!("{} and {}", count(problems, "problem"), count(warnings, "warning")),
+    }
+}
+
+/// A word of a command, so that a shell takes it for one.
+pub(super) fn word(text: impl AsRef<Path>) -> String {
+    let text = text.as_ref().to_string_lossy();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_counts() {
+        assert_eq!(verdict(0, 0), "no problem found");
+        assert_eq!(verdict(0, 1), "1 warning, and no problem");
+        assert_eq!(verdict(2, 0), "2 problems");
+        assert_eq!(verdict(1, 3), "1 problem and 3 warnings");
+    }
+
+    #[test]
+    fn a_word_of_a_command_stays_one_word() {
+        assert_eq!(word("/srv/site/app.py"), "/srv/site/app.py");
+        assert_eq!(word("/srv/my site"), "'/srv/my site'");
+        assert_eq!(word("it's;rm -rf"), "'it'\\''s;rm -rf'");
+        assert_eq!(word(""), "''");
+    }
+}

@@ -1,0 +1,317 @@
+//! `cgi2wsgi check`: what is wrong with a site, one line a finding in the order in which a request meets it, each with
+//! what to do about it.
+//!
+//! - [`finding`], [`show`]: what was found, and how it is written;
+//! - [`user`], [`way`]: whose rights count, and what they allow on the way to a file;
+//! - [`machine`], [`script`], [`application`], [`python`]: what files and limits tell;
+//! - [`trial`]: a process with a deadline; [`inside`]: the site's own Python in one (`inside.py`);
+//! - [`import`], [`callable`], [`frameworks`], [`packages`], [`site`]: what that Python's facts mean;
+//! - [`request`], [`warmth`]: real requests.
+//!
+//! What decides is pure, and has its tests beside it. Nothing is changed but what the application itself changes.
+
+mod application;
+mod callable;
+mod finding;
+mod frameworks;
+mod import;
+mod inside;
+mod machine;
+mod packages;
+mod python;
+mod request;
+mod script;
+mod show;
+mod site;
+mod trial;
+mod user;
+mod warmth;
+mod way;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use self::finding::{Finding, word};
+use self::inside::Inside;
+use self::show::Report;
+use self::site::Site;
+use self::user::User;
+use super::cli::{CheckArgs, Options};
+use super::exit::MISCONFIGURED;
+use super::find::python::Interpreter;
+use super::find::this_executable;
+use super::settings::Settings;
+use crate::cgi::variables::Variables;
+use crate::handoff::{Application, Source};
+use crate::report;
+use crate::system::{self, Fork};
+
+/// How long an import and a request may take where `--timeout` says nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Checks, and says the verdict by the exit status too.
+pub fn run(arguments: CheckArgs, variables: Variables) -> ExitCode {
+    let code = match arguments.user.clone() {
+        None => Ok(Check::new(arguments, variables, User::current()).run()),
+        Some(name) => as_user(&name, arguments, variables),
+    };
+    code.map_or_else(
+        |error| {
+            report::error(&format!("{error:#}"));
+            ExitCode::from(MISCONFIGURED)
+        },
+        ExitCode::from,
+    )
+}
+
+/// In a child that has become the user, with all groups: the kernel decides then what may be done.
+fn as_user(name: &str, arguments: CheckArgs, mut variables: Variables) -> Result<u8> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "--as {name:?} is for root: sudo cgi2wsgi check --as {name:?} ..."
+    );
+    let user = User::named(name)?;
+    // What root's shell has of its own: a server's process has none of it.
+    for of_root in
+        ["XDG_RUNTIME_DIR", "VIRTUAL_ENV", "SUDO_USER", "SUDO_UID", "SUDO_GID", "SUDO_COMMAND"]
+    {
+        variables.remove(of_root);
+    }
+    variables.set("HOME", user.home.as_os_str().as_encoded_bytes());
+    variables.set("USER", user.name.as_bytes());
+    variables.set("LOGNAME", user.name.as_bytes());
+    match system::fork().context("no process can be forked")? {
+        Fork::Child => {
+            let code = match system::become_user(user.uid, user.gid, &user.groups) {
+                Ok(()) => Check::new(arguments, variables, user).run(),
+                Err(error) => {
+                    report::error(&format!("--as {name:?}: {error}"));
+                    MISCONFIGURED
+                }
+            };
+            std::process::exit(code.into())
+        }
+        Fork::Parent(child) => {
+            let ended = system::wait_for(child)?;
+            Ok(ended.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(MISCONFIGURED))
+        }
+    }
+}
+
+/// One check.
+struct Check {
+    app: Option<OsString>,
+    host: Option<String>,
+    options: Options,
+    /// The operator's environment, without what only looks like a setting.
+    variables: Variables,
+    user: User,
+    front: PathBuf,
+    report: Report,
+}
+
+impl Check {
+    fn new(arguments: CheckArgs, mut variables: Variables, user: User) -> Self {
+        let mut report = Report::new(user.name.clone(), arguments.json);
+        let front = this_executable().unwrap_or_else(|| "/proc/self/exe".into());
+        report.extend(machine::front(&front, &user));
+        report.extend(machine::misspelt(&variables));
+        variables.retain(|name, _| !machine::is_misspelt(name));
+        let CheckArgs { app, host, options, .. } = arguments;
+        let app = app.or_else(|| variables.get_os("CGI2WSGI_APP").map(OsString::from));
+        Self { app, host, options, variables, user, front, report }
+    }
+
+    /// The exit status.
+    fn run(mut self) -> u8 {
+        self.examine();
+        self.report.end()
+    }
+
+    fn examine(&mut self) {
+        let Some(app) = self.app.clone() else { return self.without_application() };
+        self.read_script(&app);
+        let Some(settings) = self.settings(&app) else { return };
+        let application = match application::find(&settings, &app, &self.user) {
+            Ok(application) => {
+                self.report.push(Finding::fine(application::ABOUT, application.shown()));
+                Some(application)
+            }
+            Err(finding) => {
+                self.report.push(finding);
+                None
+            }
+        };
+        self.machine();
+        let Some(interpreter) = self.interpreter(&settings, application.as_ref()) else { return };
+        let patience = settings.timeout.unwrap_or(PATIENCE);
+        let host = self.host.clone().unwrap_or_else(|| "localhost".to_owned());
+        let asked =
+            Inside::ask(&interpreter, application.as_ref(), &self.variables, &host, patience);
+        let Some(inside) = self.asked(asked, &interpreter) else { return };
+        if let Some(application) = application {
+            let site = Site { application, interpreter };
+            if self.inside(&inside, &site, patience) {
+                self.requests(&app, &inside, &site, settings.warm.is_some(), patience);
+            }
+        }
+    }
+
+    /// What can be said of an installation.
+    fn without_application(&mut self) {
+        let here = std::env::current_dir().unwrap_or_default();
+        let found = application::candidates(&here);
+        let seen = match found.as_slice() {
+            [] => "none is named, and no file here looks like one".to_owned(),
+            files => {
+                format!("none is named; these files look like one: {}", application::shown(files))
+            }
+        };
+        let meant = found.first().map_or("app.py".to_owned(), word);
+        let finding = Finding::warning(application::ABOUT, seen);
+        self.report.push(finding.cure(format!("cgi2wsgi check {meant}")));
+        self.machine();
+        let app = OsString::new();
+        let Some(settings) = self.settings(&app) else { return };
+        let Some(interpreter) = self.interpreter(&settings, None) else { return };
+        let asked = Inside::ask(&interpreter, None, &self.variables, "", PATIENCE);
+        self.asked(asked, &interpreter);
+    }
+
+    /// The `#!` line of a script that cgi2wsgi runs: the server starts that, and with its options.
+    fn read_script(&mut self, app: &std::ffi::OsStr) {
+        let here = std::env::current_dir().unwrap_or_default();
+        let Some(file) = application::file_of(app, &here).filter(|file| file.is_file()) else {
+            return;
+        };
+        let beginning = application::beginning(&file);
+        let (line, findings) = script::judge(&file, &beginning, &self.front, Path::is_file);
+        let is_whole = findings.is_empty();
+        self.report.extend(findings);
+        let Some(line) = line else { return };
+        let programs = [(&line.program, line.program.is_file()), (&file, true)];
+        let closed = programs
+            .into_iter()
+            .filter(|(_, is_there)| *is_there)
+            .find_map(|(program, _)| way::executable("#! line", program, &self.user));
+        match closed {
+            Some(finding) => self.report.push(finding),
+            None if is_whole => {
+                let seen = format!("starts {}", line.program.display());
+                self.report.push(Finding::fine("#! line", seen));
+            }
+            None => {}
+        }
+        if self.options == Options::default() {
+            self.options = line.options;
+        }
+    }
+
+    fn settings(&mut self, app: &OsString) -> Option<Settings> {
+        let settings = Settings::new(Some(app.clone()), self.options.clone(), &self.variables);
+        settings
+            .map_err(|error| {
+                self.report.push(Finding::problem("settings", format!("{error:#}")));
+            })
+            .ok()
+    }
+
+    fn machine(&mut self) {
+        self.report.push(machine::temporary(&self.variables, &self.user));
+        self.report.extend(machine::limits());
+    }
+
+    fn interpreter(
+        &mut self,
+        settings: &Settings,
+        application: Option<&Application>,
+    ) -> Option<Interpreter> {
+        python::find(settings, application, &self.variables, &self.user)
+            .map_err(|finding| self.report.push(finding))
+            .ok()
+    }
+
+    /// What the Python says of itself; nothing if it cannot run an application.
+    fn asked(
+        &mut self,
+        asked: std::io::Result<Inside>,
+        interpreter: &Interpreter,
+    ) -> Option<Inside> {
+        let shown = interpreter.executable.display();
+        let inside = match asked {
+            Ok(inside) => inside,
+            Err(error) => {
+                self.report.push(Finding::problem(python::ABOUT, format!("{shown}: {error}")));
+                return None;
+            }
+        };
+        let Some(facts) = inside.about("python") else {
+            self.report.push(python::does_not_start(&inside, interpreter, &self.variables));
+            return None;
+        };
+        let finding = python::judge(facts, interpreter);
+        let is_usable = finding.level == finding::Level::Fine;
+        self.report.push(finding);
+        if !is_usable {
+            return None;
+        }
+        self.report.extend(python::venv(interpreter, facts));
+        self.report.push(python::locale(facts, &self.variables));
+        Some(inside)
+    }
+
+    /// Whether there is an application that can be asked for a page.
+    fn inside(&mut self, inside: &Inside, site: &Site, patience: Duration) -> bool {
+        if let Source::Module(_) = site.application.source
+            && let Err(obstacle) = way::to(&site.application.directory)
+        {
+            let directory = &site.application.directory;
+            self.report.push(obstacle.finding(application::ABOUT, directory, &self.user));
+        }
+        let (findings, goes_on) = import::judge(inside, site, &self.user, patience);
+        self.report.extend(findings);
+        if !goes_on {
+            return false;
+        }
+        let facts = inside.about("callable").unwrap_or(&serde_json::Value::Null);
+        let factory = inside.about("factory");
+        let (finding, goes_on) = callable::judge(facts, factory, site, &self.user);
+        self.report.push(finding);
+        let host = self.host.as_deref();
+        self.report.extend(frameworks::judge(inside, site, host, &self.user));
+        goes_on
+    }
+
+    fn requests(
+        &mut self,
+        app: &OsString,
+        inside: &Inside,
+        site: &Site,
+        is_warm: bool,
+        patience: Duration,
+    ) {
+        let host = self.host.clone().or_else(|| frameworks::allowed_host(inside));
+        let host = host.unwrap_or_else(|| "localhost".to_owned());
+        let mut cold = self.options.clone();
+        // What is wrong is wanted here, and the site's log has no request of a check.
+        (cold.warm, cold.log) = (false, None);
+        let mut variables = self.variables.clone();
+        variables.retain(|name, _| name != b"CGI2WSGI_WARM" && name != b"CGI2WSGI_LOG");
+        match request::run(app, &cold, &variables, &host, patience) {
+            Ok(answer) => self.report.extend(request::judge(&answer, app, &host, site)),
+            Err(error) => self.report.push(Finding::problem(request::ABOUT, format!("{error}"))),
+        }
+        if self.report.has_problem() {
+            return;
+        }
+        let found = warmth::run(app, &cold, &variables, &host, patience, is_warm);
+        match found {
+            Ok(finding) => self.report.push(finding),
+            Err(error) => self.report.push(Finding::warning("warm", format!("{error}"))),
+        }
+    }
+}

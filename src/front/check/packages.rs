@@ -1,0 +1,73 @@
+//! From the name of a module that is missing to what installs it.
+
+/// Packages that have another name than the module.
+const NAMES: [(&str, &str); 24] = [
+    ("Crypto", "pycryptodome"),
+    ("MySQLdb", "mysqlclient"),
+    ("PIL", "Pillow"),
+    ("attr", "attrs"),
+    ("bs4", "beautifulsoup4"),
+    ("corsheaders", "django-cors-headers"),
+    ("crispy_forms", "django-crispy-forms"),
+    ("cv2", "opencv-python-headless"),
+    ("dateutil", "python-dateutil"),
+    ("debug_toolbar", "django-debug-toolbar"),
+    ("django_filters", "django-filter"),
+    ("dotenv", "python-dotenv"),
+    ("environ", "django-environ"),
+    ("flask_sqlalchemy", "Flask-SQLAlchemy"),
+    ("git", "GitPython"),
+    ("jose", "python-jose"),
+    ("jwt", "PyJWT"),
+    ("magic", "python-magic"),
+    ("psycopg2", "psycopg2-binary"),
+    ("rest_framework", "djangorestframework"),
+    ("serial", "pyserial"),
+    ("sklearn", "scikit-learn"),
+    ("yaml", "PyYAML"),
+    ("zmq", "pyzmq"),
+];
+
+/// Modules of Python 2, and what has their place.
+const OF_PYTHON_2: [(&str, &str); 12] = [
+    ("ConfigParser", "configparser"),
+    ("Cookie", "http.cookies"),
+    ("HTMLParser", "html.parser"),
+    ("Queue", "queue"),
+    ("StringIO", "io"),
+    ("cPickle", "pickle"),
+    ("cStringIO", "io"),
+    ("cookielib", "http.cookiejar"),
+    ("httplib", "http.client"),
+    ("urllib2", "urllib.request"),
+    ("urlparse", "urllib.parse"),
+    ("xmlrpclib", "xmlrpc.client"),
+];
+
+/// The package that has a module.
+pub(super) fn package_of(module: &str) -> &str {
+    let top = module.split('.').next().unwrap_or(module);
+    of(&NAMES, top).unwrap_or(top)
+}
+
+/// The module of Python 3 that has the place of one of Python 2.
+pub(super) fn successor(module: &str) -> Option<&'static str> {
+    of(&OF_PYTHON_2, module)
+}
+
+fn of<'t>(table: &[(&str, &'t str)], name: &str) -> Option<&'t str> {
+    table.iter().find(|(known, _)| *known == name).map(|(_, other)| *other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_installed_by_its_package() {
+        assert_eq!(package_of("yaml.loader"), "PyYAML");
+        assert_eq!(package_of("flask"), "flask");
+        assert_eq!(successor("urllib2"), Some("urllib.request"));
+        assert_eq!(successor("json"), None);
+    }
+}

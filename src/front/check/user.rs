@@ -1,0 +1,110 @@
+//! Whose rights a check looks with: a user of this machine, by `/etc/passwd` and `/etc/group`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+/// A user, with the groups that a server's process of that user has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct User {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) groups: Vec<u32>,
+    pub(super) name: String,
+    pub(super) home: PathBuf,
+}
+
+impl User {
+    /// The one that this process runs as.
+    pub(super) fn current() -> Self {
+        let uid = rustix::process::geteuid().as_raw();
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        entry(&passwd, &uid.to_string()).unwrap_or_else(|| Self {
+            uid,
+            gid: rustix::process::getegid().as_raw(),
+            groups: Vec::new(),
+            name: uid.to_string(),
+            home: PathBuf::from("/"),
+        })
+    }
+
+    /// The one of a name, or of a number.
+    pub(super) fn named(name: &str) -> Result<Self> {
+        let read = |path: &str| fs::read(path).map(|it| String::from_utf8_lossy(&it).into_owned());
+        let passwd = read("/etc/passwd").unwrap_or_default();
+        // A user of a directory service stands in no file.
+        let mut user = entry(&passwd, name)
+            .or_else(|| entry(&asked(&["getent", "passwd", "--", name]), name))
+            .with_context(|| format!("--as {name:?}: this machine has no such user"))?;
+        user.groups = groups(&read("/etc/group").unwrap_or_default(), &user);
+        Ok(user)
+    }
+
+    /// As a message names it.
+    pub(super) fn shown(&self) -> String {
+        format!("user {}", self.name)
+    }
+}
+
+/// The name of a user, or the number where there is none.
+pub(super) fn name_of(uid: u32) -> String {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    entry(&passwd, &uid.to_string()).map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+fn asked(command: &[&str]) -> String {
+    let output = Command::new(command[0]).args(&command[1..]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+/// The line of a name, or else of a number.
+fn entry(passwd: &str, wanted: &str) -> Option<User> {
+    let parsed = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, uid, gid, _, home, ..] = fields.as_slice() else { return None };
+        Some(User {
+            uid: uid.parse().ok()?,
+            gid: gid.parse().ok()?,
+            groups: Vec::new(),
+            name: (*name).to_owned(),
+            home: home.into(),
+        })
+    };
+    let users = || passwd.lines().filter_map(parsed);
+    users()
+        .find(|user| user.name == wanted)
+        .or_else(|| users().find(|user| wanted.parse() == Ok(user.uid)))
+}
+
+fn groups(file: &str, user: &User) -> Vec<u32> {
+    let mut all = vec![user.gid];
+    for line in file.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [_, _, gid, members, ..] = fields.as_slice() else { continue };
+        if members.split(',').any(|member| member == user.name)
+            && let Ok(gid) = gid.parse()
+            && !all.contains(&gid)
+        {
+            all.push(gid);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_a_name_or_a_number_and_groups() {
+        let passwd = "root:x:0:0::/root:/bin/sh\nbroken\nwww-data:x:33:34::/var/www:/bin/false\n";
+        let mut user = entry(passwd, "www-data").expect("it is there");
+        assert_eq!(entry(passwd, "33").as_ref(), Some(&user));
+        assert!(entry(passwd, "nobody").is_none() && entry(passwd, "34").is_none());
+        assert_eq!((user.uid, user.gid), (33, 34));
+        user.groups = groups("a:x:5:www-data,ann\nb:x:6:ann\nc:x:7:ann,www-data\nd:x:34:\n", &user);
+        assert_eq!(user.groups, [34, 5, 7]);
+    }
+}

@@ -1,0 +1,41 @@
+//! `cgi2wsgi check` and `cgi2wsgi init`, as clap reads them.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+use super::Options;
+
+/// `cgi2wsgi check`: what is wrong with a site.
+#[derive(Debug, Default, Args)]
+#[command(
+    after_help = "It imports the application, requests / once, and once more with --warm, as a request would. \
+                  An import may take 30 seconds, or --timeout.\n\
+                  Where APP is a script whose #! line names cgi2wsgi, the options of that line are taken.\n\n\
+                  Examples:\n  \
+                  cgi2wsgi check mysite/wsgi.py\n  \
+                  sudo cgi2wsgi check --as www-data --host example.org /srv/site/app.py\n  \
+                  cgi2wsgi check --json app.py | python3 -m json.tool\n\n\
+                  Exit status: 0 if nothing is wrong, 1 if there are warnings, 2 if there is a problem or the command \
+                  line is wrong."
+)]
+pub struct CheckArgs {
+    /// The application, as for cgi2wsgi itself
+    pub app: Option<OsString>,
+
+    /// For root: look with the rights of USER, such as the web server's (www-data)
+    #[arg(long = "as", value_name = "USER")]
+    pub user: Option<String>,
+
+    /// The name that visitors give the site, such as example.org
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+
+    /// Write the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
+}
