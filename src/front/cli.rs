@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod checking;
 
-pub use self::checking::CheckArgs;
+pub use self::checking::{CheckArgs, InitArgs};
 
 /// What a person types.
 #[derive(Debug, Parser)]
@@ -34,7 +34,7 @@ pub use self::checking::CheckArgs;
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     override_usage = "cgi2wsgi [OPTIONS] APP\n       cgi2wsgi request [OPTIONS] APP [URL]\n       \
-                      cgi2wsgi check [OPTIONS] [APP]\n       cgi2wsgi warm status|stop|log"
+                      cgi2wsgi check [OPTIONS] [APP]\n       cgi2wsgi init SERVER APP\n       cgi2wsgi warm status|stop|log"
 )]
 pub struct Cli {
     /// A verb; without one, a CGI request is answered.
@@ -83,6 +83,9 @@ pub enum Verb {
 
     /// Find out what is wrong with a site: one line for each finding, with what to do about it
     Check(Box<CheckArgs>),
+
+    /// Write the configuration that runs an application under a server, with the real paths of this machine
+    Init(Box<InitArgs>),
 
     /// Show the zygotes of --warm, stop them, or read their log
     #[command(subcommand, disable_help_subcommand = true)]

@@ -10,7 +10,7 @@
 //! - [`answer`]: all of that for one CGI request;
 //! - [`account`]: what is known of a request, for `--log` and `--record`;
 //! - [`number`], [`secrets`]: what a log calls a request, and what it leaves out;
-//! - [`request`], [`check`], [`warm`]: the other verbs; [`meant`]: what a person meant who typed something else;
+//! - [`request`], [`check`], [`init`], [`warm`]: the other verbs; [`meant`]: what a person meant who typed something else;
 //! - [`exit`]: exit statuses.
 
 pub mod account;
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod connect;
 pub mod exit;
 pub mod find;
+pub mod init;
 pub mod launch;
 pub mod meant;
 pub mod number;

@@ -7,7 +7,7 @@
 //! - `shelves.rs`: applications that keep what they know in a shelf, litmus among them;
 //! - `apache_sites.rs`: Apache set up in other ways than the table's, and the shared host;
 //! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
-//!   request`; `check/`: `cgi2wsgi check`; `deaths.rs`: each way in which a process can end, at each step; `bad_surroundings.rs`, `signals.rs`: what
+//!   request`; `check/`: `cgi2wsgi check`; `init.rs`: `cgi2wsgi init`; `deaths.rs`: each way in which a process can end, at each step; `bad_surroundings.rs`, `signals.rs`: what
 //!   else can go wrong around it; `bodies.rs`: slow and large request bodies; `installation.rs`: where the executables and
 //!   virtual environments are; `memory.rs`: how much is used; `imports.rs`: that imports are Python's;
 //! - `warm/`: all about `--warm` and `cgi2wsgi warm`;
@@ -30,6 +30,7 @@ mod django;
 mod documents;
 mod harness;
 mod imports;
+mod init;
 mod installation;
 mod logs;
 mod memory;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
     trials.extend(logs::trials(&world));
     trials.extend(request_verb::trials(&world));
     trials.extend(check::trials(&world));
+    trials.extend(init::trials(&world));
     trials.extend(installation::trials(&world));
     trials.extend(scaling::trials(&world));
     trials.extend(memory::trials(&world));

@@ -96,13 +96,18 @@ fn is_a_file(file: &Path, app: &OsStr) -> Result<(), Finding> {
 
 /// The first bytes of a file, whatever it is: some of those in /proc would have a reader wait.
 pub(super) fn beginning(file: &Path) -> Vec<u8> {
+    beginning_of(file, 4096)
+}
+
+/// So many bytes of it.
+pub(super) fn beginning_of(file: &Path, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let opened =
         File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(file);
     if let Ok(opened) = opened.and_then(|file| file.metadata().map(|found| (file, found)))
         && opened.1.is_file()
     {
-        let _ = opened.0.take(4096).read_to_end(&mut bytes);
+        let _ = opened.0.take(most).read_to_end(&mut bytes);
     }
     bytes
 }

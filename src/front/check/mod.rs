@@ -3,6 +3,7 @@
 //!
 //! - [`finding`], [`show`]: what was found, and how it is written;
 //! - [`user`], [`way`]: whose rights count, and what they allow on the way to a file;
+//! - [`server`]: what the configuration of a web server means;
 //! - [`machine`], [`script`], [`application`], [`python`]: what files and limits tell;
 //! - [`trial`]: a process with a deadline; [`inside`]: the site's own Python in one (`inside.py`);
 //! - [`import`], [`callable`], [`frameworks`], [`packages`], [`site`]: what that Python's facts mean;
@@ -21,6 +22,7 @@ mod packages;
 mod python;
 mod request;
 mod script;
+mod server;
 mod show;
 mod site;
 mod trial;
@@ -56,7 +58,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Checks, and says the verdict by the exit status too.
 pub fn run(arguments: CheckArgs, variables: Variables) -> ExitCode {
     let code = match arguments.user.clone() {
-        None => Ok(Check::new(arguments, variables, User::current()).run()),
+        None => {
+            let user = User::current();
+            let report = Report::new(user.name.clone(), arguments.json);
+            Ok(Check::new(arguments, variables, user, report).run())
+        }
         Some(name) => as_user(&name, arguments, variables),
     };
     code.map_or_else(
@@ -66,6 +72,25 @@ pub fn run(arguments: CheckArgs, variables: Variables) -> ExitCode {
         },
         ExitCode::from,
     )
+}
+
+/// The lines about what keeps an application from being served to this user, without a word about anything else.
+pub(super) fn problems(
+    app: &OsString,
+    host: Option<String>,
+    options: &Options,
+    variables: &Variables,
+) -> Vec<String> {
+    let arguments = CheckArgs {
+        app: Some(app.clone()),
+        host,
+        options: options.clone(),
+        ..CheckArgs::default()
+    };
+    let mut check = Check::new(arguments, variables.clone(), User::current(), Report::quiet());
+    check.is_brief = true;
+    check.examine();
+    check.report.problems()
 }
 
 /// In a child that has become the user, with all groups: the kernel decides then what may be done.
@@ -87,7 +112,10 @@ fn as_user(name: &str, arguments: CheckArgs, mut variables: Variables) -> Result
     match system::fork().context("no process can be forked")? {
         Fork::Child => {
             let code = match system::become_user(user.uid, user.gid, &user.groups) {
-                Ok(()) => Check::new(arguments, variables, user).run(),
+                Ok(()) => {
+                    let report = Report::new(user.name.clone(), arguments.json);
+                    Check::new(arguments, variables, user, report).run()
+                }
                 Err(error) => {
                     report::error(&format!("--as {name:?}: {error}"));
                     MISCONFIGURED
@@ -112,18 +140,26 @@ struct Check {
     user: User,
     front: PathBuf,
     report: Report,
+    /// Whether `--warm` is left out, which is no problem of a site.
+    is_brief: bool,
 }
 
 impl Check {
-    fn new(arguments: CheckArgs, mut variables: Variables, user: User) -> Self {
-        let mut report = Report::new(user.name.clone(), arguments.json);
+    fn new(arguments: CheckArgs, mut variables: Variables, user: User, mut report: Report) -> Self {
         let front = this_executable().unwrap_or_else(|| "/proc/self/exe".into());
         report.extend(machine::front(&front, &user));
         report.extend(machine::misspelt(&variables));
         variables.retain(|name, _| !machine::is_misspelt(name));
-        let CheckArgs { app, host, options, .. } = arguments;
+        let CheckArgs { app, mut host, options, server, .. } = arguments;
         let app = app.or_else(|| variables.get_os("CGI2WSGI_APP").map(OsString::from));
-        Self { app, host, options, variables, user, front, report }
+        if let Some(server) = server {
+            let here = std::env::current_dir().unwrap_or_default();
+            let file = app.as_deref().and_then(|app| application::file_of(app, &here));
+            let (findings, name) = server::judge(&server, file.as_deref(), &user);
+            report.extend(findings);
+            host = host.or(name);
+        }
+        Self { app, host, options, variables, user, front, report, is_brief: false }
     }
 
     /// The exit status.
@@ -305,7 +341,7 @@ impl Check {
             Ok(answer) => self.report.extend(request::judge(&answer, app, &host, site)),
             Err(error) => self.report.push(Finding::problem(request::ABOUT, format!("{error}"))),
         }
-        if self.report.has_problem() {
+        if self.is_brief || self.report.has_problem() {
             return;
         }
         let found = warmth::run(app, &cold, &variables, &host, patience, is_warm);

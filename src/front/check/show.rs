@@ -20,7 +20,11 @@ pub(super) struct Report {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Json,
-    Lines { is_coloured: bool },
+    /// Nothing is written.
+    Quiet,
+    Lines {
+        is_coloured: bool,
+    },
 }
 
 impl Report {
@@ -29,6 +33,17 @@ impl Report {
         let is_coloured = io::stdout().is_terminal() && has_colours;
         let form = if is_json { Form::Json } else { Form::Lines { is_coloured } };
         Self { user, form, findings: Vec::new() }
+    }
+
+    /// One that is kept and not written.
+    pub(super) fn quiet() -> Self {
+        Self { user: String::new(), form: Form::Quiet, findings: Vec::new() }
+    }
+
+    /// The lines of all problems.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let is_problem = |finding: &&Finding| finding.level == Level::Problem;
+        self.findings.iter().filter(is_problem).map(|finding| lines(finding, false)).collect()
     }
 
     pub(super) fn push(&mut self, finding: Finding) {
@@ -56,6 +71,7 @@ impl Report {
         let (problems, warnings) = (self.count(Level::Problem), self.count(Level::Warning));
         let worst = self.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Fine);
         match self.form {
+            Form::Quiet => {}
             Form::Json => write(&self.json(worst)),
             Form::Lines { is_coloured } => {
                 let line = format!("{} {}", worst.mark(), verdict(problems, warnings));

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 use super::Options;
+use crate::front::init::servers::Server;
 
 /// `cgi2wsgi check`: what is wrong with a site.
 #[derive(Debug, Default, Args)]
@@ -15,6 +16,7 @@ use super::Options;
                   Examples:\n  \
                   cgi2wsgi check mysite/wsgi.py\n  \
                   sudo cgi2wsgi check --as www-data --host example.org /srv/site/app.py\n  \
+                  cgi2wsgi check --server /etc/apache2/apache2.conf /srv/site/app.py\n  \
                   cgi2wsgi check --json app.py | python3 -m json.tool\n\n\
                   Exit status: 0 if nothing is wrong, 1 if there are warnings, 2 if there is a problem or the command \
                   line is wrong."
@@ -31,9 +33,41 @@ pub struct CheckArgs {
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
 
+    /// Look at the configuration of a server too: apache, caddy, lighttpd or nginx, or its file
+    #[arg(long, value_name = "SERVER|FILE")]
+    pub server: Option<String>,
+
     /// Write the findings as JSON
     #[arg(long)]
     pub json: bool,
+
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// `cgi2wsgi init`: the configuration of a server.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+                  cgi2wsgi init apache --name example.org -o site.conf /srv/site/app.py\n  \
+                  cgi2wsgi init nginx --mount /app --warm mysite.wsgi\n  \
+                  cgi2wsgi init htaccess -o ~/public_html/.htaccess ~/site/app.py\n\n\
+                  Exit status: 0 if it is written, 2 if cgi2wsgi check has a problem with the site, or the command line \
+                  is wrong.")]
+pub struct InitArgs {
+    /// The server
+    pub server: Server,
+
+    /// The application, as for cgi2wsgi itself
+    pub app: OsString,
+
+    /// The name of the site, such as example.org or example.org:8080; --mount is its path there
+    #[arg(long, value_name = "HOST")]
+    pub name: Option<String>,
+
+    /// Write to FILE, which must not be there yet; htaccess writes index.cgi beside it
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<OsString>,
 
     /// The options of the application.
     #[command(flatten)]

@@ -104,7 +104,7 @@ pub(crate) fn quoted(text: &str) -> Result<String> {
     Ok(format!("\"{text}\""))
 }
 
-fn find_modules() -> Result<PathBuf> {
+pub(crate) fn find_modules() -> Result<PathBuf> {
     const KNOWN: [&str; 5] = [
         "/usr/lib/apache2/modules",
         "/usr/lib64/httpd/modules",

@@ -5,7 +5,7 @@ mod action;
 pub(crate) mod apache;
 pub(crate) mod caddy;
 mod lighttpd;
-mod nginx;
+pub(crate) mod nginx;
 mod shell;
 
 use std::env;
@@ -127,11 +127,11 @@ impl Server for WebServer {
 }
 
 /// The path at which a server's configuration answers [`READY`].
-const READY_PATH: &str = "/harness-is-ready";
-const READY: &str = "the server of this test run\n";
+pub(crate) const READY_PATH: &str = "/harness-is-ready";
+pub(crate) const READY: &str = "the server of this test run\n";
 
 /// Starts a web server on a free port. Another program may take the port first, so that this is tried again.
-fn start_web_server(
+pub(crate) fn start_web_server(
     stage: &Stage,
     name: &str,
     quoted_log: bool,
@@ -186,7 +186,7 @@ fn text_of(log: &Path) -> String {
 }
 
 /// A server's executable, under one of its names.
-fn program(names: &[&str], package: &str) -> Result<PathBuf> {
+pub(crate) fn program(names: &[&str], package: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut directories =
         env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));

@@ -33,7 +33,7 @@ pub(crate) fn start(stage: &Stage, mounts: &[Mount]) -> Result<Nginx> {
     let executable = program(&["nginx"], "nginx")?;
     let directory = stage.workplace("server-nginx")?;
     let socket = directory.join("fcgiwrap.socket");
-    let wrappers = start_wrappers(stage, &socket)?;
+    let wrappers = start_wrappers(stage, &socket, "fcgiwrap")?;
     fs::write(directory.join("sites.conf"), sites(stage, mounts)?)
         .context("cannot write nginx's sites")?;
     let socket = format!("unix:{}", text_of(&socket)?);
@@ -71,12 +71,12 @@ impl Server for Nginx {
 
 /// What `fcgiwrap -f -c 4 -s unix:SOCKET` is, without a parent: the children of fcgiwrap 1.1.0 outlive it when it is
 /// killed, and so would this test run. As Debian's service does it, they find the socket where stdin is.
-fn start_wrappers(stage: &Stage, socket: &Path) -> Result<Vec<Running>> {
+pub(crate) fn start_wrappers(stage: &Stage, socket: &Path, name: &str) -> Result<Vec<Running>> {
     let executable = program(&["fcgiwrap"], "fcgiwrap")?;
     let listener = UnixListener::bind(socket).context("cannot make fcgiwrap's socket")?;
     fs::set_permissions(socket, fs::Permissions::from_mode(0o666))
         .context("cannot open fcgiwrap's socket to nginx")?;
-    let log = stage.log(&stage.path("logs/fcgiwrap.log"))?;
+    let log = stage.log(&stage.path("logs").join(format!("{name}-wrappers.log")))?;
     (0..WRAPPERS)
         .map(|_| {
             let listener = listener.try_clone().context("cannot clone a socket")?;

@@ -1,0 +1,238 @@
+//! `--server`: what the configuration of a web server means for CGI programs. It is read as text, with what it includes;
+//! no server is started or asked.
+//!
+//! - [`text`]: the lines of a configuration, with those of the files that it includes;
+//! - [`apache`], [`others`]: what they mean.
+
+mod apache;
+mod others;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use self::text::Line;
+use super::finding::Finding;
+use super::user::User;
+use super::way;
+
+/// Which server a configuration is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Apache,
+    Caddy,
+    Lighttpd,
+    Nginx,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Apache => "Apache",
+            Self::Caddy => "Caddy",
+            Self::Lighttpd => "lighttpd",
+            Self::Nginx => "nginx",
+        }
+    }
+
+    /// Where distributions have its configuration.
+    fn places(self) -> &'static [&'static str] {
+        match self {
+            Self::Apache => &[
+                "/etc/apache2/apache2.conf",
+                "/etc/httpd/conf/httpd.conf",
+                "/etc/apache2/httpd.conf",
+                "/usr/local/etc/apache24/httpd.conf",
+            ],
+            Self::Caddy => &["/etc/caddy/Caddyfile"],
+            Self::Lighttpd => &["/etc/lighttpd/lighttpd.conf"],
+            Self::Nginx => &["/etc/nginx/nginx.conf"],
+        }
+    }
+
+    /// The names of its unit of systemd.
+    fn units(self) -> &'static [&'static str] {
+        match self {
+            Self::Apache => &["apache2", "httpd"],
+            Self::Caddy => &["caddy"],
+            Self::Lighttpd => &["lighttpd"],
+            Self::Nginx => &["fcgiwrap", "nginx"],
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "apache" => Some(Self::Apache),
+            "caddy" => Some(Self::Caddy),
+            "lighttpd" => Some(Self::Lighttpd),
+            "nginx" => Some(Self::Nginx),
+            _ => None,
+        }
+    }
+
+    /// By what stands in a file.
+    fn of(file: &Path, text: &str) -> Self {
+        let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        if has(&["server.modules", "server.document-root", "$HTTP[", "alias.url", "cgi.assign"]) {
+            Self::Lighttpd
+        } else if has(&["fastcgi_pass", "fastcgi_param", "listen 80;", "http {", "location "]) {
+            Self::Nginx
+        } else if file.ends_with("Caddyfile") || has(&["cgi *", "cgi @", "{\n\tcgi", "handle {"]) {
+            Self::Caddy
+        } else {
+            Self::Apache
+        }
+    }
+}
+
+const ABOUT: &str = "server";
+
+/// What was found, and a name that the configuration gives the site.
+pub(super) fn judge(
+    given: &str,
+    app: Option<&Path>,
+    user: &User,
+) -> (Vec<Finding>, Option<String>) {
+    let file = if let Some(kind) = Kind::named(given) {
+        let usual = kind.places().iter().map(Path::new).find(|place| place.is_file());
+        let Some(place) = usual else {
+            let places = kind.places().join(" nor ");
+            let seen = format!("there is no configuration of {}: neither {places}", kind.name());
+            let cure = "cgi2wsgi check --server FILE";
+            return (vec![Finding::problem(ABOUT, seen).cure(cure)], None);
+        };
+        place.to_owned()
+    } else {
+        let file = PathBuf::from(given);
+        std::path::absolute(&file).unwrap_or(file)
+    };
+    if let Some(finding) = way::readable(ABOUT, &file, user) {
+        return (vec![finding], None);
+    }
+    // Nothing else is opened: a FIFO would have this wait.
+    if !file.is_file() {
+        let seen = format!("{} is no regular file, and no configuration", file.display());
+        return (vec![Finding::problem(ABOUT, seen)], None);
+    }
+    let raw = text::read(&file);
+    let kind = Kind::named(given).unwrap_or_else(|| Kind::of(&file, &raw));
+    let lines = text::gather(&file, kind == Kind::Apache);
+    let mut findings = vec![Finding::fine(
+        ABOUT,
+        format!("{} by {}, {} lines", kind.name(), file.display(), lines.len()),
+    )];
+    findings.extend(match kind {
+        Kind::Apache => apache::judge(&lines, &file, app),
+        Kind::Caddy => others::caddy(&lines),
+        Kind::Lighttpd => others::lighttpd(&lines),
+        Kind::Nginx => others::nginx(&lines, |path| {
+            rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
+        }),
+    });
+    for program in programs(kind, &lines) {
+        findings.push(match way::executable(ABOUT, &program, user) {
+            Some(finding) => finding,
+            None => Finding::fine(ABOUT, format!("starts {}", program.display())),
+        });
+    }
+    findings.extend(private_temporary(kind));
+    (findings, name(kind, &lines))
+}
+
+/// The programs that a configuration starts for a URL, as far as they are named cgi2wsgi or have its suffixes.
+fn programs(kind: Kind, lines: &[Line]) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for line in lines {
+        let words = &line.words;
+        let named: Vec<&String> = match (kind, words.first().map(|word| word.to_lowercase())) {
+            (Kind::Apache, Some(first)) if first == "scriptalias" => {
+                words.get(2).into_iter().collect()
+            }
+            (Kind::Nginx, Some(first))
+                if first == "fastcgi_param"
+                    && words.get(1).is_some_and(|name| name == "SCRIPT_FILENAME") =>
+            {
+                words.get(2).into_iter().collect()
+            }
+            (Kind::Caddy, Some(first)) if first == "cgi" => words.iter().skip(2).take(1).collect(),
+            (Kind::Lighttpd, Some(first)) if first.starts_with("alias.url") => {
+                words.iter().filter(|word| word.contains("cgi2wsgi")).collect()
+            }
+            _ => Vec::new(),
+        };
+        for name in named {
+            let name = name.trim_end_matches('/');
+            let is_variable = name.contains(['$', '{', '%', '*']);
+            let path = PathBuf::from(name);
+            if path.is_absolute() && !is_variable && !path.is_dir() && !found.contains(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The name of the site, where there is one.
+fn name(kind: Kind, lines: &[Line]) -> Option<String> {
+    let directive = match kind {
+        Kind::Apache => "servername",
+        Kind::Nginx => "server_name",
+        _ => return None,
+    };
+    let mut all = lines
+        .iter()
+        .filter(|line| line.words.first().is_some_and(|word| word.to_lowercase() == directive));
+    let name = all.next()?.words.get(1)?.split(':').next()?.to_owned();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-".contains(c);
+    (name.contains('.') && name.chars().all(is_plain)).then_some(name)
+}
+
+/// A service with a temporary directory of its own.
+fn private_temporary(kind: Kind) -> Option<Finding> {
+    let units = kind.units().iter().flat_map(|unit| {
+        ["/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system"]
+            .map(|place| (unit, Path::new(place).join(format!("{unit}.service"))))
+    });
+    let mut private = units.filter(|(_, file)| {
+        text::read(file).lines().any(|line| {
+            let line = line.trim().to_lowercase();
+            line == "privatetmp=true" || line == "privatetmp=yes"
+        })
+    });
+    let (unit, _) = private.next()?;
+    let seen = format!(
+        "the service {unit} has a /tmp of its own (PrivateTmp): files there, and zygotes, are seen by root and by it alone"
+    );
+    Some(Finding::fine("PrivateTmp", seen).cure("sudo cgi2wsgi warm status"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_tells_which_server_it_is_for() {
+        for (file, text, expected) in [
+            ("a.conf", "server.modules = ()\n", Kind::Lighttpd),
+            ("a.conf", "location / {\n fastcgi_pass x;\n}\n", Kind::Nginx),
+            ("Caddyfile", "x {\n}\n", Kind::Caddy),
+            ("a.conf", "ScriptAlias /a /b\n", Kind::Apache),
+            (".htaccess", "RewriteEngine On\n", Kind::Apache),
+        ] {
+            assert_eq!(Kind::of(Path::new(file), text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn programs_and_names_are_found() {
+        let lines = text::parse("ServerName example.org:80\nScriptAlias / \"/opt/cgi2wsgi/\"\n", 1);
+        assert_eq!(programs(Kind::Apache, &lines), [PathBuf::from("/opt/cgi2wsgi")]);
+        assert_eq!(name(Kind::Apache, &lines).as_deref(), Some("example.org"));
+        let lines = text::parse("fastcgi_param SCRIPT_FILENAME /opt/c;\nserver_name a.b c.d;\n", 1);
+        assert_eq!(programs(Kind::Nginx, &lines), [PathBuf::from("/opt/c")]);
+        assert_eq!(name(Kind::Nginx, &lines).as_deref(), Some("a.b"));
+        let lines = text::parse("\tcgi * `/opt/c` x {\n", 1);
+        assert_eq!(programs(Kind::Caddy, &lines), [PathBuf::from("/opt/c")]);
+        let lines = text::parse("alias.url = (\"/app\" => \"/opt/cgi2wsgi\")\n", 1);
+        assert_eq!(programs(Kind::Lighttpd, &lines), [PathBuf::from("/opt/cgi2wsgi")]);
+    }
+}

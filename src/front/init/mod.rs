@@ -1,0 +1,229 @@
+//! `cgi2wsgi init SERVER APP`: writes the configuration that runs an application under a server, with the real paths of
+//! this machine. What `check` has a problem with is refused.
+//!
+//! [`servers`] has the text of each server; this file finds the values, and writes.
+
+pub mod servers;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use self::servers::{Server, Values};
+use super::check;
+use super::cli::{InitArgs, Options};
+use super::exit::MISCONFIGURED;
+use super::find;
+use super::settings::Settings;
+use crate::cgi::variables::Variables;
+use crate::handoff::{Application, Callable, Source};
+use crate::report;
+
+/// Linux before 5.1 reads so much of a `#!` line, in bytes.
+const LONGEST_LINE: usize = 127;
+
+/// Writes what was asked for.
+pub fn run(arguments: InitArgs, variables: &Variables) -> ExitCode {
+    match try_run(arguments, variables) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::error(&format!("{error:#}"));
+            ExitCode::from(MISCONFIGURED)
+        }
+    }
+}
+
+fn try_run(arguments: InitArgs, variables: &Variables) -> Result<()> {
+    let InitArgs { server, app, name, output, options } = arguments;
+    let mount = mount(&options)?;
+    if let Some(name) = &name {
+        is_a_name(name)?;
+    }
+    ensure!(options.handler.is_none(), "--handler is for Apache's Action: see servers/action.conf");
+    let host = name.clone().map(|name| name.split(':').next().unwrap_or_default().to_owned());
+    let problems = check::problems(&app, host, &options, variables);
+    if !problems.is_empty() {
+        bail!("nothing is written, for cgi2wsgi check finds:\n{}", problems.join(""));
+    }
+    let settings = Settings::new(Some(app.clone()), options.clone(), variables)?;
+    let application = find::application::find(&settings, &app)?;
+    let interpreter = find::python::find(&settings, &application, variables)?;
+    let program = find::this_executable().context("this executable cannot be found")?;
+    let mut values = Values {
+        application: application.shown(),
+        mount,
+        name,
+        program: text(&program)?,
+        settings: Vec::new(),
+    };
+    let mut set = |name: &str, value: String| values.settings.push((name.to_owned(), value));
+    if server != Server::Htaccess {
+        set("CGI2WSGI_APP", named(&application)?);
+    }
+    let is_module = matches!(application.source, Source::Module(_));
+    if is_module || options.chdir.is_some() || server == Server::Htaccess {
+        set("CGI2WSGI_CHDIR", text(&application.directory)?);
+    }
+    match &interpreter.venv {
+        Some(venv) => set("CGI2WSGI_VENV", text(&std::path::absolute(venv)?)?),
+        None => set("CGI2WSGI_PYTHON", text(&interpreter.executable)?),
+    }
+    if !application.import_directories.is_empty() {
+        let directories = std::env::join_paths(&application.import_directories)?;
+        set("CGI2WSGI_PYTHONPATH", text(Path::new(&directories))?);
+    }
+    for (name, value) in further(&options) {
+        set(name, value?);
+    }
+    if server == Server::Htaccess {
+        set("CGI2WSGI_MOUNT", "auto".to_owned());
+        let script = script(&application, &values.program)?;
+        return write_folder(&server.write(&values)?, &script, output.map(PathBuf::from));
+    }
+    write(&server.write(&values)?, output.map(PathBuf::from), 0o644)
+}
+
+/// The path of the application, without a slash at the end.
+fn mount(options: &Options) -> Result<String> {
+    let Some(mount) = &options.mount else { return Ok(String::new()) };
+    let text = mount.to_str().unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
+    ensure!(
+        text.starts_with('/') && text.chars().all(is_plain) && !text.contains("//"),
+        "--mount {mount:?} is not a path such as /app, of letters, digits and ._~-"
+    );
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn is_a_name(name: &str) -> Result<()> {
+    let (host, port) = name.split_once(':').unwrap_or((name, "80"));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-".contains(c);
+    ensure!(
+        !host.is_empty() && host.chars().all(is_plain) && port.parse::<u16>().is_ok(),
+        "--name {name:?} is not a name such as example.org, or example.org:8080"
+    );
+    Ok(())
+}
+
+fn text(path: &Path) -> Result<String> {
+    let text = path.to_str();
+    text.map(str::to_owned).with_context(|| format!("{path:?} is not UTF-8: rename it"))
+}
+
+/// APP with an absolute path.
+fn named(application: &Application) -> Result<String> {
+    let source = match &application.source {
+        Source::File(file) => text(file)?,
+        Source::Module(name) => name.clone(),
+    };
+    let Callable { attributes, is_factory } = &application.callable;
+    Ok(match (attributes.as_str(), is_factory) {
+        ("", _) => source,
+        (attributes, false) => format!("{source}:{attributes}"),
+        (attributes, true) => format!("{source}:{attributes}()"),
+    })
+}
+
+/// The other options that were given.
+fn further(options: &Options) -> impl Iterator<Item = (&'static str, Result<String>)> + '_ {
+    let given = [
+        ("CGI2WSGI_TIMEOUT", &options.timeout),
+        ("CGI2WSGI_MAX_BODY", &options.max_body),
+        ("CGI2WSGI_WARM_IDLE", &options.warm_idle),
+        ("CGI2WSGI_WARM_SPARE", &options.warm_spare),
+        ("CGI2WSGI_WARM_MAX", &options.warm_max),
+        ("CGI2WSGI_WARM_REQUEST", &options.warm_request),
+        ("CGI2WSGI_WARM_MEMORY", &options.warm_memory),
+    ];
+    let switched = [
+        ("CGI2WSGI_DEBUG", options.debug),
+        ("CGI2WSGI_TIMINGS", options.timings),
+        ("CGI2WSGI_WARM", options.warm),
+    ];
+    let switched = switched.into_iter().filter(|(_, is_on)| *is_on);
+    let switched = switched.map(|(name, _)| (name, Ok("1".to_owned())));
+    let given = given
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, text(Path::new(value.as_ref()?)))));
+    switched.chain(given)
+}
+
+/// `index.cgi`: the application by its module, or by its file where no import finds that.
+fn script(application: &Application, program: &str) -> Result<String> {
+    let line = format!("#!{program}");
+    ensure!(
+        line.len() <= LONGEST_LINE && !program.contains(char::is_whitespace),
+        "{program:?} cannot stand in a #! line, which has no blanks and at most {LONGEST_LINE} bytes: make a link to it"
+    );
+    let module = match &application.source {
+        Source::Module(name) => Some(name.clone()),
+        Source::File(file) => {
+            let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let is_plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
+            let is_identifier =
+                stem.chars().all(is_plain) && !stem.starts_with(|c: char| c.is_ascii_digit());
+            let is_module = file.extension().is_some_and(|suffix| suffix == "py")
+                && is_identifier
+                && file.parent() == Some(&application.directory)
+                && !application.directory.join("__init__.py").exists();
+            is_module.then(|| stem.to_owned())
+        }
+    };
+    let load = match (&module, &application.source) {
+        (Some(module), _) => format!("import {module}\n\nsite = vars(sys.modules[{module:?}])\n"),
+        (None, Source::File(file)) => {
+            format!("site = runpy.run_path({:?}, run_name=\"site_wsgi\")\n", text(file)?)
+        }
+        (None, Source::Module(_)) => bail!("no module"),
+    };
+    let import = if module.is_some() { "import sys\n\n" } else { "import runpy\n\n" };
+    let Callable { attributes, is_factory } = &application.callable;
+    let found = match attributes.split_once('.') {
+        _ if attributes.is_empty() => "site.get(\"application\") or site[\"app\"]".to_owned(),
+        None => format!("site[{attributes:?}]"),
+        Some((first, rest)) => format!("site[{first:?}].{rest}"),
+    };
+    let call = if *is_factory { "()" } else { "" };
+    Ok(format!("{line}\n\n{import}{load}application = {found}{call}\n"))
+}
+
+/// `.htaccess` and, beside it, `index.cgi`; without a file both on standard output.
+fn write_folder(access: &str, script: &str, output: Option<PathBuf>) -> Result<()> {
+    let Some(file) = output else {
+        let quoted: String =
+            script.lines().map(|line| format!("# {line}\n").replace("# \n", "#\n")).collect();
+        let text =
+            format!("{access}\n# index.cgi, of mode 755 (-o .htaccess writes both):\n#\n{quoted}");
+        return write(&text, None, 0o644);
+    };
+    let program = file.with_file_name("index.cgi");
+    ensure!(!program.exists(), "{} is there already, and is left alone", program.display());
+    write(access, Some(file), 0o644)?;
+    write(script, Some(program), 0o755)
+}
+
+/// A file that is there is left alone.
+fn write(text: &str, output: Option<PathBuf>, mode: u32) -> Result<()> {
+    let Some(file) = output else {
+        return match io::stdout().lock().write_all(text.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("standard output cannot be written"),
+        };
+    };
+    let shown = file.display();
+    if let Ok(found) = fs::symlink_metadata(&file) {
+        ensure!(
+            !found.is_file(),
+            "{shown} is there already, and is left alone: remove it, or give another -o"
+        );
+    }
+    let opened = File::options().write(true).create_new(true).mode(mode).open(&file);
+    let mut opened = opened.with_context(|| format!("-o {shown}"))?;
+    opened.write_all(text.as_bytes()).with_context(|| format!("-o {shown}"))?;
+    report::plain(&format!("{shown} is written"));
+    Ok(())
+}
