@@ -1,6 +1,6 @@
 //! An answer that the bridge gives itself, in place of the application.
 //!
-//! The visitor gets one plain line; the reason is for the log alone.
+//! The visitor gets one line, on a page that the front makes; the reason is for the log alone.
 
 use super::head::{Form, Head};
 
@@ -30,16 +30,18 @@ impl Refusal {
         Self::new(500, reason)
     }
 
-    /// The whole answer, without its body for a HEAD request. `date` is the time as HTTP has it,
-    /// for a response that no server completes.
-    pub fn encode(&self, form: Form, is_head_request: bool, date: &str) -> Vec<u8> {
-        let mut body = format!("{}\n", visitor_line(self.status));
-        if let Some(details) = &self.details {
-            body.push('\n');
-            body.push_str(details);
-        }
+    /// The whole answer with this `body`, which a HEAD request is not sent. `date` is the time as HTTP has it, for a
+    /// response that no server completes.
+    pub fn encode(
+        &self,
+        form: Form,
+        is_head_request: bool,
+        date: &str,
+        content_type: &str,
+        body: &str,
+    ) -> Vec<u8> {
         let mut head = Head::with_code(self.status);
-        head.set("Content-Type", b"text/plain; charset=utf-8");
+        head.set("Content-Type", content_type.as_bytes());
         head.set("Content-Length", body.len().to_string().as_bytes());
         if !self.timings.is_empty() {
             head.set("Server-Timing", self.timings.as_bytes());
@@ -62,8 +64,17 @@ pub const fn visitor_line(status: u16) -> &'static str {
         403 => "This address cannot be requested.",
         404 => "There is nothing at this address.",
         413 => "The request body is larger than this site accepts.",
-        507 => "There is no room for the request body. The reason is in the server's error log.",
+        507 => "There is no room for the request body.",
         504 => "The application took too long to answer.",
-        _ => "The application failed. The reason is in the server's error log.",
+        _ => "The application failed.",
+    }
+}
+
+/// Where the reason is, for the owner of the site; nothing where there is none to look for.
+pub const fn reason_line(status: u16, is_logged: bool) -> &'static str {
+    match status {
+        400 | 403 | 404 | 413 | 504 => "",
+        _ if is_logged => "The reason is in the server's error log.",
+        _ => "The reason is on standard error.",
     }
 }

@@ -71,6 +71,11 @@ impl Response {
         self.head.is_some()
     }
 
+    /// The status code that the application has given.
+    pub fn code(&self) -> Option<u16> {
+        self.head.as_ref().map(Head::code)
+    }
+
     /// Whether the head is on its way to the client.
     pub fn is_head_sent(&self) -> bool {
         self.sent

@@ -6,7 +6,7 @@
 //! - [`launch`]: starts a worker, or a zygote;
 //! - [`connect`]: finds a zygote's child instead (`--warm`);
 //! - [`supervise`]: hands the request over and stays with it to its end;
-//! - [`refuse`]: the front's own answer;
+//! - [`refuse`]: the front's own answer; [`page`]: its body;
 //! - [`answer`]: all of that for one CGI request;
 //! - [`account`]: what is known of a request, for `--log` and `--record`;
 //! - [`number`], [`secrets`]: what a log calls a request, and what it leaves out;
@@ -24,6 +24,7 @@ pub mod init;
 pub mod launch;
 pub mod meant;
 pub mod number;
+pub mod page;
 pub mod plan;
 pub mod refuse;
 pub mod request;

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
 
 use super::account;
+use super::page::Page;
 use super::supervise::Deadline;
 use crate::cgi::body::Body;
 use crate::cgi::file_id::FileId;
@@ -71,7 +72,8 @@ pub fn answer(
 ) -> (Option<Rest>, Option<Output>) {
     let is_head = variables.get("REQUEST_METHOD") == Some(b"HEAD");
     let date = httpdate::fmt_http_date(SystemTime::now());
-    let bytes = refusal.encode(form, is_head, &date);
+    let page = Page::new(refusal, variables);
+    let bytes = refusal.encode(form, is_head, &date, page.content_type, &page.body);
     account::answered(refusal.status, &bytes);
     let written = (|| {
         let body = Mutex::new(Body::unwanted(stdin().try_clone_to_owned()?, owed));

@@ -27,6 +27,7 @@ use crate::handlers;
 use crate::python::application::{self, LoadError};
 use crate::python::{self, collector, environment, finish, remedies, termination};
 use crate::wsgi::call::{self, Failure};
+use crate::wsgi::caught;
 use crate::wsgi::environ;
 use crate::wsgi::exchange::{Exchange, lock};
 
@@ -193,14 +194,18 @@ impl Serving<'_, '_> {
         self.timings.begin(Phase::Call);
         let raised = |error| Problem::raised(py, &error, self.service.debug, exchange);
         let environ = environ::build(py, request, exchange).map_err(raised)?;
-        call::call(&application, &environ, exchange).map_err(|failure| match failure {
-            Failure::Raised(error) => {
-                let remedy = remedies::remedy(py, &error, &self.service.application, false);
-                raised(error).with_remedy(remedy)
-            }
-            Failure::Mistake(reason) => Problem::Failed(Refusal::fault(reason)),
-            Failure::Output(error) => Problem::Output(error),
-        })
+        caught::note(py, self.service.debug);
+        let is_whole =
+            call::call(&application, &environ, exchange).map_err(|failure| match failure {
+                Failure::Raised(error) => {
+                    let remedy = remedies::remedy(py, &error, &self.service.application, false);
+                    raised(error).with_remedy(remedy)
+                }
+                Failure::Mistake(reason) => Problem::Failed(Refusal::fault(reason)),
+                Failure::Output(error) => Problem::Output(error),
+            })?;
+        caught::tell(py, exchange, &request.variables);
+        Ok(is_whole)
     }
 
     /// The application, with Python in the state in which it wants to be imported.
@@ -281,6 +286,8 @@ impl Serving<'_, '_> {
             Problem::Setup(_) | Problem::Output(_) => (500, None),
         };
         let reason = problem.reason();
+        // What has no traceback is shown by its reason.
+        let details = details.or_else(|| self.service.debug.then(|| format!("{reason}\n")));
         if is_setup && !is_asked {
             report::error(&reason);
         } else {
@@ -399,6 +406,9 @@ impl Problem {
     fn with_remedy(mut self, remedy: Option<String>) -> Self {
         if let (Self::Failed(refusal), Some(remedy)) = (&mut self, remedy) {
             refusal.reason.push_str(&remedy);
+            if let Some(details) = &mut refusal.details {
+                details.extend(["\n", remedy.trim_start_matches("; "), "\n"]);
+            }
         }
         self
     }

@@ -21,7 +21,7 @@ pub(crate) const IMPORT_FAILS: &str =
 
 fn plain_500(answer: &Answer) -> Result<()> {
     answer.status(500)?.exit_code(1)?;
-    answer.header("Content-Type", "text/plain; charset=utf-8")?.body(FAILED).map(drop)
+    answer.header("Content-Type", "text/plain; charset=utf-8")?.page(FAILED).map(drop)
 }
 
 /// A failure that is told in the log by `logged`, and to the visitor not at all.
@@ -110,14 +110,14 @@ fn imports() -> Vec<Case> {
         Case::import("R17", "a misspelt module is told with its name", "nosuchmodule.anywhere")
             .logs("nosuchmodule")
             .goes_cold("cgi2wsgi: warning: --warm: ")
-            .expect(|answer| answer.status(500)?.body(FAILED).map(drop)),
+            .expect(|answer| answer.status(500)?.page(FAILED).map(drop)),
         Case::new("R17", "a file that is not there is told with its path", "no_such_file.py")
             .except(
                 Kind::ApacheAction,
                 "Apache 2.4.71 answers 404 itself for a file that is not there",
             )
             .logs("no_such_file.py")
-            .expect(|answer| answer.status(500)?.body(FAILED).map(drop)),
+            .expect(|answer| answer.status(500)?.page(FAILED).map(drop)),
         Case::import(
             "R17",
             "a misspelt callable is told, and what is there instead",
@@ -126,7 +126,7 @@ fn imports() -> Vec<Case> {
         .except(Kind::ApacheAction, FILE_ALONE)
         .logs("application")
         .goes_cold("has no \"aplication\"; did you mean")
-        .expect(|answer| answer.status(500)?.body(FAILED).map(drop)),
+        .expect(|answer| answer.status(500)?.page(FAILED).map(drop)),
     ]
 }
 

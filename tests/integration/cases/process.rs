@@ -118,7 +118,7 @@ fn query_as_arguments() -> Vec<Case> {
 pub(crate) const WHOSE: &str = "whether they are the operator's or a visitor's cannot be known";
 
 pub(crate) fn is_refused(answer: &Answer) -> Result<()> {
-    answer.status(400)?.exit_code(1)?.body("The request is malformed.\n").map(drop)
+    answer.status(400)?.exit_code(1)?.page("The request is malformed.\n").map(drop)
 }
 
 fn descriptors() -> Vec<Case> {
@@ -319,7 +319,7 @@ fn surroundings() -> Vec<Case> {
             .variable("PYTHONHOME", "/nonexistent")
             .logs("PYTHONHOME")
             .goes_cold("--warm: falling back to a normal (cold) start: the zygote ended before it was ready")
-            .expect(|answer| answer.status(500)?.body(super::failures::FAILED).map(drop)),
+            .expect(|answer| answer.status(500)?.page(super::failures::FAILED).map(drop)),
         Case::new("--venv", "a virtual environment that is not there is named", "hello.py")
             .variable("CGI2WSGI_VENV", "/nonexistent")
             .logs("/nonexistent")

@@ -249,6 +249,12 @@ impl Answer {
         Ok(self)
     }
 
+    /// See [`is_page`].
+    pub(crate) fn page(&self, line: &str) -> Result<&Self> {
+        ensure!(is_page(&self.text(), line), "the body is not {line:?} and a number");
+        Ok(self)
+    }
+
     pub(crate) fn contains(&self, part: &str) -> Result<&Self> {
         ensure!(self.text().contains(part), "the body has no {part:?}");
         Ok(self)
@@ -275,6 +281,12 @@ impl Answer {
         lines.push(printable(&self.body));
         lines.join("\n    ")
     }
+}
+
+/// Whether a body is what the front answers in place of the application: a line, and the number of the request.
+pub(crate) fn is_page(body: &str, line: &str) -> bool {
+    let number = body.strip_prefix(line).and_then(|rest| rest.strip_prefix("Request "));
+    number.and_then(|rest| rest.strip_suffix('\n')).is_some_and(|number| number.len() == 8)
 }
 
 /// What a server's error log, or a program's stderr, says since a request began.

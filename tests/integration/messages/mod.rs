@@ -1,11 +1,13 @@
 //! The mistakes that people make with their first site, each made under a server and at a shell: the whole line that they
 //! read then says what happened, why, and what to do (M1 to M8).
 //!
-//! `command.rs` has what is typed and set, `code.rs` what is in the application's file. One Apache runs all of them, each
+//! `command.rs` has what is typed and set, `code.rs` what is in the application's file, `pages.rs` what
+//! visitors see. One Apache runs all of them, each
 //! by a program as `servers/shared-host/index.cgi` is one.
 
 mod code;
 mod command;
+mod pages;
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
@@ -17,7 +19,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use anyhow::{Context, Error, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::harness::command::run;
+use crate::harness::command::{run, trials_of};
 use crate::harness::http::Request;
 use crate::harness::mount::{Mount, Program};
 use crate::harness::process::End;
@@ -137,8 +139,8 @@ const RIGHT: &str = "def application(environ, start_response):\n    \
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     let made = Arc::new(Made { world: Arc::clone(world), site: OnceLock::new() });
+    let mut trials = trials_of("messages", pages::TESTS, world);
     let all = command::MISTAKES.iter().chain(code::MISTAKES);
-    let mut trials = Vec::new();
     for mistake in all {
         for (place, name) in [(Where::Server, "server"), (Where::Shell, "shell")] {
             if mistake.place != Where::Both && mistake.place != place {

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::harness::command::{Output, Test, collect};
+use crate::harness::exchange::is_page;
 use crate::harness::process::kill;
 use crate::harness::stage::Stage;
 use crate::warm::site::{Site, wait_gone};
@@ -41,7 +42,7 @@ fn before(stage: &Stage) -> Result<()> {
 fn failed(output: &Output, said: &str) -> Result<()> {
     let output = output.ends(1)?.says(&format!("the application's process {said}"))?;
     let (status, body) = output.says("before it answered")?.response()?;
-    ensure!(status == 500 && body == crate::cases::FAILED, "{status} {body}");
+    ensure!(status == 500 && is_page(&body, crate::cases::FAILED), "{status} {body}");
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PySystemExit, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use super::caught;
 use super::exchange::Exchange;
 use super::file_wrapper::FileWrapper;
 use super::start_response::{StartResponse, shown, type_name};
@@ -59,7 +60,10 @@ pub(crate) fn call(
     let result = application
         .call1((environ, start_response))
         .map_err(|error| explained_signature(application, error))?;
-    let delivered = deliver(application, &result, exchange);
+    let delivered = match caught::instead(py, exchange) {
+        Some(error) => Err(Failure::Raised(error)),
+        None => deliver(application, &result, exchange),
+    };
     // R13: whatever happened, close() is called, and not interrupted.
     let held_off = termination::hold_off(py);
     let closed = match result.getattr_opt("close") {

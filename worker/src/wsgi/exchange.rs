@@ -65,6 +65,11 @@ impl Exchange {
             .unwrap_or((true, true))
     }
 
+    /// The status of the head, once the application has given one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.with(|response| Ok(response.code())).ok().flatten()
+    }
+
     /// Whether the server has all that the head declares.
     pub(crate) fn is_whole(&self) -> bool {
         self.with(|response| Ok(response.is_whole())).unwrap_or(true)

@@ -2,6 +2,7 @@
 //! argv, settings or the process environment.
 
 pub(crate) mod call;
+pub(crate) mod caught;
 pub(crate) mod environ;
 pub(crate) mod exchange;
 pub(crate) mod file_wrapper;
