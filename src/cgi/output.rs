@@ -4,11 +4,11 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown};
@@ -189,6 +189,11 @@ impl Output {
         }
     }
 
+    /// What can be polled for room.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
     /// Whether both directions may be this one descriptor.
     pub fn is_socket(&self) -> bool {
         self.kind == FileType::Socket
@@ -197,6 +202,22 @@ impl Output {
     /// Leaves the descriptor open, for as long as this process is there.
     pub fn hold(self) {
         let _ = self.fd.into_raw_fd();
+    }
+
+    /// Writes one byte if there is room for it, without waiting. False: there is none.
+    pub fn write_if_ready(&self, byte: u8) -> io::Result<bool> {
+        self.check()?;
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match poll(&mut [PollFd::new(&self.fd, PollFlags::OUT)], Some(&now)) {
+            Ok(0) | Err(Errno::INTR) => return Ok(false),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match self.write_without_blocking(&[byte], &[]) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::INTR | Errno::AGAIN) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Ends the response: the server sees its end now, whatever this process still does. Under

@@ -1,9 +1,10 @@
 //! One response, from its head to its last byte: when the head is sent (R10),
-//! what is put right in it on the way (R6 to R9), and how the body compares
-//! with the length it declared (R7).
+//! what is put right in it on the way (R6 to R9), how the body compares
+//! with the length it declared (R7), and its last byte, which is held back (P8).
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
 use super::body::{Body, OnInterrupt};
@@ -35,6 +36,8 @@ pub struct Response {
     sent: bool,
     declared: Option<u64>,
     written: u64,
+    /// The last byte of a response whose end can be told by its length: a client does not wait for more (P8).
+    last: Option<u8>,
     too_long: bool,
     warnings: Vec<String>,
     before_head: Option<Box<dyn BeforeHead>>,
@@ -60,6 +63,7 @@ impl Response {
             sent: false,
             declared: None,
             written: 0,
+            last: None,
             too_long: false,
             warnings: Vec::new(),
             before_head,
@@ -81,7 +85,7 @@ impl Response {
         self.sent
     }
 
-    /// Whether nothing is left to send, by what the head declares.
+    /// Whether nothing is left to send but what is held back, by what the head declares.
     pub fn is_whole(&self) -> bool {
         self.sent && (!self.has_body_on_the_wire() || self.declared == Some(self.written))
     }
@@ -151,12 +155,19 @@ impl Response {
             return Ok(());
         }
         let head = self.take_head(true);
-        // A file that is longer than declared is cut, like any body.
-        let most = self.admitted(usize::try_from(rest).unwrap_or(usize::MAX));
         self.send(&head, &[], body, interrupted)?;
-        if self.has_body_on_the_wire() {
-            let written = self.output.send_file(file, most as u64, body, interrupted)?;
-            self.written -= most as u64 - written;
+        // A file that is longer than declared is cut, like any body.
+        let most = self.admitted(usize::try_from(rest).unwrap_or(usize::MAX)) as u64;
+        if self.has_body_on_the_wire() && most > 0 {
+            let unheld = most - u64::from(self.is_whole());
+            let mut written = self.output.send_file(file, unheld, body, interrupted)?;
+            let mut last = [0];
+            if unheld < most && written == unheld && file.read_at(&mut last, position + unheld)? > 0
+            {
+                self.last = Some(last[0]);
+                written += 1;
+            }
+            self.written -= most - written;
         }
         Ok(())
     }
@@ -189,14 +200,17 @@ impl Response {
         }
     }
 
-    /// Leaves standard output open, for as long as this process is there.
-    pub fn hold(self) {
+    /// Leaves standard output open, for as long as this process is there. What is still to be sent after that.
+    pub fn hold(self) -> Option<u8> {
         self.output.hold();
+        self.last
     }
 
     /// Closes standard output: the server has the whole response.
-    pub fn close(self) {
+    pub fn close(self, body: &Mutex<Body>, interrupted: OnInterrupt<'_>) -> io::Result<()> {
+        let last = self.output.write_all(self.last.as_slice(), &[], body, interrupted);
         self.output.close();
+        last
     }
 
     /// How much of a piece of `length` bytes goes into the body (R7).
@@ -274,7 +288,7 @@ impl Response {
         head.encode(self.form)
     }
 
-    /// Sends the head and a piece of the body in one write (R2).
+    /// Sends the head and a piece of the body in one write (R2), but for the last byte of the response.
     fn send(
         &mut self,
         head: &[u8],
@@ -283,14 +297,23 @@ impl Response {
         interrupted: OnInterrupt<'_>,
     ) -> io::Result<()> {
         let chunk = if self.has_body_on_the_wire() { chunk } else { &[] };
-        if head.is_empty() {
-            return self.output.write_all(chunk, &[], body, interrupted);
+        if !head.is_empty() {
+            if let Some(before_head) = &mut self.before_head {
+                before_head.announce()?;
+            }
+            self.sent = true;
         }
-        if let Some(before_head) = &mut self.before_head {
-            before_head.announce()?;
+        if !self.is_whole() {
+            return self.output.write_all(head, chunk, body, interrupted);
         }
-        self.sent = true;
-        self.output.write_all(head, chunk, body, interrupted)
+        let (head, chunk, last) = match (chunk.split_last(), head.split_last()) {
+            (Some((last, chunk)), _) => (head, chunk, Some(*last)),
+            (None, Some((last, head))) => (head, chunk, Some(*last)),
+            (None, None) => return Ok(()),
+        };
+        self.output.write_all(head, chunk, body, interrupted)?;
+        self.last = last;
+        Ok(())
     }
 }
 

@@ -39,13 +39,15 @@ pub enum Reply {
     },
     /// The head of the response goes out now: nobody else may answer.
     Head,
-    /// The body of the response is delivered, and the worker reads no more of the request body. The response ends when
-    /// the worker closes it, or has ended.
+    /// The body of the response is delivered but for its last byte, and the worker reads no more of the request body.
+    /// The response ends when the worker closes it, or has ended.
     Done {
         /// Whether it is whole.
         is_whole: bool,
         /// The bytes of the request body that the server has not delivered yet.
         owed: u64,
+        /// The last byte of a response whose length the server knows (P8): the front sends it when the worker has ended.
+        last: Option<u8>,
     },
     /// The head that goes out has this status. Said before [`Reply::Head`] to a front that wants to know ([`Told`]).
     ///
@@ -102,10 +104,11 @@ impl Reply {
                 fields.put_number(*lives_on);
             }
             Self::Head => fields.put("H"),
-            Self::Done { is_whole, owed } => {
+            Self::Done { is_whole, owed, last } => {
                 fields.put("D");
                 fields.put_number(*is_whole);
                 fields.put_number(*owed);
+                fields.put(last.as_slice());
             }
             Self::Responding { status } => {
                 fields.put("P");
@@ -144,7 +147,15 @@ impl Reply {
                 Self::Refused { status, details, timings, exit, owed, lives_on }
             }
             "H" => Self::Head,
-            "D" => Self::Done { is_whole: fields.switch()?, owed: fields.number()? },
+            "D" => {
+                let (is_whole, owed) = (fields.switch()?, fields.number()?);
+                let last = match fields.bytes()? {
+                    [] => None,
+                    [last] => Some(*last),
+                    _ => return None,
+                };
+                Self::Done { is_whole, owed, last }
+            }
             "P" => Self::Responding { status: fields.number()? },
             "L" => Self::Delivered { bytes: fields.number()? },
             "X" => Self::Exits,
@@ -201,7 +212,8 @@ mod tests {
                 lives_on: true,
             },
             Reply::Head,
-            Reply::Done { is_whole: true, owed: 9 },
+            Reply::Done { is_whole: true, owed: 9, last: None },
+            Reply::Done { is_whole: false, owed: 0, last: Some(b'\n') },
             Reply::Responding { status: 404 },
             Reply::Delivered { bytes: u64::MAX },
             Reply::Exits,

@@ -3,16 +3,20 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 
-use crate::harness::command::{CGI, Output, Test, run, trials_of};
-use crate::harness::process::{PATIENCE, until};
+use crate::harness::command::{CGI, Output, Test, bridge, collect, read_all, run, trials_of};
+use crate::harness::http::Head;
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, until, wait_readable};
 use crate::harness::stage::{Stage, is_other_bridge};
 use crate::harness::world::World;
 use crate::warm::site::Site;
@@ -21,6 +25,7 @@ const TESTS: &[(&str, Test)] = &[
     ("P8: what is alive at exit ends as under CGIHandler, cold and warm", table),
     ("P8: a finalizer that hangs is ended by --timeout, and the response is whole", hangs),
     ("P8: what a finalizer writes to standard output is in the log", prints),
+    ("P8: a client that counts bytes has the last one when what was alive has ended", counted),
     ("P8: PYTHONINSPECT does not make the end of Python interactive", inspects),
 ];
 
@@ -131,7 +136,7 @@ impl<'s> Applications<'s> {
         describe.arg(self.directory.join("describe.py")).arg(&seen).stdout(Stdio::piped());
         let described = describe.stderr(Stdio::inherit()).output()?;
         ensure!(described.status.success(), "describe.py failed");
-        let lines = said.lines().filter(|line| !is_of_zygote(line));
+        let lines = said.lines().filter(|line| !is_of_zygote(line) && !is_source(line));
         Ok(Effect {
             files: String::from_utf8(described.stdout)?,
             said: lines.map(normal).collect::<Vec<_>>().join("\n"),
@@ -170,6 +175,12 @@ fn is_of_zygote(line: &str) -> bool {
     line.contains("falling back to a normal") || line.as_bytes().get(19) == Some(&b'Z')
 }
 
+/// A traceback's line of source text: at the end of Python there is no `open` to read it with, and a zygote's child may
+/// finalize before.
+fn is_source(line: &str) -> bool {
+    line.starts_with("    ")
+}
+
 /// A line of a log without what differs from process to process.
 fn normal(line: &str) -> String {
     let mut words = line.split("0x");
@@ -205,8 +216,8 @@ const HEAD: &str = "# What is alive at exit
 Nothing that an application did is lost. What is alive when it has answered ends as it does under Python's own
 `wsgiref.handlers.CGIHandler`, before the response ends: files are flushed, archives and databases are complete,
 `__del__` and the `finally` of a waiting generator have run, temporary files are gone. If another non-daemon thread
-lives, the response ends first. A client that counts the bytes of a `Content-Length` has the last one before that, as
-under CGIHandler.
+lives, the response ends first. A client that counts the bytes of a `Content-Length` sees that too: the last byte of a
+response whose length is known is sent when all of it has ended, where CGIHandler sends it before.
 
 Each row is an application that leaves something alive, made while it is imported or at the request. It is run by
 CGIHandler and by cgi2wsgi, without and with `--warm`, under one Python; files and the log are compared. With `--warm`,
@@ -289,6 +300,61 @@ fn hangs(stage: &Stage) -> Result<()> {
         output.says("did not end within --timeout, 3 s: killed")?;
         output.says("in __del__").map(drop)
     })
+}
+
+/// Of each kind of response whose end is known before the connection ends.
+fn counted(stage: &Stage) -> Result<()> {
+    for warm in [false, true] {
+        for kind in ["list", "chunks", "write", "file", "empty", "204", "head", "thread"] {
+            let site = Site::new(stage, &[])?;
+            let (marker, gate) = (site.path("t/marker"), site.path("t/gate"));
+            let mut command = bridge(stage, &["{applications}/counted.py"], &CGI);
+            command.envs(warm.then_some(("CGI2WSGI_WARM", "1"))).env("TMPDIR", site.path("t"));
+            command.env("REQUEST_METHOD", if kind == "head" { "HEAD" } else { "GET" });
+            command.env("PATH_INFO", format!("/{kind}"));
+            command.env("MARKER", &marker).env("GATE", &gate);
+            let check = || -> Result<()> {
+                let mut running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
+                let mut stdout = running.child().stdout.take().context("no pipe")?;
+                let (answer, has_ended) = read_counting(&mut stdout, kind, || marker.exists())?;
+                ensure!(has_ended == (kind != "thread"), "the order is wrong");
+                fs::write(&gate, "")?;
+                ensure!(read_all(stdout)?.is_empty(), "there is more than {answer:?}");
+                let output = collect(running)?;
+                output.ends(0)?;
+                ensure!(output.stderr.is_empty(), "it says: {}", output.stderr);
+                ensure!(marker.exists(), "nothing has ended");
+                Ok(())
+            };
+            check().with_context(|| format!("{kind}, warm: {warm}"))?;
+            site.ends_clean()?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads as much as the head declares, and looks then.
+fn read_counting(
+    stdout: &mut (impl Read + AsFd),
+    kind: &str,
+    look: impl Fn() -> bool,
+) -> Result<(String, bool)> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut bytes = Vec::new();
+    loop {
+        wait_readable(stdout.as_fd(), deadline)?;
+        let mut byte = [0];
+        ensure!(stdout.read(&mut byte)? == 1, "the answer ends early: {bytes:?}");
+        bytes.push(byte[0]);
+        let Some((head, length)) = Head::of_cgi(&bytes)? else { continue };
+        let has_body = !matches!(kind, "204" | "head");
+        let declared = head.one("Content-Length").filter(|_| has_body);
+        let declared = declared.map(|text| String::from_utf8_lossy(text).parse());
+        if bytes.len() - length == declared.transpose()?.unwrap_or(0) {
+            let has_ended = look();
+            return Ok((String::from_utf8_lossy(&bytes).into_owned(), has_ended));
+        }
+    }
 }
 
 fn prints(stage: &Stage) -> Result<()> {

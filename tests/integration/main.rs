@@ -59,8 +59,8 @@ fn main() -> ExitCode {
     let mut mounts = table.mounts();
     mounts.push(django::mount());
     mounts.extend(warm::surroundings::mounts());
-    mounts.push(shelves::mount());
     mounts.extend(logs::mounts());
+    mounts.extend(shelves::mounts());
     let world = Arc::new(World::new(mounts));
     let mut trials = command_line::trials(&world);
     trials.extend(deaths::trials(&world));

@@ -245,25 +245,26 @@ impl Serving<'_, '_> {
                 }
                 let reason = problem.reason();
                 report::error(&format!("{reason} (response truncated: headers were already sent)"));
-                let owed = self.end_response(exchange);
-                self.connection.send(&Reply::Done { is_whole: false, owed });
+                let (owed, last) = self.end_response(exchange);
+                self.connection.send(&Reply::Done { is_whole: false, owed, last });
                 return;
             }
         };
-        let owed = self.end_response(exchange);
-        self.connection.send(&Reply::Done { is_whole, owed });
+        let (owed, last) = self.end_response(exchange);
+        self.connection.send(&Reply::Done { is_whole, owed, last });
         self.log_timings();
     }
 
-    /// P8: the response is closed at once if a thread lives on, and otherwise when this process has ended.
-    fn end_response(&self, exchange: &Exchange) -> u64 {
+    /// P8: the response is closed at once if a thread lives on, and otherwise when this process has ended. How much of the
+    /// request body is owed, and what the front sends then.
+    fn end_response(&self, exchange: &Exchange) -> (u64, Option<u8>) {
         if self.told != Told::Nothing {
             self.connection.send(&Reply::Delivered { bytes: exchange.delivered() });
         }
         descriptors::forget_body();
         if finish::is_thread_alive(self.py) {
             descriptors::forget_response();
-            exchange.close()
+            (exchange.close(self.py), None)
         } else {
             exchange.hold()
         }

@@ -31,10 +31,53 @@ fn answered(
     }
     let whole = response.finish(&body, &|| Ok(())).expect("room");
     let warnings = response.take_warnings();
-    response.close();
+    response.close(&body, &|| Ok(())).expect("room");
     let mut text = String::new();
     File::from(reader).read_to_string(&mut text).expect("UTF-8");
     (text, warnings, whole)
+}
+
+/// What a server has of a response, and what is held back until the process has ended.
+fn held(
+    variables: &[(&str, &str)],
+    fields: &[(&str, &str)],
+    chunks: &[&str],
+) -> (String, Option<u8>) {
+    let variables: Variables = variables.iter().copied().collect();
+    let request = Request::from_variables(variables, &Mount::Server, None).expect("a request");
+    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    let (nothing, _) = rustix::pipe::pipe().expect("a pipe");
+    let body = Mutex::new(Body::new(nothing, 0));
+    let mut response = Response::to(&request, Output::new(writer), Form::Cgi, None);
+    let mut head = Head::parse(b"200 OK").expect("a status");
+    for (name, value) in fields {
+        head.push(name.as_bytes(), value.as_bytes()).expect("well formed");
+    }
+    response.set_head(head);
+    for chunk in chunks {
+        response.write(chunk.as_bytes(), &body, &|| Ok(())).expect("room");
+    }
+    response.finish(&body, &|| Ok(())).expect("room");
+    let last = response.last;
+    drop(response);
+    let mut text = String::new();
+    File::from(reader).read_to_string(&mut text).expect("UTF-8");
+    (text, last)
+}
+
+#[test]
+fn p8_the_last_byte_of_a_known_length_is_held_back_and_no_other() {
+    let counted = [TEXT, ("Content-Length", "5")];
+    let (text, last) = held(&[], &counted, &["he", "llo", "!"]);
+    assert!(text.ends_with("\r\n\r\nhell") && last == Some(b'o'), "{text}");
+    let (text, last) = held(&[], &counted, &["hell"]);
+    assert!(text.ends_with("\r\n\r\nhell") && last.is_none(), "{text}");
+    let (text, last) = held(&[], &[TEXT], &["hello"]);
+    assert!(text.ends_with("\r\n\r\nhello") && last.is_none(), "{text}");
+    let (text, last) = held(&[], &[TEXT], &[]);
+    assert!(text.ends_with("Content-Length: 0\r\n\r") && last == Some(b'\n'), "{text}");
+    let (text, last) = held(&[("REQUEST_METHOD", "HEAD")], &counted, &["hello"]);
+    assert!(text.ends_with("Content-Length: 5\r\n\r") && last == Some(b'\n'), "{text}");
 }
 
 const TEXT: (&str, &str) = ("Content-Type", "text/plain");

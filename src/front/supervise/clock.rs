@@ -6,8 +6,11 @@ use std::time::Duration;
 use rustix::net::{Shutdown, shutdown};
 
 use super::{Cause, Ending, NotBegun, Outcome, Step, Supervision, not_begun};
+use crate::front::account;
+use crate::front::exit::FAILED;
 use crate::front::refuse::Rest;
 use crate::handoff::signals as numbers;
+use crate::report;
 use crate::timings::Moment;
 
 /// How long a worker may take to write tracebacks, and to be gone once it was killed.
@@ -28,7 +31,8 @@ impl Supervision<'_> {
         };
         let repeated = self.repeated.as_ref().map(|repeated| repeated.next);
         let rest = self.rest.as_ref().filter(|rest| rest.source().is_some()).map(Rest::until);
-        [deadline.filter(|_| !self.is_finished), repeated, rest].into_iter().flatten().min()
+        let counts = !self.is_finished || self.waits_for_room().is_some();
+        [deadline.filter(|_| counts), repeated, rest].into_iter().flatten().min()
     }
 
     pub(super) fn deadline(&self) -> Option<Moment> {
@@ -51,6 +55,13 @@ impl Supervision<'_> {
             if repeated.left == 0 {
                 self.repeated = None;
             }
+        }
+        if self.waits_for_room().is_some() && self.deadline().is_some_and(is_due) {
+            // A visitor who reads no more has had the whole time.
+            self.held = None;
+            self.exit = FAILED;
+            account::done(false);
+            report::error("the server did not take the end of the response within --timeout");
         }
         if self.is_finished || self.death.is_some() {
             return None;

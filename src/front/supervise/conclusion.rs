@@ -28,7 +28,9 @@ impl Supervision<'_> {
             self.request.streams.drain();
             self.finish();
         }
-        self.close_response();
+        if !self.end_response() {
+            return None;
+        }
         if self.rest.as_ref().is_some_and(|rest| rest.source().is_some()) {
             return None;
         }
@@ -76,6 +78,7 @@ impl Supervision<'_> {
                 }
             }
             Step::Answering => {
+                self.hold_response(None);
                 self.exit = FAILED;
                 self.step = Step::Over;
                 report::error(&endings::in_response(cause, self.how(), timeout));

@@ -160,6 +160,8 @@ struct Supervision<'r> {
     rest: Option<Rest>,
     /// The end of a response: P8, the server sees it when the worker has ended.
     held: Option<Output>,
+    /// The last byte of it, which a client that counts bytes takes for the end.
+    last: Option<u8>,
 }
 
 /// Hands `request` to `worker`, and returns when both are over.
@@ -206,6 +208,7 @@ impl<'r> Supervision<'r> {
             repeated: None,
             rest: None,
             held: None,
+            last: None,
         }
     }
 
@@ -236,6 +239,10 @@ impl<'r> Supervision<'r> {
             wait.push(lines);
             wait.len() - 1
         });
+        let full = self.waits_for_room();
+        if let Some(output) = full {
+            wait.push(PollFd::from_borrowed_fd(output.as_fd(), PollFlags::OUT));
+        }
         let source = self.rest.as_ref().and_then(Rest::source);
         if let Some(source) = &source {
             wait.push(PollFd::new(source, PollFlags::IN));
@@ -265,7 +272,12 @@ impl<'r> Supervision<'r> {
                 }
             }
             // The worker has begun its own end, or the server has what it wanted.
-            _ if self.step == Step::Over => self.rest = None,
+            _ if self.step == Step::Over => {
+                self.rest = None;
+                if self.is_finished {
+                    self.held = None;
+                }
+            }
             number => {
                 let left = if self.repeats { TIMES } else { 1 };
                 self.repeated = Some(Repeated { number, next: Moment::now(), left });

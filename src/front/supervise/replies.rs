@@ -2,8 +2,11 @@
 
 use std::os::fd::AsFd;
 
+use rustix::stdio::stdout;
+
 use super::process::Process;
 use super::{NotBegun, Outcome, Step, Supervised, Supervision, not_begun};
+use crate::cgi::output::{Output, is_gone};
 use crate::cgi::refusal::Refusal;
 use crate::front::account;
 use crate::front::exit::{FAILED, MISCONFIGURED};
@@ -48,13 +51,13 @@ impl Supervision<'_> {
                 }
                 Reply::Head if self.step < Step::Answering => {
                     self.step = Step::Answering;
-                    self.held = refuse::release_output();
                 }
                 Reply::Responding { status } if self.step < Step::Answering => {
                     account::headed(status);
                 }
                 Reply::Delivered { bytes } => account::delivered(bytes),
-                Reply::Done { is_whole, owed } if self.step == Step::Answering => {
+                Reply::Done { is_whole, owed, last } if self.step == Step::Answering => {
+                    self.hold_response(last);
                     account::done(is_whole);
                     self.step = Step::Over;
                     self.exit = if is_whole { 0 } else { FAILED };
@@ -106,15 +109,44 @@ impl Supervision<'_> {
         self.rest = rest.filter(|rest| rest.source().is_some());
         self.held = output;
         if ends_now {
-            self.close_response();
+            self.end_response();
         }
         self.step = Step::Over;
         self.repeated = None;
     }
 
-    pub(super) fn close_response(&mut self) {
-        if let Some(output) = self.held.take() {
-            output.close();
+    /// The worker writes no more: this process keeps what the end of the response takes, until the worker has ended.
+    pub(super) fn hold_response(&mut self, last: Option<u8>) {
+        let output = last.and_then(|_| stdout().try_clone_to_owned().ok()).map(Output::new);
+        let socket = refuse::release_output();
+        self.held = output.or(socket);
+        self.last = last;
+    }
+
+    /// Sends what is left of the response, and closes it. False: there is no room yet.
+    pub(super) fn end_response(&mut self) -> bool {
+        let Some(output) = self.held.take() else { return true };
+        match self.last.map_or(Ok(true), |last| output.write_if_ready(last)) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.held = Some(output);
+                return false;
+            }
+            Err(error) => {
+                self.exit = FAILED;
+                account::done(false);
+                if !is_gone(&error) {
+                    report::error(&format!("the end of the response cannot be written: {error}"));
+                }
+            }
         }
+        self.last = None;
+        output.close();
+        true
+    }
+
+    /// What is to take the last byte of the response now.
+    pub(super) fn waits_for_room(&self) -> Option<&Output> {
+        self.held.as_ref().filter(|_| self.is_finished && self.last.is_some())
     }
 }

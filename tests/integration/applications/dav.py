@@ -1,35 +1,12 @@
 """WsgiDAV, with locks and properties in shelves, in the directory DAV and at the URL DAV_URL. With DAV_MADE=request it is
 made there: a shelf that the import has opened is one shelf for each of a zygote's children, and none sees what another
-writes.
+writes. A shelf that the process before still holds is an error."""
 
-A client that counts the bytes of a Content-Length asks again before the process that answered has closed its shelves, as
-under CGIHandler; so a shelf that is locked is waited for."""
-
-import errno
 import os
-import shelve
-import time
 
 from wsgidav.lock_man.lock_storage import LockStorageShelve
 from wsgidav.prop_man.property_manager import ShelvePropertyManager
 from wsgidav.wsgidav_app import WsgiDAVApp
-
-PATIENCE = 10
-open_shelf = shelve.open
-
-
-def open_when_unlocked(*arguments, **options):
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return open_shelf(*arguments, **options)
-        except OSError as error:
-            if error.errno != errno.EAGAIN or time.monotonic() > deadline:
-                raise
-        time.sleep(0.01)
-
-
-shelve.open = open_when_unlocked
 
 
 def make():

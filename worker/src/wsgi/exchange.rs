@@ -118,20 +118,18 @@ impl Exchange {
     }
 
     /// Reads no more of the request body, and leaves standard output open until the process has ended: the server sees the
-    /// end of the response when whatever the application left is finished. The same number.
-    pub(crate) fn hold(&self) -> u64 {
-        if let Some(response) = lock(&self.response).take() {
-            response.hold();
-        }
-        self.abandon()
+    /// end of the response when whatever the application left is finished. The same number, and the last byte.
+    pub(crate) fn hold(&self) -> (u64, Option<u8>) {
+        let last = lock(&self.response).take().and_then(Response::hold);
+        (self.abandon(), last)
     }
 
     /// Closes standard output, and reads no more of the request body. How much of that the server
     /// has not delivered yet; 0 also where another thread is reading it.
-    pub(crate) fn close(&self) -> u64 {
-        if let Some(response) = lock(&self.response).take() {
-            response.close();
-        }
+    pub(crate) fn close(&self, py: Python<'_>) -> u64 {
+        let response = lock(&self.response).take();
+        // A visitor who left, or a signal that ends this process: nothing more can be sent.
+        let _ = py.detach(|| response.map(|response| response.close(&self.body, &interrupted)));
         self.abandon()
     }
 

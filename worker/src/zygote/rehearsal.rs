@@ -58,7 +58,7 @@ fn rehearse(
     let raised = |error: PyErr| log_exception(py, &error, false).summary;
     let environ = environ::build(py, &request, &exchange).map_err(raised)?;
     let called = call::call(application, &environ, &exchange);
-    exchange.close();
+    exchange.close(py);
     match called {
         Ok(_) => Ok(()),
         Err(Failure::Raised(error)) => Err(raised(error)),

@@ -1,6 +1,6 @@
-//! Finalizes some objects of a process that is not torn down: what a child of a zygote made, where the import made
-//! something that is the zygote's to finalize. An object of the import may hold one of the child's, so that no tear-down
-//! would reach it.
+//! Finalizes some objects of a process that is not torn down: what a child of a zygote made, where that is little, or the
+//! import made something that is the zygote's to finalize. An object of the import may hold one of the child's, so that no
+//! tear-down would reach it.
 //!
 //! Everything is intact meanwhile, as when the collector finalizes. What leads to others goes before them:
 //! `gzip.GzipFile` before the file that it writes to. The objects are held, so nothing is finalized twice.
@@ -14,6 +14,19 @@ use super::known::{self, Nature};
 use super::names::names;
 use super::raw;
 use super::survey::Finding;
+
+/// From how many objects on a tear-down takes less time: what each leads to is looked for.
+const MANY: usize = 16;
+
+/// Whether [`finalize`] knows how all of them end, and they are few.
+pub(super) fn is_easy(found: &[Finding<'_>]) -> bool {
+    found.len() < MANY
+        && found.iter().all(|finding| match finding.nature {
+            Nature::Finalizer | Nature::Reader | Nature::Writer | Nature::Text => true,
+            Nature::Unknown => closes(&finding.object.get_type()),
+            _ => false,
+        })
+}
 
 /// Finalizes what was found among the `young` objects, and says of which objects
 /// nobody knows how.

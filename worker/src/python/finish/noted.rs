@@ -7,7 +7,8 @@ use super::in_place;
 use super::survey::{Addresses, Survey};
 
 /// What a child finalizes is what it made. Where the import made nothing that has a finalizer, which is the rule, a whole
-/// tear-down does just that.
+/// tear-down does just that; but it writes to the memory of every object of the import, which the child then has to copy:
+/// where a request leaves little, that alone is finalized.
 pub(crate) struct Noted {
     /// Objects whose end could be seen. They are held, so that no object of a child has the address of one.
     kept: Vec<Py<PyAny>>,
@@ -92,9 +93,11 @@ impl Noted {
             gc.call_method0("unfreeze")?;
             found.extend(survey.untracked(&gc.call_method0("get_objects")?, true)?);
         }
+        let is_of_process = of_process.is_some();
         let reason = found.first().map(|finding| finding.reason.clone()).or(of_process);
         let reason = if reason.is_none() { survey.write_out()? } else { reason };
-        if reason.is_none() || self.kept.is_empty() {
+        let can_be_torn_down = self.kept.is_empty();
+        if reason.is_none() || (can_be_torn_down && (is_of_process || !in_place::is_easy(&found))) {
             return Ok(reason);
         }
         let mut left = in_place::finalize(py, found, &young)?;
