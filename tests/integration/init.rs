@@ -30,6 +30,11 @@ const TESTS: &[(&str, Test)] = &[
     ("a shared host runs what it writes, for a file, a module and a factory", on_shared_host),
     ("M10: Apache without a module for CGI refuses what it writes", apache_without_cgi),
     ("M10: lighttpd without mod_cgi refuses what it writes", lighttpd_without_cgi),
+    ("check --server finds nothing wrong with what it writes, and takes its settings", checked),
+    (
+        "M10: a .htaccess without a module for CGI is a 500, and never the program",
+        htaccess_without_cgi,
+    ),
     ("what check has a problem with is refused, and nothing is written", refused_by_check),
     ("a path that would break out of a configuration is refused", hostile_paths),
     (
@@ -379,6 +384,65 @@ fn lighttpd_without_cgi(stage: &Stage) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// nginx is left out: its fcgiwrap does not run.
+fn checked(stage: &Stage) -> Result<()> {
+    for (server, name) in [
+        ("apache", "a.conf"),
+        ("caddy", "Caddyfile"),
+        ("lighttpd", "l.conf"),
+        ("htaccess", ".htaccess"),
+    ] {
+        let place = site(stage, &format!("init-checked-{server}"))?;
+        init(stage, &place, &[server, "shown.py", "-o", name])?.ends(0)?;
+        let mut command = stage.command(&stage.bridge());
+        command.args(["check", "--server", name]).current_dir(&place);
+        if server == "htaccess" {
+            command.arg("index.cgi");
+        }
+        let output = tried(stage, command)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        output.ends(0).with_context(|| text.clone())?;
+        ensure!(text.contains("✓ settings") && text.contains("gives 200 OK"), "{server}: {text}");
+    }
+    Ok(())
+}
+
+fn htaccess_without_cgi(stage: &Stage) -> Result<()> {
+    let executable = program(&["apache2", "httpd"], "apache2-bin")?;
+    let modules = apache::find_modules()?;
+    let place = site(stage, "init-htaccess-no-cgi")?;
+    let public = stage.workplace("init-htaccess-no-cgi/public")?;
+    let file = public.join(".htaccess").display().to_string();
+    init(stage, &place, &["htaccess", "shown.py", "-o", &file])?.ends(0)?;
+    fs::write(place.join("ready"), READY)?;
+    let server = start_web_server(stage, "init-htaccess-no-cgi", false, |port| {
+        let (place, public) = (place.display(), public.display());
+        let mut text = format!(
+            "ServerRoot \"{place}\"\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile pid\nErrorLog /dev/stderr\n\
+             DefaultRuntimeDir .\nAlias {READY_PATH} \"{place}/ready\"\n<Location {READY_PATH}>\nRequire all granted\n\
+             </Location>\nAlias /s \"{public}\"\n<Directory \"{public}\">\nAllowOverride All\nRequire all granted\n</Directory>\n"
+        );
+        for module in ["mpm_event", "authz_core", "alias", "env", "rewrite", "dir"] {
+            let line =
+                format!("LoadModule {module}_module \"{}/mod_{module}.so\"\n", modules.display());
+            text.insert_str(0, &line);
+        }
+        let file = Path::new(&place.to_string()).join(format!("httpd-{port}.conf"));
+        fs::write(&file, text)?;
+        let mut command = stage.command(&executable);
+        command.arg("-f").arg(&file).args(["-D", "FOREGROUND"]);
+        Ok(command)
+    })?;
+    let asked = ["/s/", "/s/index.cgi", "/s/x"].iter().try_for_each(|target| {
+        let answer = ask(&server, &Request::get(target))?;
+        let text = answer.status(500)?.text();
+        ensure!(!text.contains("#!"), "{target}: {text}");
+        Ok(())
+    });
+    server.stop();
+    asked
 }
 
 fn refused_by_check(stage: &Stage) -> Result<()> {

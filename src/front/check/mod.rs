@@ -151,13 +151,20 @@ impl Check {
         report.extend(machine::misspelt(&variables));
         variables.retain(|name, _| !machine::is_misspelt(name));
         let CheckArgs { app, mut host, options, server, .. } = arguments;
-        let app = app.or_else(|| variables.get_os("CGI2WSGI_APP").map(OsString::from));
+        let mut app = app.or_else(|| variables.get_os("CGI2WSGI_APP").map(OsString::from));
         if let Some(server) = server {
             let here = std::env::current_dir().unwrap_or_default();
             let file = app.as_deref().and_then(|app| application::file_of(app, &here));
-            let (findings, name) = server::judge(&server, file.as_deref(), &user);
-            report.extend(findings);
-            host = host.or(name);
+            let told = server::judge(&server, file.as_deref(), &user);
+            report.extend(told.findings);
+            host = host.or(told.name);
+            for (name, value) in told.settings {
+                match name.as_str() {
+                    "CGI2WSGI_APP" => app = app.or_else(|| Some(value.into())),
+                    name if variables.get(name).is_none() => variables.set(name, value),
+                    _ => {}
+                }
+            }
         }
         Self { app, host, options, variables, user, front, report, is_brief: false }
     }
@@ -334,9 +341,11 @@ impl Check {
         let host = host.unwrap_or_else(|| "localhost".to_owned());
         let mut cold = self.options.clone();
         // What is wrong is wanted here, and the site's log has no request of a check.
-        (cold.warm, cold.log) = (false, None);
+        (cold.warm, cold.log, cold.handler) = (false, None, None);
         let mut variables = self.variables.clone();
-        variables.retain(|name, _| name != b"CGI2WSGI_WARM" && name != b"CGI2WSGI_LOG");
+        for name in ["CGI2WSGI_WARM", "CGI2WSGI_LOG", "CGI2WSGI_HANDLER"] {
+            variables.remove(name);
+        }
         match request::run(app, &cold, &variables, &host, patience) {
             Ok(answer) => self.report.extend(request::judge(&answer, app, &host, site)),
             Err(error) => self.report.push(Finding::problem(request::ABOUT, format!("{error}"))),

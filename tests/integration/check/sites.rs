@@ -168,6 +168,33 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
+        name: "a worker of another build beside cgi2wsgi is named, and the one that is missing",
+        files: &[("app.py", HELLO)],
+        made: "cp \"$BRIDGE\" front; : > cgi2wsgi_worker-0123456789abcdef.so; ./front check app.py > report || test $? -eq 2; \
+               grep '^✗ worker .*is neither in .*cgi2wsgi_worker-0123456789abcdef.so is of another build  → cp ' report",
+        about: "✓ worker",
+        code: 0,
+        ..SITE
+    },
+    Site {
+        name: "what an import writes to standard output is shown",
+        files: &[("app.py", HELLO)],
+        made: "echo \"print('loading', '\\x1b[2J')\" >> app.py",
+        about: "✓ import",
+        seen: &["to standard output", "loading"],
+        code: 0,
+        ..SITE
+    },
+    Site {
+        name: "--handler, whose requests name the file, is checked with APP",
+        files: &[("app.py", HELLO)],
+        arguments: &["--handler", "app.py"],
+        about: "✓ request",
+        seen: &["200 OK"],
+        code: 0,
+        ..SITE
+    },
+    Site {
         name: "a setting that is misspelt",
         files: &[("app.py", HELLO)],
         variables: &[("CGI2WSGI_TIMEOTU", "3")],

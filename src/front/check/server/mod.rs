@@ -8,12 +8,14 @@ mod apache;
 mod others;
 mod text;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use self::text::Line;
 use super::finding::Finding;
 use super::user::User;
 use super::way;
+use crate::front::settings::VARIABLES;
 
 /// Which server a configuration is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,19 +88,26 @@ impl Kind {
 
 const ABOUT: &str = "server";
 
-/// What was found, and a name that the configuration gives the site.
-pub(super) fn judge(
-    given: &str,
-    app: Option<&Path>,
-    user: &User,
-) -> (Vec<Finding>, Option<String>) {
+/// What a configuration tells.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) findings: Vec<Finding>,
+    /// The name that it gives the site.
+    pub(super) name: Option<String>,
+    /// The settings of cgi2wsgi that it has one value for.
+    pub(super) settings: Vec<(String, String)>,
+}
+
+/// Looks at the configuration of a server, or in a file.
+pub(super) fn judge(given: &str, app: Option<&Path>, user: &User) -> Told {
+    let only = |finding| Told { findings: vec![finding], ..Told::default() };
     let file = if let Some(kind) = Kind::named(given) {
         let usual = kind.places().iter().map(Path::new).find(|place| place.is_file());
         let Some(place) = usual else {
             let places = kind.places().join(" nor ");
             let seen = format!("there is no configuration of {}: neither {places}", kind.name());
             let cure = "cgi2wsgi check --server FILE";
-            return (vec![Finding::problem(ABOUT, seen).cure(cure)], None);
+            return only(Finding::problem(ABOUT, seen).cure(cure));
         };
         place.to_owned()
     } else {
@@ -106,12 +115,12 @@ pub(super) fn judge(
         std::path::absolute(&file).unwrap_or(file)
     };
     if let Some(finding) = way::readable(ABOUT, &file, user) {
-        return (vec![finding], None);
+        return only(finding);
     }
     // Nothing else is opened: a FIFO would have this wait.
     if !file.is_file() {
         let seen = format!("{} is no regular file, and no configuration", file.display());
-        return (vec![Finding::problem(ABOUT, seen)], None);
+        return only(Finding::problem(ABOUT, seen));
     }
     let raw = text::read(&file);
     let kind = Kind::named(given).unwrap_or_else(|| Kind::of(&file, &raw));
@@ -135,7 +144,35 @@ pub(super) fn judge(
         });
     }
     findings.extend(private_temporary(kind));
-    (findings, name(kind, &lines))
+    let settings = settings(&lines);
+    if !settings.is_empty() {
+        let names: Vec<&str> = settings.iter().map(|(name, _)| name.as_str()).collect();
+        let seen = format!("{} has {}", file.display(), names.join(", "));
+        findings.push(Finding::fine("settings", seen));
+    }
+    Told { findings, name: name(kind, &lines), settings }
+}
+
+/// The settings of cgi2wsgi in a configuration: in all four languages a value stands behind its name. Those of several
+/// sites are left out, for nothing tells which is meant.
+fn settings(lines: &[Line]) -> Vec<(String, String)> {
+    let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in lines {
+        for (index, word) in line.words.iter().enumerate() {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (word.as_str(), line.words.get(index + 1).map(String::as_str)),
+            };
+            if VARIABLES.contains(&name)
+                && let Some(value) = value
+            {
+                found.entry(name).or_default().insert(value);
+            }
+        }
+    }
+    let only = found.into_iter().filter(|(_, values)| values.len() == 1);
+    only.filter_map(|(name, values)| Some((name.to_owned(), (*values.first()?).to_owned())))
+        .collect()
 }
 
 /// The programs that a configuration starts for a URL, as far as they are named cgi2wsgi or have its suffixes.
@@ -219,6 +256,24 @@ mod tests {
             (".htaccess", "RewriteEngine On\n", Kind::Apache),
         ] {
             assert_eq!(Kind::of(Path::new(file), text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn settings_are_read_in_all_four_languages_where_they_have_one_value() {
+        for text in [
+            "SetEnv CGI2WSGI_APP \"/s/a.py\"\nSetEnv CGI2WSGI_WARM 1\nSetEnv OTHER 1\n",
+            "fastcgi_param CGI2WSGI_APP \"/s/a.py\";\nfastcgi_param CGI2WSGI_WARM 1;\n",
+            "env `CGI2WSGI_APP=/s/a.py` CGI2WSGI_WARM=1\n",
+            "x = (\"CGI2WSGI_APP\" => \"/s/a.py\", \"CGI2WSGI_WARM\" => \"1\")\n",
+        ] {
+            let expected = [("CGI2WSGI_APP", "/s/a.py"), ("CGI2WSGI_WARM", "1")];
+            let found = settings(&text::parse(text, 1));
+            let found: Vec<_> = found.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            assert_eq!(found, expected, "{text}");
+            assert!(
+                settings(&text::parse(&format!("{text}SetEnv CGI2WSGI_APP /b\n"), 1)).len() == 1
+            );
         }
     }
 
