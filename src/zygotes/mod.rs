@@ -5,7 +5,7 @@
 //! - [`import_output`]: what is written while a zygote imports;
 //! - [`status`], [`log`]: what zygotes tell a person;
 //! - [`process`]: what the system tells of them;
-//! - [`polling`], [`memory`], [`prefault`], [`threads`]: what of a zygote's own work needs no Python.
+//! - [`polling`], [`names`], [`memory`], [`prefault`], [`threads`]: what of a zygote's own work needs no Python.
 //!
 //! Left out: how a front connects (its `connect`), and the zygote itself (the worker's `zygote`).
 
@@ -14,6 +14,7 @@ pub mod import_output;
 pub mod lock;
 pub mod log;
 pub mod memory;
+pub mod names;
 pub mod polling;
 pub mod prefault;
 pub mod process;

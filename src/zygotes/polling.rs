@@ -3,10 +3,13 @@
 //! read. They are looked at when there is a request, once a second at most.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use super::names::Names;
 use crate::timings::Moment;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statat, statx};
 
@@ -24,6 +27,8 @@ pub enum Part {
     Directory,
     /// The names in a directory.
     Entries,
+    /// Which tables a database of `SQLite` has, whatever is in them.
+    Tables,
 }
 
 /// Which file it is, and when it was changed last.
@@ -44,9 +49,7 @@ impl Stamp {
     fn of(path: &Path, part: Part, is_asked: bool) -> Option<Self> {
         let follow = if part == Part::Link { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
         if is_asked {
-            // What it answers is what the next call says. Before Linux 4.11
-            // that is all there is.
-            let _ = statx(CWD, path, follow | AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
+            force(path, follow);
         }
         let stat = statat(CWD, path, follow).ok()?;
         #[allow(
@@ -54,20 +57,40 @@ impl Stamp {
             clippy::useless_conversion,
             reason = "types differ by system"
         )]
-        let contents = (
-            stat.st_size,
-            [
-                (stat.st_mtime.into(), nanoseconds(stat.st_mtime_nsec)),
-                (stat.st_ctime.into(), nanoseconds(stat.st_ctime_nsec)),
-            ],
-        );
+        let contents = match part {
+            Part::Directory => None,
+            Part::Tables => version_of_tables(path).map(|version| (0, [version; 2])),
+            Part::File | Part::Link | Part::Entries => Some((
+                stat.st_size,
+                [
+                    (stat.st_mtime.into(), nanoseconds(stat.st_mtime_nsec)),
+                    (stat.st_ctime.into(), nanoseconds(stat.st_ctime_nsec)),
+                ],
+            )),
+        };
         #[allow(clippy::useless_conversion, reason = "types differ by system")]
-        Some(Self {
-            device: stat.st_dev.into(),
-            inode: stat.st_ino.into(),
-            contents: (part != Part::Directory).then_some(contents),
-        })
+        Some(Self { device: stat.st_dev.into(), inode: stat.st_ino.into(), contents })
     }
+}
+
+/// What `SQLite` changes with the tables of a database, and what applications call the version of theirs (`PRAGMA
+/// user_version`): they are in the file's head, whose format does not change.
+fn version_of_tables(path: &Path) -> Option<(i64, i64)> {
+    let mut head = [0; 100];
+    File::open(path).ok()?.read_exact_at(&mut head, 0).ok()?;
+    let number = |at: usize| head.get(at..at + 4)?.try_into().ok().map(i32::from_be_bytes);
+    Some((number(40)?.into(), number(60)?.into()))
+}
+
+/// What the machine answers where the file is, is what the next call says. Before Linux 4.11 that is all there is.
+fn force(path: &Path, follow: AtFlags) {
+    let _ = statx(CWD, path, follow | AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
+}
+
+/// Asks the machine where a directory is whether it has changed: names that were looked up before are then looked up
+/// anew.
+pub fn ask(directory: &Path) {
+    force(directory, AtFlags::empty());
 }
 
 /// Of one type, whatever the system's is.
@@ -75,39 +98,76 @@ pub fn nanoseconds(part: impl TryInto<i64>) -> i64 {
     part.try_into().unwrap_or_default()
 }
 
+/// A path of which a part is to stay as it was.
 #[derive(Debug)]
-struct Looked {
+pub struct Looked {
     path: PathBuf,
     part: Part,
     is_asked: bool,
     stamp: Option<Stamp>,
 }
 
-/// Files that are looked at.
+impl Looked {
+    /// From here on it is to stay as it is now.
+    pub fn new(path: PathBuf, part: Part, is_asked: bool) -> Self {
+        let stamp = Stamp::of(&path, part, is_asked);
+        Self { path, part, is_asked, stamp }
+    }
+
+    /// Its path, if it has changed.
+    fn changed(&self) -> Option<PathBuf> {
+        let is_changed = Stamp::of(&self.path, self.part, self.is_asked) != self.stamp;
+        is_changed.then(|| self.path.clone())
+    }
+}
+
+/// What is to stay as it was.
+#[derive(Debug)]
+pub enum Kept {
+    /// A file, a link or a directory.
+    File(Looked),
+    /// Names in a directory.
+    Names(Names),
+}
+
+impl Kept {
+    /// What has changed.
+    pub fn changed(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(file) => file.changed(),
+            Self::Names(names) => names.changed(),
+        }
+    }
+}
+
+/// Files that are looked at, and names in directories.
 #[derive(Debug, Default)]
-pub struct PolledFiles(Vec<Looked>);
+pub struct PolledFiles(Vec<Kept>);
 
 impl PolledFiles {
     /// From here on it is to stay as it is now.
     pub fn add(&mut self, path: PathBuf, part: Part, is_asked: bool) {
-        let stamp = Stamp::of(&path, part, is_asked);
-        self.0.push(Looked { path, part, is_asked, stamp });
+        self.keep(Kept::File(Looked::new(path, part, is_asked)));
+    }
+
+    /// The same for what was looked at already.
+    pub fn keep(&mut self, kept: Kept) {
+        self.0.push(kept);
     }
 
     /// One that has changed, if this is the time to look. `last` is when that
     /// was done last, by any of the processes that share it.
-    pub fn changed(&self, last: Option<&AtomicU64>) -> Option<&Path> {
+    pub fn changed(&self, last: Option<&AtomicU64>) -> Option<PathBuf> {
         let now = Moment::now().to_nanos();
         if self.0.is_empty() || last.is_some_and(|last| !is_my_turn(last, now)) {
             return None;
         }
-        let differs = |one: &&Looked| Stamp::of(&one.path, one.part, one.is_asked) != one.stamp;
-        let changed = self.0.iter().find(differs)?;
+        let changed = self.0.iter().find_map(Kept::changed)?;
         // Whoever looks next finds it too, and needs not wait for that.
         if let Some(last) = last {
             last.store(0, SeqCst);
         }
-        Some(&changed.path)
+        Some(changed)
     }
 }
 
@@ -161,7 +221,7 @@ fn is_local(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -198,9 +258,9 @@ mod tests {
         assert_eq!(polled_files.changed(Some(&last)), None, "it has looked a moment ago");
         last.store(1, SeqCst);
         for _ in 0..2 {
-            assert_eq!(polled_files.changed(Some(&last)), Some(file.as_path()));
+            assert_eq!(polled_files.changed(Some(&last)), Some(file.clone()));
         }
-        assert_eq!(polled_files.changed(None), Some(file.as_path()));
+        assert_eq!(polled_files.changed(None), Some(file.clone()));
     }
 
     /// Whether `change` changes what there is of `part` at `path`.

@@ -1,6 +1,7 @@
 //! Warm start (`--warm`): what must hold whatever dies, changes or stands in the way. That warm requests are answered as
 //! cold ones are is the table's business.
 
+mod absent;
 mod apache;
 mod between;
 mod changes;
@@ -44,6 +45,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     ];
     let mut trials: Vec<Trial> =
         groups.iter().flat_map(|(group, tests)| trials_of(group, tests, world)).collect();
+    trials.extend(absent::trials(world));
     trials.extend(verbs::trials(world));
     trials.extend(fork_safety::trials(world));
     trials.extend(surroundings::trials(world));

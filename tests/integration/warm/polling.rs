@@ -28,9 +28,9 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
 ];
 
 /// Fronts of a site that are started in namespaces of their own, which another process holds.
-struct Fronts<'s> {
+pub(crate) struct Fronts<'s> {
     site: &'s Site<'s>,
-    application: PathBuf,
+    pub(crate) application: PathBuf,
     holder: Running,
     /// What enters them, and who may.
     enter: Vec<String>,
@@ -39,7 +39,7 @@ struct Fronts<'s> {
 
 impl<'s> Fronts<'s> {
     /// Where there are so many inotify instances, or watches.
-    fn limited(site: &'s Site<'s>, of_what: &str, count: usize) -> Result<Self> {
+    pub(crate) fn limited(site: &'s Site<'s>, of_what: &str, count: usize) -> Result<Self> {
         let user = site.stage.user.clone();
         let limit = format!("echo {count} > /proc/sys/user/max_inotify_{of_what} && exec cat");
         let mut command = site.stage.command(Path::new("unshare"));
@@ -102,7 +102,7 @@ impl<'s> Fronts<'s> {
     }
 
     /// Leaves nothing, the mount included.
-    fn end(mut self) -> Result<()> {
+    pub(crate) fn end(mut self) -> Result<()> {
         self.site.ends_clean()?;
         self.holder.signal(libc::SIGTERM)?;
         self.holder.wait(PATIENCE).map(drop)
@@ -117,14 +117,14 @@ impl<'s> Fronts<'s> {
         Ok(good(&output)?.trim_end().to_owned())
     }
 
-    fn says(&self, expected: &str) -> Result<()> {
+    pub(crate) fn says(&self, expected: &str) -> Result<()> {
         let body = self.body()?;
         ensure!(body == expected, "{body:?}, not {expected:?}; {}", self.site.log());
         Ok(())
     }
 
     /// As `before`, until the second is over.
-    fn comes_to_say(&self, before: &str, expected: &str) -> Result<()> {
+    pub(crate) fn comes_to_say(&self, before: &str, expected: &str) -> Result<()> {
         until(PATIENCE, expected, || {
             let body = self.body()?;
             ensure!(body == before || body == expected, "{body:?}; {}", self.site.log());

@@ -11,7 +11,7 @@ pub(crate) mod collector;
 pub(crate) mod environment;
 pub(crate) mod finish;
 pub(crate) mod fork;
-mod imports;
+pub(crate) mod imports;
 pub(crate) mod remedies;
 pub(crate) mod termination;
 

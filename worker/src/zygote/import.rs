@@ -6,11 +6,11 @@ use cgi2wsgi::handoff::{ZygoteOrder, signals as numbers};
 use cgi2wsgi::zygotes::threads;
 use pyo3::prelude::*;
 
-use super::{opened_files, rehearsal};
+use super::{consulted, rehearsal, stat_calls};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
 use crate::python::finish::Noted;
-use crate::python::{self, collector, termination};
+use crate::python::{self, collector, imports, termination};
 use crate::wsgi::call::log_exception;
 
 /// How long an import whose time is over has to write its tracebacks.
@@ -26,8 +26,10 @@ pub(super) struct Imported {
 /// Imports the application, or says why it cannot be.
 pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Imported, String> {
     let raised = |error: PyErr| log_exception(py, &error, false).summary;
-    opened_files::record(py).map_err(raised)?;
+    consulted::record(py).map_err(raised)?;
+    stat_calls::record(py).map_err(raised)?;
     python::prepare_import(py, &order.service.application).map_err(raised)?;
+    imports::record_misses(py).map_err(raised)?;
     termination::expect(py, None).map_err(raised)?;
     let bound = Bound::set(py, order).map_err(raised)?;
     let waiting = collector::wait(py).map_err(raised)?;
@@ -39,6 +41,7 @@ pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Imported, Strin
             LoadError::Setup(reason) => reason,
         })?;
     if let Some(path) = &order.limits.request {
+        consulted::leave_import();
         rehearsal::run(py, &order.service, &application, path);
     }
     // What is garbage now would be copied into every child that touches it.

@@ -9,13 +9,17 @@ mod ceiling;
 mod changes;
 mod child;
 mod claims;
+mod consulted;
+mod databases;
 mod import;
 mod journal;
-mod opened_files;
+mod kernel;
 mod pool;
+mod questions;
 mod refusal;
 mod rehearsal;
 mod signals;
+mod stat_calls;
 mod watch;
 
 use std::cell::Cell;
@@ -130,6 +134,7 @@ fn live(
     let pool = imported.and_then(|imported| {
         import::check_threads(py)?;
         limits.and_then(|limits| limits.lift(py)).map_err(|error| error.to_string())?;
+        watch.check()?;
         let changes = before.compare();
         Pool::new(py, order, listener, imported, changes, &watch, &signals)
             .map_err(|error| error.to_string())

@@ -5,15 +5,16 @@
 //! itself, `pyvenv.cfg` and the directories of installed packages. An edit, a
 //! replacement, a removal and a `touch` of any of them is a change, and so is
 //! a directory on the way to it that is moved, or a link that leads elsewhere.
+//! So is a name that was looked for and comes or goes: see [`questions`](super::questions).
 //!
-//! The kernel tells (inotify): each child looks, with one system call, when it
+//! The kernel tells (inotify): each child looks, with two system calls, when it
 //! has a request in its hands, so that the very next request after an edit
 //! sees it. What the kernel does not watch is looked at by hand, once a second:
 //! see [`cgi2wsgi::zygotes::polling`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -21,41 +22,29 @@ use cgi2wsgi::handoff::{Application, Source, ZygoteOrder};
 use cgi2wsgi::zygotes::memory::SharedNumbers;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
-use super::opened_files::{self, Opened};
-use cgi2wsgi::zygotes::polling::{FileSystems, Part, PolledFiles, nanoseconds};
+use super::consulted;
+use super::kernel::Kernel;
+use super::questions::{self, Questions};
+use cgi2wsgi::zygotes::names::Names;
+use cgi2wsgi::zygotes::polling::{FileSystems, Kept, Part, PolledFiles, nanoseconds};
 
-/// Which changes of it the kernel is to tell of.
-fn changes_of(part: Part) -> WatchFlags {
-    let itself = WatchFlags::MOVE_SELF.union(WatchFlags::DELETE_SELF);
-    let changes = match part {
-        // An edit, a replacement, a removal and a `touch`.
-        Part::File => itself.union(WatchFlags::MODIFY).union(WatchFlags::ATTRIB),
-        Part::Link => itself.union(WatchFlags::ATTRIB).union(WatchFlags::DONT_FOLLOW),
-        Part::Directory => itself.union(WatchFlags::ONLYDIR),
-        // What an installation does.
-        Part::Entries => itself
-            .union(WatchFlags::ATTRIB)
-            .union(WatchFlags::CREATE)
-            .union(WatchFlags::DELETE)
-            .union(WatchFlags::MOVED_FROM)
-            .union(WatchFlags::MOVED_TO),
-    };
-    // One path may be several of these.
-    changes.union(WatchFlags::MASK_ADD)
-}
-
-/// Where in the numbers that the zygote and its children share is what: whether something has changed, and when files
-/// were last looked at.
+/// Where in the numbers that the zygote and its children share is what: whether something has changed, when files were
+/// last looked at, and whether the zygote reads what the kernel tells and does not know yet what it means.
 const IS_STALE: usize = 0;
 const LOOKED: usize = 1;
+const IS_IN_DOUBT: usize = 2;
+
+/// In how many directories names are watched by the kernel, and in how many at all. An import that walks through a tree
+/// of uploads would use up what all programs of a user have together (8192 by default on small machines).
+const MOST_WATCHED: usize = 1024;
+const MOST: usize = 8192;
 
 /// What people edit. It gets the watches first, if there are few, and where it is
 /// on another machine, that is asked.
-struct Own {
+pub(super) struct Own {
     directory: PathBuf,
     venv: Option<PathBuf>,
 }
@@ -65,15 +54,14 @@ impl Own {
         Self { directory: application.directory.clone(), venv: application.venv.clone() }
     }
 
-    fn has(&self, file: &Path) -> bool {
+    pub(super) fn has(&self, file: &Path) -> bool {
         file.starts_with(&self.directory)
             && !self.venv.as_ref().is_some_and(|venv| file.starts_with(venv))
     }
 }
 
 pub(super) struct Watch {
-    kernel: Option<OwnedFd>,
-    names: HashMap<i32, PathBuf>,
+    kernel: Option<Kernel>,
     polled_files: PolledFiles,
     systems: FileSystems,
     own: Own,
@@ -83,6 +71,8 @@ pub(super) struct Watch {
     passed: HashSet<PathBuf>,
     /// None: children then look for themselves.
     shared: Option<SharedNumbers>,
+    /// In how many directories the import has looked, if they are too many.
+    too_many: Option<usize>,
 }
 
 /// This moment. File systems stamp by a clock that is up to a tick behind it,
@@ -96,8 +86,8 @@ impl Watch {
     /// Watches all that the import, which began then, has looked at.
     pub(super) fn new(py: Python<'_>, order: &ZygoteOrder, began: (i64, i64)) -> Self {
         let application = &order.service.application;
-        let Opened { read, written } = opened_files::take();
-        let mut files = read;
+        let mut consulted = consulted::take();
+        let mut files: Vec<PathBuf> = consulted.read.drain().collect();
         files.extend(loaded_files(py));
         files.extend(surroundings(py, application));
         files.extend(mapped_files());
@@ -106,25 +96,88 @@ impl Watch {
         let own = Own::of(application);
         files.sort_unstable_by(|a, b| (!own.has(a), a).cmp(&(!own.has(b), b)));
         files.dedup();
-        let kernel = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
         let mut watch = Self {
-            kernel,
-            names: HashMap::new(),
+            kernel: Kernel::new(),
             polled_files: PolledFiles::default(),
             systems: FileSystems::default(),
             own,
             early: None,
             passed: HashSet::new(),
-            shared: SharedNumbers::new(2),
+            shared: SharedNumbers::new(3),
+            too_many: None,
         };
         for file in files {
-            let is_own = written.contains(&file);
+            let is_own = consulted.written.contains(&file);
             watch.add(file, began, is_own);
         }
-        for directory in packages(py) {
-            watch.watch(&directory, Part::Entries);
+        for database in consulted.databases.drain().filter(|database| database.exists()) {
+            watch.add_way_to(&database);
+            watch.watch(&database, Part::Tables);
         }
+        let packages = packages(py);
+        for directory in &packages {
+            watch.watch(directory, Part::Entries);
+        }
+        watch.add_questions(py, Questions::of(py, consulted, &packages), began);
         watch
+    }
+
+    /// What the import has looked for, and not found or found.
+    fn add_questions(&mut self, py: Python<'_>, mut questions: Questions, began: (i64, i64)) {
+        for path in questions.missed() {
+            match self.add_way_to(&path) {
+                Some((directory, name)) => questions.ask(directory, name, false),
+                // It has come since.
+                None if questions.is_own(&path) => {}
+                None => self.is_early(path),
+            }
+        }
+        questions.ask_for_found(&self.own);
+        let count = questions.count();
+        self.too_many = Some(count).filter(|count| *count > MOST);
+        if self.too_many.is_some() {
+            return;
+        }
+        let suffixes = questions::suffixes(py);
+        for (watched, (directory, question)) in questions.take(&self.own).into_iter().enumerate() {
+            self.add_way_to(&directory);
+            if self.passed.insert(directory.clone()) {
+                self.watch(&directory, Part::Directory);
+            }
+            let is_asked = self.own.has(&directory);
+            let is_watched =
+                watched < MOST_WATCHED && self.systems.are_local(&directory, Part::Entries);
+            let look = || {
+                Names::new(directory.clone(), question.asked.clone(), suffixes.clone(), is_asked)
+            };
+            let kernel = self.kernel.as_mut().filter(|_| is_watched);
+            let names = kernel.and_then(|kernel| kernel.watch_names(&directory, look));
+            let early = if let Some(names) = names {
+                questions.changed_during_import(names, &question, began)
+            } else {
+                let names = look();
+                let early = questions.changed_during_import(&names, &question, began);
+                self.polled_files.keep(Kept::Names(names));
+                early
+            };
+            if let Some(path) = early {
+                self.is_early(path);
+            }
+        }
+    }
+
+    fn is_early(&mut self, path: PathBuf) {
+        self.early.get_or_insert(path);
+    }
+
+    /// Why an application is not served by forked children: what it depends on cannot be watched.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.too_many.map_or(Ok(()), |count| {
+            Err(format!(
+                "while it was imported, the application has looked into {count} directories, and no more than {MOST} \
+                 can be watched for changes; have it list large directories in the request"
+            ))
+        })
     }
 
     /// `is_own`: the import itself may have written it.
@@ -145,15 +198,16 @@ impl Watch {
             #[allow(clippy::useless_conversion, reason = "types differ by system")]
             let changed = (i64::from(stat.st_ctime), nanoseconds(stat.st_ctime_nsec));
             // One in the future tells of a clock that was wrong.
-            if changed > began && changed <= now() && self.early.is_none() {
-                self.early = Some(file);
+            if changed > began && changed <= now() {
+                self.is_early(file);
             }
         }
     }
 
     /// A directory on the way to a file may be moved, and a symbolic link come
-    /// to lead elsewhere, which the file itself knows nothing of.
-    fn add_way_to(&mut self, file: &Path) {
+    /// to lead elsewhere, which the file itself knows nothing of. Returns what
+    /// is not there of the way: the first name, and where it is missed.
+    fn add_way_to(&mut self, file: &Path) -> Option<(PathBuf, OsString)> {
         let mut ahead: Vec<OsString> = names_of(file).rev().collect();
         let mut here = PathBuf::from("/");
         let mut links = 0;
@@ -162,8 +216,14 @@ impl Watch {
                 here.pop();
                 continue;
             }
-            here.push(name);
-            let target = std::fs::read_link(&here).ok().filter(|_| links < 40);
+            here.push(&name);
+            let target = match std::fs::read_link(&here) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    here.pop();
+                    return Some((here, name));
+                }
+                target => target.ok().filter(|_| links < 40),
+            };
             let is_new = self.passed.insert(here.clone());
             if let Some(target) = target {
                 links += 1;
@@ -179,26 +239,22 @@ impl Watch {
                 self.watch(&here, Part::Directory);
             }
         }
+        None
     }
 
     /// By the kernel, or by hand.
     fn watch(&mut self, path: &Path, part: Part) {
-        let watched = self
-            .kernel
-            .as_ref()
-            .filter(|_| self.systems.are_local(path, part))
-            .and_then(|kernel| inotify::add_watch(kernel, path, changes_of(part)).ok());
-        match watched {
-            Some(number) => {
-                self.names.entry(number).or_insert_with(|| path.to_owned());
-            }
-            None => self.polled_files.add(path.to_owned(), part, self.own.has(path)),
+        let is_local = self.systems.are_local(path, part);
+        let mut kernel = self.kernel.as_mut().filter(|_| is_local);
+        if !kernel.as_mut().is_some_and(|kernel| kernel.watch(path, part)) {
+            self.polled_files.add(path.to_owned(), part, self.own.has(path));
         }
     }
 
     /// What the zygote waits for.
     pub(super) fn polled(&self) -> Vec<PollFd<'_>> {
-        self.kernel.iter().map(|kernel| PollFd::new(kernel, PollFlags::IN)).collect()
+        let descriptor = self.kernel.iter().map(Kernel::descriptor);
+        descriptor.map(|kernel| PollFd::new(kernel, PollFlags::IN)).collect()
     }
 
     /// A file that has changed, for the zygote.
@@ -206,52 +262,64 @@ impl Watch {
         if let Some(early) = &self.early {
             return Some(early.clone());
         }
-        if let Some(kernel) = &self.kernel
-            && readable(kernel)
-        {
-            // Children may look after this has read what they would have seen.
-            self.spread();
-            let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
-            let mut reader = inotify::Reader::new(kernel, &mut buffer);
-            let named = reader.next().ok().and_then(|event| self.names.get(&event.wd()).cloned());
-            return Some(named.unwrap_or_else(|| "a file".into()));
-        }
-        if let Some(path) = self.changed_polled_files() {
-            return Some(path.to_owned());
+        if let Some(path) = self.read_kernel().or_else(|| self.changed_polled_files()) {
+            return Some(path);
         }
         // A child may have seen what is not to be seen any more.
-        self.is_told().then(|| "a file".into())
+        self.is_told(IS_STALE).then(|| "a file".into())
+    }
+
+    fn read_kernel(&self) -> Option<PathBuf> {
+        let kernel = self.kernel.as_ref().filter(|kernel| kernel.is_pending())?;
+        // Children that look after this has read what the kernel tells look for themselves, until it is known what it means.
+        self.tell(IS_IN_DOUBT, 1);
+        let changed = kernel.read();
+        if changed.is_some() {
+            self.spread();
+        }
+        self.tell(IS_IN_DOUBT, 0);
+        changed
     }
 
     /// Tells the children that wait.
     pub(super) fn spread(&self) {
+        self.tell(IS_STALE, 1);
+    }
+
+    fn tell(&self, what: usize, value: u64) {
         if let Some(told) = &self.shared {
-            told[IS_STALE].store(1, SeqCst);
+            told[what].store(value, SeqCst);
         }
     }
 
-    fn is_told(&self) -> bool {
-        self.shared.as_ref().is_some_and(|told| told[IS_STALE].load(SeqCst) != 0)
+    fn is_told(&self, what: usize) -> bool {
+        self.shared.as_ref().is_some_and(|told| told[what].load(SeqCst) != 0)
     }
 
-    /// Whether something has changed, for a child.
+    /// Whether something has changed, for a child. What the zygote tells is looked at last: it tells before it reads, and
+    /// again when it knows.
     pub(super) fn is_stale(&self) -> bool {
         self.early.is_some()
-            || self.is_told()
-            || self.kernel.as_ref().is_some_and(readable)
+            || self.has_changed()
+            || self.is_told(IS_STALE)
             || self.changed_polled_files().is_some()
     }
 
-    fn changed_polled_files(&self) -> Option<&Path> {
+    fn has_changed(&self) -> bool {
+        let Some(kernel) = &self.kernel else { return false };
+        let is_in_doubt = kernel.is_pending() || self.shared.is_none() || self.is_told(IS_IN_DOUBT);
+        let has_changed = is_in_doubt && kernel.look().is_some();
+        if has_changed {
+            self.spread();
+        }
+        has_changed
+    }
+
+    fn changed_polled_files(&self) -> Option<PathBuf> {
         let changed = self.polled_files.changed(self.shared.as_ref().map(|told| &told[LOOKED]))?;
         self.spread();
         Some(changed)
     }
-}
-
-fn readable(descriptor: &OwnedFd) -> bool {
-    let mut wait = [PollFd::new(descriptor, PollFlags::IN)];
-    poll(&mut wait, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
 /// The names on the way along a path, but for those that lead nowhere.

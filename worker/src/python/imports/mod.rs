@@ -22,6 +22,7 @@
 
 mod find_spec;
 mod get_code;
+pub(crate) mod misses;
 
 use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
@@ -58,6 +59,9 @@ struct Originals {
 
 static ORIGINALS: OnceLock<Originals> = OnceLock::new();
 
+/// Python's `FileFinder.find_spec`, where it is only listened to.
+static WRAPPED: OnceLock<Py<PyAny>> = OnceLock::new();
+
 /// Replaces the three functions, if this Python's import system is the known one and the plain case
 /// can be told: without `-v` and `-O`, and where names of files differ by their case. Returns
 /// whether it did.
@@ -74,6 +78,30 @@ pub(crate) fn quicken(py: Python<'_>) -> bool {
     replace(py, &file_finder, &source_loader).is_ok()
 }
 
+/// Has [`misses`] hear of every directory that has not the module which was looked for: also where Python's own
+/// functions have stayed in place.
+pub(crate) fn record_misses(py: Python<'_>) -> PyResult<()> {
+    misses::record();
+    if ORIGINALS.get().is_some() || WRAPPED.get().is_some() {
+        return Ok(());
+    }
+    let file_finder: Bound<'_, PyType> =
+        py.import("_frozen_importlib_external")?.getattr("FileFinder")?.cast_into()?;
+    let original = file_finder.getattr("find_spec")?.unbind();
+    if WRAPPED.set(original).is_ok() {
+        file_finder.setattr("find_spec", method_find_spec().of(&file_finder)?)?;
+    }
+    Ok(())
+}
+
+fn method_find_spec() -> Method {
+    Method {
+        name: c"find_spec",
+        function: ffi::PyMethodDefPointer { PyCFunctionWithKeywords: find_spec },
+        flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
+    }
+}
+
 fn replace(
     py: Python<'_>,
     file_finder: &Bound<'_, PyType>,
@@ -84,13 +112,8 @@ fn replace(
         function: ffi::PyMethodDefPointer { PyCFunction: get_code },
         flags: ffi::METH_O,
     };
-    let find_spec = Method {
-        name: c"find_spec",
-        function: ffi::PyMethodDefPointer { PyCFunctionWithKeywords: find_spec },
-        flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
-    };
     let get_code = get_code.of(source_loader)?;
-    let find_spec = find_spec.of(file_finder)?;
+    let find_spec = method_find_spec().of(file_finder)?;
     let cache_from_source = wrap_pyfunction!(cache_from_source, py)?;
     source_loader.setattr("get_code", get_code)?;
     file_finder.setattr("find_spec", find_spec)?;
@@ -190,20 +213,19 @@ impl Method {
     }
 }
 
-/// Runs `quick`, and where it has no answer `slow`; hands the result to Python.
+/// Runs `quick`, and where it has no answer `slow`.
 fn either<'py>(
-    py: Python<'py>,
     quick: impl FnOnce(&'static Originals) -> PyResult<Option<Bound<'py, PyAny>>>,
     slow: impl FnOnce(&'static Originals) -> PyResult<Bound<'py, PyAny>>,
-) -> *mut ffi::PyObject {
-    let answered = match ORIGINALS.get() {
-        None => Err(PyTypeError::new_err("the import system is not set up")),
-        Some(originals) => match quick(originals) {
-            Ok(Some(found)) => Ok(found),
-            Ok(None) => slow(originals),
-            Err(error) => Err(error),
-        },
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(originals) = ORIGINALS.get() else {
+        return Err(PyTypeError::new_err("the import system is not set up"));
     };
+    quick(originals)?.map_or_else(|| slow(originals), Ok)
+}
+
+/// Hands a result to Python.
+fn hand(py: Python<'_>, answered: PyResult<Bound<'_, PyAny>>) -> *mut ffi::PyObject {
     match answered {
         Ok(object) => object.into_ptr(),
         Err(error) => {
@@ -239,11 +261,11 @@ unsafe extern "C" fn get_code(
         let py = Python::assume_attached();
         (py, Bound::from_borrowed_ptr(py, loader), Bound::from_borrowed_ptr(py, name))
     };
-    either(
-        py,
+    let code = either(
         |originals| quick_code(originals, &loader, &name),
         |originals| originals.get_code.bind(py).call1((&loader, &name)),
-    )
+    );
+    hand(py, code)
 }
 
 /// `FileFinder.find_spec`.
@@ -264,18 +286,25 @@ unsafe extern "C" fn find_spec(
                 .map(|named| named.cast_into_unchecked::<PyDict>()),
         )
     };
-    either(
-        py,
-        |originals| match arguments.get_item(0) {
-            Ok(name) if named.is_none() && arguments.len() <= 2 => {
-                quick_spec(originals, &finder, &name)
-            }
-            _ => Ok(None),
-        },
-        |originals| {
-            let arguments = std::iter::once(finder.clone()).chain(arguments.iter());
-            let arguments = PyTuple::new(py, arguments.collect::<Vec<_>>())?;
-            originals.find_spec.bind(py).call(arguments, named.as_ref())
-        },
-    )
+    let call = |original: &Py<PyAny>| {
+        let arguments = std::iter::once(finder.clone()).chain(arguments.iter());
+        let arguments = PyTuple::new(py, arguments.collect::<Vec<_>>())?;
+        original.bind(py).call(arguments, named.as_ref())
+    };
+    let found = match WRAPPED.get() {
+        Some(original) => call(original),
+        None => either(
+            |originals| match arguments.get_item(0) {
+                Ok(name) if named.is_none() && arguments.len() <= 2 => {
+                    quick_spec(originals, &finder, &name)
+                }
+                _ => Ok(None),
+            },
+            |originals| call(&originals.find_spec),
+        ),
+    };
+    if let Ok(found) = &found {
+        misses::note(&finder, &arguments, found);
+    }
+    hand(py, found)
 }

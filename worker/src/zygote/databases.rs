@@ -1,0 +1,56 @@
+//! Databases of `SQLite` that the import opens. Most applications only see to it at import that their tables are there, and
+//! write rows in every request: the tables are what is imported. Which rows the import has read no event tells.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use pyo3::prelude::*;
+
+use super::consulted::{change, path_of};
+
+pub(super) fn note_connect(named: &Bound<'_, PyAny>) -> Option<()> {
+    let file = file_of(&path_of(named)?)?;
+    let is_there = file.exists();
+    change(|consulted| {
+        if !is_there {
+            consulted.looked_for.insert(file.clone(), false);
+        }
+        // SQLite writes it without an event.
+        consulted.written.insert(file.clone());
+        consulted.databases.insert(file);
+    })
+}
+
+/// The file of a database by its name, which may be a URI. Nothing: it is in memory.
+fn file_of(named: &Path) -> Option<PathBuf> {
+    let name = named.as_os_str().as_bytes();
+    if name.is_empty() || name == b":memory:" {
+        return None;
+    }
+    let Some(uri) = name.strip_prefix(b"file:") else { return std::path::absolute(named).ok() };
+    let end = uri.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(uri.len());
+    let (path, query) = uri.split_at(end);
+    if query.windows(11).any(|words| words == b"mode=memory") || path == b":memory:" {
+        return None;
+    }
+    let path = match path.strip_prefix(b"//") {
+        Some(rest) => &rest[rest.iter().position(|byte| *byte == b'/')?..],
+        None => path,
+    };
+    std::path::absolute(OsStr::from_bytes(&decoded(path))).ok()
+}
+
+/// `%20` is a space.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).filter(|_| *first == b'%');
+        let code = code.and_then(|code| std::str::from_utf8(code).ok());
+        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    decoded
+}

@@ -1,0 +1,143 @@
+//! What the import has asked of directories, and what another import would be told otherwise: modules that it missed,
+//! files that it looked for, listings. Which of the answers have changed while it still went on is found here; which
+//! change later, [`watch`](super::watch) sees to.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use cgi2wsgi::zygotes::names::{Asked, Names, Suffixes};
+use cgi2wsgi::zygotes::polling::nanoseconds;
+use pyo3::prelude::*;
+
+use super::consulted::{Consulted, Listed};
+use super::watch::{Own, now};
+use crate::python::imports::misses;
+
+/// What was asked of one directory, and what it answered.
+#[derive(Debug, Default)]
+pub(super) struct Question {
+    pub(super) asked: Asked,
+    /// Whether the names that were asked for were there.
+    were_there: BTreeMap<OsString, bool>,
+    /// What it had when it was listed.
+    listed: Option<BTreeSet<OsString>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    looked_for: HashMap<PathBuf, bool>,
+    /// What the import has made or removed itself.
+    written: HashSet<PathBuf>,
+    of: HashMap<PathBuf, Question>,
+}
+
+impl Questions {
+    /// `packages`: directories of which every name is watched.
+    pub(super) fn of(py: Python<'_>, consulted: Consulted, packages: &[PathBuf]) -> Self {
+        super::stat_calls::stop(py);
+        let Consulted { mut looked_for, written, listed, .. } = consulted;
+        let mut of: HashMap<PathBuf, Question> = HashMap::new();
+        for (directory, module) in misses::take() {
+            if !packages.contains(&directory) {
+                of.entry(directory).or_default().asked.modules.insert(module);
+            }
+        }
+        for (directory, Listed { by, names }) in listed {
+            let question = of.entry(directory).or_default();
+            question.asked.listings = by;
+            question.listed = Some(names);
+        }
+        // A directory for modules that is not there, such as an archive of the library, has no finder.
+        let path = py.import("sys").and_then(|sys| sys.getattr("path")?.extract::<Vec<PathBuf>>());
+        let absolute = path.unwrap_or_default().into_iter().map(std::path::absolute);
+        for directory in absolute.flatten().filter(|directory| !directory.exists()) {
+            looked_for.insert(directory, false);
+        }
+        Self { looked_for, written, of }
+    }
+
+    /// What was looked for and not there.
+    pub(super) fn missed(&self) -> Vec<PathBuf> {
+        let missed = self.looked_for.iter().filter(|(_, is_there)| !**is_there);
+        missed.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Whether the import has made or removed it itself.
+    pub(super) fn is_own(&self, path: &Path) -> bool {
+        self.written.contains(path)
+    }
+
+    pub(super) fn ask(&mut self, directory: PathBuf, name: OsString, was_there: bool) {
+        let question = self.of.entry(directory).or_default();
+        question.asked.names.insert(name.clone());
+        question.were_there.insert(name, was_there);
+    }
+
+    /// What was looked for and there is to stay, among what people edit.
+    pub(super) fn ask_for_found(&mut self, own: &Own) {
+        let found = self.looked_for.iter().filter(|(path, is_there)| **is_there && own.has(path));
+        let found: Vec<PathBuf> = found.map(|(path, _)| path.clone()).collect();
+        for path in found {
+            if let (Some(directory), Some(name)) = (path.parent(), path.file_name()) {
+                self.ask(directory.to_owned(), name.to_owned(), true);
+            }
+        }
+    }
+
+    /// Of how many directories something was asked.
+    pub(super) fn count(&self) -> usize {
+        self.of.len()
+    }
+
+    /// All of them, those of what people edit first.
+    pub(super) fn take(&mut self, own: &Own) -> Vec<(PathBuf, Question)> {
+        let mut all: Vec<_> = std::mem::take(&mut self.of).into_iter().collect();
+        all.sort_unstable_by(|(a, _), (b, _)| (!own.has(a), a).cmp(&(!own.has(b), b)));
+        all
+    }
+
+    /// A name that others have made or removed after the import, which began then, had asked for it.
+    pub(super) fn changed_during_import(
+        &self,
+        names: &Names,
+        question: &Question,
+        began: (i64, i64),
+    ) -> Option<PathBuf> {
+        let path = |name: &OsStr| names.directory().join(name);
+        let is_others = |path: &PathBuf| !self.is_own(path);
+        let there: BTreeSet<&OsStr> = names.found().collect();
+        let asked = question.were_there.iter();
+        let turned = asked.filter(|(name, was)| there.contains(name.as_os_str()) != **was);
+        let turned = turned.map(|(name, _)| path(name));
+        let listed = question.listed.as_ref();
+        let came = there.iter().filter(|name| {
+            names.is_listed(name) && listed.is_some_and(|listed| !listed.contains(**name))
+        });
+        let went = listed
+            .into_iter()
+            .flatten()
+            .filter(|name| names.is_listed(name) && path(name).symlink_metadata().is_err());
+        let came_or_went = came.map(|name| path(name)).chain(went.map(|name| path(name)));
+        let is_new = |path: &PathBuf| {
+            path.symlink_metadata().is_ok_and(|found| {
+                let changed = (found.ctime(), nanoseconds(found.ctime_nsec()));
+                changed > began && changed <= now()
+            })
+        };
+        let modules = there.iter().filter(|name| names.is_module_only(name)).map(|name| path(name));
+        turned
+            .chain(came_or_went)
+            .find(is_others)
+            .or_else(|| modules.filter(is_others).find(is_new))
+    }
+}
+
+/// What ends the names of modules.
+pub(super) fn suffixes(py: Python<'_>) -> Suffixes {
+    let suffixes = py
+        .import("importlib.machinery")
+        .and_then(|machinery| machinery.call_method0("all_suffixes")?.extract::<Vec<OsString>>());
+    suffixes.unwrap_or_else(|_| vec![".py".into(), ".pyc".into(), ".so".into()]).into()
+}
