@@ -65,6 +65,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a site without a mistake is exit status 0, and each line has a mark", fine_site),
     ("--json is JSON with the same findings and exit status, of ASCII alone", json),
     ("no byte of a site reaches a terminal as it is", hostile_bytes),
+    ("colours are for a terminal, and NO_COLOR switches them off", colours),
     ("an import that hangs leaves no process behind", nothing_left),
     ("--as looks with the rights of another user and its groups", another_user),
     ("without APP the installation is checked, and files that look like one are named", no_app),
@@ -230,6 +231,40 @@ fn hostile_bytes(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command at a terminal, and passes on what it wrote there.
+const AT_A_TERMINAL: &str = "import os, pty, sys\n\
+    pid, terminal = pty.fork()\n\
+    if pid == 0:\n    os.execv(sys.argv[1], sys.argv[1:])\n\
+    while True:\n\
+    \x20   try:\n        piece = os.read(terminal, 4096)\n\
+    \x20   except OSError:\n        break\n\
+    \x20   if not piece:\n        break\n\
+    \x20   sys.stdout.buffer.write(piece)\n\
+    os.waitpid(pid, 0)\n";
+
+fn colours(stage: &Stage) -> Result<()> {
+    let place = stage.workplace("check-colours")?;
+    write(&place.join("app.py"), "raise ValueError('\\x1b[2J\\x1b]0;x\\x07')\n")?;
+    for no_color in [false, true] {
+        let mut command = stage.command(&base_python(stage)?);
+        command.args(["-c", AT_A_TERMINAL]).arg(stage.bridge()).args(["check", "app.py"]);
+        command.current_dir(&place).env("CGI2WSGI_PYTHON", base_python(stage)?);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        let text = report(run(stage, command)?.ends(0)?);
+        let is_coloured = text.contains("\x1b[31m✗\x1b[0m import");
+        ensure!(is_coloured != no_color, "{text:?}");
+        let plain = ["31", "32", "33", "0", "1"]
+            .iter()
+            .fold(text.clone(), |text, number| text.replace(&format!("\x1b[{number}m"), ""));
+        ensure!(!plain.contains(['\x1b', '\x07']), "{plain:?}");
+        ensure!(plain.contains("✗ import        ValueError: \\u{1b}[2J"), "{plain:?}");
+    }
+    Ok(())
+}
+
 fn nothing_left(stage: &Stage) -> Result<()> {
     let place = stage.workplace("check-left")?;
     write(
@@ -238,7 +273,7 @@ fn nothing_left(stage: &Stage) -> Result<()> {
          open('pids', 'w').write(f'{os.getpid()} {child.pid}')\ntime.sleep(600)\n",
     )?;
     let mut command = check(stage, &place, Python::System)?;
-    command.args(["--timeout", "1.5", "app.py"]);
+    command.args(["--timeout", "5", "app.py"]);
     run(stage, command)?.ends(2)?;
     let pids = fs::read_to_string(place.join("pids")).context("the import did not begin")?;
     until(PATIENCE, "the end of all that the check has started", || {

@@ -368,9 +368,9 @@ pub(super) const SITES: &[Site] = &[
     Site {
         name: "an import that never ends is told its line",
         files: &[("app.py", "import time\n\ntime.sleep(600)\n")],
-        arguments: &["--timeout", "1", "app.py"],
+        arguments: &["--timeout", "3", "app.py"],
         about: "✗ import",
-        seen: &["did not end within 1 s"],
+        seen: &["did not end within 3 s"],
         cure: "vi +3 {place}/app.py",
         ..SITE
     },
@@ -381,7 +381,7 @@ pub(super) const SITES: &[Site] = &[
             "from wsgiref.simple_server import make_server\n\n\
              make_server('127.0.0.1', 0, None).serve_forever()\n",
         )],
-        arguments: &["--timeout", "2", "app.py"],
+        arguments: &["--timeout", "8", "app.py"],
         about: "✗ import",
         seen: &["runs a server", "__main__"],
         cure: "vi +3 {place}/app.py",
@@ -523,7 +523,7 @@ pub(super) const SITES: &[Site] = &[
             "app.py",
             "import time\n\n\ndef app(environ, start_response):\n    time.sleep(600)\n",
         )],
-        arguments: &["--timeout", "2", "app.py"],
+        arguments: &["--timeout", "4", "app.py"],
         about: "✗ request",
         seen: &["gives 504"],
         cure: "cgi2wsgi request",
