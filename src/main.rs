@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use cgi2wsgi::cgi::variables::Variables;
 use cgi2wsgi::front::cli::{Cli, Verb};
 use cgi2wsgi::front::exit::MISCONFIGURED;
-use cgi2wsgi::front::{answer, check, init, meant, request, version, warm};
+use cgi2wsgi::front::{answer, check, init, meant, profile, request, version, warm};
 use cgi2wsgi::handoff::build::worker_file_name;
 use cgi2wsgi::report;
 use cgi2wsgi::timings::Moment;
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Some(Verb::Request(arguments)) => request::run(*arguments, variables, began),
         Some(Verb::Check(arguments)) => check::run(*arguments, variables),
         Some(Verb::Init(arguments)) => init::run(*arguments, &variables),
+        Some(Verb::Profile(arguments)) => profile::run(*arguments, variables),
         Some(Verb::Warm(verb)) => warm::run(verb, &variables),
         None if cli.app.is_none() && variables.get_os("CGI2WSGI_APP").is_none() => {
             // As clap does where an argument is missing: short, and not on stdout.

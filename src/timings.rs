@@ -30,6 +30,11 @@ impl Moment {
         Self(Duration::from_nanos(nanos))
     }
 
+    /// How long it is since then.
+    pub fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+
     /// How long it is until then, if it is not past.
     pub fn left(self) -> Duration {
         self.0.saturating_sub(Self::now().0)

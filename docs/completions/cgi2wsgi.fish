@@ -50,6 +50,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s h -l help -d 'Print h
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "request" -d 'Build a request from flags like curl\'s, run it and show the response'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "check" -d 'Find out what is wrong with a site: one line for each finding, with what to do about it'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "init" -d 'Write the configuration that runs an application under a server, with the real paths of this machine'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "profile" -d 'Show where the time of a cold request goes: the start of Python, each import, the call'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "warm" -d 'Show the zygotes of --warm, stop them, or read their log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s X -l request -d 'The request method [default: GET, or POST with a body]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s d -l data -d 'Send DATA in the body; several are joined by &' -r
@@ -132,6 +133,30 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l debug -d 'Sho
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l svg -d 'Draw a flame graph into FILE, an image for a browser' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -s n -l lines -d 'Show the N modules that took longest [default: 15]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l runs -d 'Make N requests and show the one in the middle [default: 3]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l pythonpath -d 'Import from DIR too; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l mount -d 'The public path of the application, or "auto" to recover it' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l handler -d 'Serve Apache\'s Action: the application is the file of PATH_TRANSLATED' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l timeout -d 'Give up after SECONDS: answer 504, and log where the application hung' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l max-body -d 'Refuse a request body of more than BYTES (K, M and G are understood)' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l log -d 'Write a line for each request to FILE, with what was written to standard error below it' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l log-format -d 'With --log, write text for people, or json: one object a line [default: text]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm -d 'Keep the imported application ready in a process that forks for each request'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -s h -l help -d 'Print help'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "status" -d 'Show the zygotes of this user, or for root of all: how large, how busy, how often restarted and why'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "stop" -d 'Stop zygotes; requests that have begun are finished'

@@ -34,7 +34,8 @@ pub use self::checking::{CheckArgs, InitArgs};
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     override_usage = "cgi2wsgi [OPTIONS] APP\n       cgi2wsgi request [OPTIONS] APP [URL]\n       \
-                      cgi2wsgi check [OPTIONS] [APP]\n       cgi2wsgi init SERVER APP\n       cgi2wsgi warm status|stop|log"
+                      cgi2wsgi check [OPTIONS] [APP]\n       cgi2wsgi init SERVER APP\n       \
+                      cgi2wsgi profile [OPTIONS] APP [URL]\n       cgi2wsgi warm status|stop|log"
 )]
 pub struct Cli {
     /// A verb; without one, a CGI request is answered.
@@ -86,6 +87,9 @@ pub enum Verb {
 
     /// Write the configuration that runs an application under a server, with the real paths of this machine
     Init(Box<InitArgs>),
+
+    /// Show where the time of a cold request goes: the start of Python, each import, the call
+    Profile(Box<ProfileArgs>),
 
     /// Show the zygotes of --warm, stop them, or read their log
     #[command(subcommand, disable_help_subcommand = true)]
@@ -243,6 +247,37 @@ pub struct Options {
     /// of memory (K, M and G are understood)
     #[arg(long, value_name = "BYTES")]
     pub warm_memory: Option<OsString>,
+}
+
+/// `cgi2wsgi profile`: where the time goes.
+#[derive(Debug, Default, Args)]
+#[command(
+    after_help = "Imports are timed by Python itself (-X importtime), which makes them a little slower.\n\
+                        Exit status: 0 if there was a response, 1 or 2 as cgi2wsgi's own."
+)]
+pub struct ProfileArgs {
+    /// The application, as for cgi2wsgi itself
+    pub app: OsString,
+
+    /// A path, or a whole URL
+    #[arg(default_value = "/")]
+    pub url: String,
+
+    /// Draw a flame graph into FILE, an image for a browser
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<OsString>,
+
+    /// Show the N modules that took longest [default: 15]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<OsString>,
+
+    /// Make N requests and show the one in the middle [default: 3]
+    #[arg(long, value_name = "N")]
+    pub runs: Option<OsString>,
+
+    /// The options of the application.
+    #[command(flatten)]
+    pub options: Options,
 }
 
 /// `cgi2wsgi request`: the curl of WSGI.

@@ -10,7 +10,8 @@
 //! - [`answer`]: all of that for one CGI request;
 //! - [`account`]: what is known of a request, for `--log` and `--record`;
 //! - [`number`], [`secrets`]: what a log calls a request, and what it leaves out;
-//! - [`request`], [`check`], [`init`], [`warm`]: the other verbs; [`meant`]: what a person meant who typed something else;
+//! - [`request`], [`check`], [`init`], [`profile`], [`warm`]: the other verbs; [`meant`]:
+//!   what a person meant who typed something else;
 //! - [`exit`]: exit statuses.
 
 pub mod account;
@@ -26,6 +27,7 @@ pub mod meant;
 pub mod number;
 pub mod page;
 pub mod plan;
+pub mod profile;
 pub mod refuse;
 pub mod request;
 pub mod secrets;

@@ -11,7 +11,7 @@
 //!   else can go wrong around it; `bodies.rs`: slow and large request bodies; `installation.rs`: where the executables and
 //!   virtual environments are; `memory.rs`: how much is used; `imports.rs`: that imports are Python's;
 //! - `warm/`: all about `--warm` and `cgi2wsgi warm`;
-//! - `messages/`: the mistakes that people make, and the lines that they then read;
+//! - `messages/`: the mistakes that people make, and the lines that they then read; `profile.rs`: `cgi2wsgi profile`;
 //! - `properties.rs`: what holds for random requests;
 //! - `documents.rs`, `specification.rs`, `sources.rs`: whether README, the pages of `docs/` and CONTRIBUTING are true;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
@@ -35,6 +35,7 @@ mod installation;
 mod logs;
 mod memory;
 mod messages;
+mod profile;
 mod properties;
 mod request_verb;
 mod scaling;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
     trials.extend(scaling::trials(&world));
     trials.extend(memory::trials(&world));
     trials.extend(messages::trials(&world));
+    trials.extend(profile::trials(&world));
     trials.extend(imports::trials(&world));
     trials.extend(warm::trials(&world));
     trials.extend(properties::trials(&world));

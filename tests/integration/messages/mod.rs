@@ -7,7 +7,7 @@
 
 mod code;
 mod command;
-mod pages;
+pub(crate) mod pages;
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};

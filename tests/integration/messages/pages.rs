@@ -180,14 +180,14 @@ fn shell(stage: &Stage) -> Result<()> {
 }
 
 /// Where a person finds the pictures.
-pub(super) fn artefacts() -> Result<PathBuf> {
+fn artefacts() -> Result<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-artefacts/pages");
     fs::create_dir_all(&directory).context("cannot make the directory of the screenshots")?;
     Ok(directory)
 }
 
-/// A picture of a page, and what its text is once its scripts have run.
-pub(super) fn screenshot(stage: &Stage, name: &str, page: &str, suffix: &str) -> Result<()> {
+/// A picture of a page.
+pub(crate) fn screenshot(stage: &Stage, name: &str, page: &str, suffix: &str) -> Result<()> {
     let directory = artefacts()?;
     let picture = directory.join(format!("{name}.png"));
     let _ = fs::remove_file(&picture);
