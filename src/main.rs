@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         return version::print(&variables);
     }
     match cli.verb {
-        Some(Verb::Request(arguments)) => request::run(*arguments, variables, began),
+        Some(Verb::Request(arguments)) => request::run(*arguments, &variables, began),
         Some(Verb::Check(arguments)) => check::run(*arguments, variables),
         Some(Verb::Init(arguments)) => init::run(*arguments, &variables),
         Some(Verb::Profile(arguments)) => profile::run(*arguments, variables),

@@ -47,7 +47,7 @@ _cgi2wsgi() {
 
     case "${cmd}" in
         cgi2wsgi)
-            opts="-V -h --worker-file-name --version --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help request check init profile warm"
+            opts="-V -h --worker-file-name --version --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help request check init profile warm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -97,6 +97,14 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record-max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-idle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -125,7 +133,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__check)
-            opts="-h --as --host --server --json --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-h --as --host --server --json --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -187,6 +195,14 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record-max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-idle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -215,7 +231,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__init)
-            opts="-o -h --name --output --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help apache htaccess caddy lighttpd nginx"
+            opts="-o -h --name --output --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help apache htaccess caddy lighttpd nginx"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -277,6 +293,14 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record-max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-idle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -305,7 +329,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__profile)
-            opts="-n -h --svg --lines --runs --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-n -h --svg --lines --runs --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -371,6 +395,14 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record-max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-idle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -399,7 +431,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__request)
-            opts="-X -d -F -H -b -u -i -I -o -f -v -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-X -d -F -H -b -u -i -I -o -f -v -L -w -s -S -k -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --location --write-out --silent --show-error --insecure --save --replay --pdb --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -465,6 +497,22 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --write-out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --save)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replay)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --chdir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -506,6 +554,14 @@ _cgi2wsgi() {
                     return 0
                     ;;
                 --log-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record-max)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -587,7 +643,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__warm__subcmd__stop)
-            opts="-h --all --all-users --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-h --all --all-users --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -634,6 +690,14 @@ _cgi2wsgi() {
                     return 0
                     ;;
                 --log-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record-max)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

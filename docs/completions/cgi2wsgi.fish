@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cgi2wsgi_global_optspecs
-    string join \n worker-file-name V/version chdir= pythonpath= python= venv= mount= handler= nph timeout= max-body= debug timings log= log-format= log-size= warm warm-idle= warm-spare= warm-max= warm-request= warm-memory= h/help
+    string join \n worker-file-name V/version chdir= pythonpath= python= venv= mount= handler= nph timeout= max-body= debug timings log= log-format= log-size= record= record-all record-max= record-secrets warm warm-idle= warm-spare= warm-max= warm-request= warm-memory= h/help
 end
 
 function __fish_cgi2wsgi_needs_command
@@ -35,6 +35,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l max-body -d 'Refuse a
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l log -d 'Write a line for each request to FILE, with what was written to standard error below it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l log-format -d 'With --log, write text for people, or json: one object a line [default: text]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
@@ -45,6 +47,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s V -l version -d 'Prin
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l record-all -d 'With --record, keep all requests'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -a "request" -d 'Build a request from flags like curl\'s, run it and show the response'
@@ -60,6 +64,9 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s H -l heade
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s b -l cookie -d 'Cookies: "name=value; other=value"' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s u -l user -d 'Basic authorization' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s o -l output -d 'Write to FILE' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s w -l write-out -d 'Write FORMAT when the response is over: %{http_code}, %{content_type}, %{size_download}, %{time_total}, \\n, ...' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l save -d 'Write a record of the request and of its response to FILE, for --replay' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l replay -d 'Run the request of a record of --record or --save again, or those of all records in a directory' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l pythonpath -d 'Import from DIR too; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
@@ -71,6 +78,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l max-body -
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l log -d 'Write a line for each request to FILE, with what was written to standard error below it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l log-format -d 'With --log, write text for people, or json: one object a line [default: text]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
@@ -80,9 +89,16 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s i -l inclu
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s I -l head -d 'Ask for the head alone (HEAD), and show it'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s f -l fail -d 'Fail when the status is 400 or more: no body, exit status 22'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s v -l verbose -d 'Show the request\'s variables and the head of the response on standard error'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s L -l location -d 'Follow redirects of the application to itself, 50 at most'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s s -l silent -d 'As for curl, and without effect: there is no progress to be silent about'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s S -l show-error -d 'As for curl, and without effect: errors are always shown'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s k -l insecure -d 'As for curl, and without effect: there is no connection, and no certificate to check'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l pdb -d 'Start the debugger (pdb) on the terminal where an exception was raised that nobody, Flask or Django caught'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l record-all -d 'With --record, keep all requests'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l as -d 'For root: look with the rights of USER, such as the web server\'s (www-data)' -r
@@ -99,6 +115,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l max-body -d 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l log -d 'Write a line for each request to FILE, with what was written to standard error below it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l log-format -d 'With --log, write text for people, or json: one object a line [default: text]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
@@ -108,6 +126,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l json -d 'Wri
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l record-all -d 'With --record, keep all requests'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l name -d 'The name of the site, such as example.org or example.org:8080; --mount is its path there' -r
@@ -123,6 +143,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l max-body -d '
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l log -d 'Write a line for each request to FILE, with what was written to standard error below it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l log-format -d 'With --log, write text for people, or json: one object a line [default: text]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
@@ -131,6 +153,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-memory -
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l record-all -d 'With --record, keep all requests'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l svg -d 'Draw a flame graph into FILE, an image for a browser' -r
@@ -147,6 +171,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l max-body -
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l log -d 'Write a line for each request to FILE, with what was written to standard error below it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l log-format -d 'With --log, write text for people, or json: one object a line [default: text]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
@@ -155,6 +181,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-memor
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l record-all -d 'With --record, keep all requests'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -s h -l help -d 'Print help'
@@ -173,6 +201,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l log -d 'Write a line for each request to FILE, with what was written to standard error below it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l log-format -d 'With --log, write text for people, or json: one object a line [default: text]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
@@ -183,6 +213,8 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l record-all -d 'With --record, keep all requests'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -s n -l lines -d 'The last N lines alone; for root, of each user' -r

@@ -124,6 +124,7 @@ fn call(given: &[Pair], service: &Service, identity: Identity) -> Call {
         service: service.encode(),
         process: ProcessState { umask: 0o022, signal_mask: 1 << 63, ignores_sigchld: true },
         timed: service.debug.then_some(timed),
+        debugs: false,
         told: Told::Numbers,
         label: "[GET /]".to_owned(),
         variables: given.iter().map(|(name, value)| (&name[..], &value[..])).collect(),

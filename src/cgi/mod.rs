@@ -5,6 +5,7 @@
 
 pub mod argv;
 pub mod body;
+pub mod digest;
 pub mod file_id;
 pub mod handler;
 pub mod head;

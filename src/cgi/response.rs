@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
 use super::body::{Body, OnInterrupt};
+use super::digest::Digest;
 use super::head::{Form, Head};
 use super::output::Output;
 use super::request::{Request, Scheme};
@@ -39,6 +40,7 @@ pub struct Response {
     /// The last byte of a response whose end can be told by its length: a client does not wait for more (P8).
     last: Option<u8>,
     too_long: bool,
+    digest: Option<Digest>,
     warnings: Vec<String>,
     before_head: Option<Box<dyn BeforeHead>>,
 }
@@ -65,6 +67,7 @@ impl Response {
             written: 0,
             last: None,
             too_long: false,
+            digest: None,
             warnings: Vec::new(),
             before_head,
         }
@@ -93,6 +96,16 @@ impl Response {
     /// How many bytes of the body were sent, as far as a write tells.
     pub fn bytes(&self) -> u64 {
         if self.has_body_on_the_wire() { self.written } else { 0 }
+    }
+
+    /// From here on [`Self::digest`] is kept.
+    pub fn digest_body(&mut self) {
+        self.digest = Some(Digest::default());
+    }
+
+    /// The digest of what was sent of the body, if it was asked for.
+    pub fn digest(&self) -> Option<u64> {
+        self.digest.map(Digest::value)
     }
 
     /// Stores the head, in place of an earlier one that was not sent.
@@ -137,6 +150,10 @@ impl Response {
         let head = self.take_head(true);
         let chunk = &chunk[..self.admitted(chunk.len())];
         self.send(&head, chunk, body, interrupted)?;
+        let is_sent = self.has_body_on_the_wire();
+        if let Some(digest) = self.digest.as_mut().filter(|_| is_sent) {
+            digest.add(chunk);
+        }
         Ok(!self.too_long)
     }
 
@@ -168,6 +185,24 @@ impl Response {
                 written += 1;
             }
             self.written -= most - written;
+            self.digest_file(file, position, written)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what was sent of a file, which no process has seen.
+    fn digest_file(&mut self, file: &File, mut position: u64, mut left: u64) -> io::Result<()> {
+        let Some(digest) = &mut self.digest else { return Ok(()) };
+        let mut piece = vec![0; 64 << 10];
+        while left > 0 {
+            let most = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let count = file.read_at(&mut piece[..most], position)?;
+            if count == 0 {
+                break;
+            }
+            digest.add(&piece[..count]);
+            position += count as u64;
+            left -= count as u64;
         }
         Ok(())
     }

@@ -2,16 +2,19 @@
 //!
 //! Whatever goes wrong, a server gets a complete response and the log the reason.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use self::words::fault_of_script;
 use self::words::{Unread, Words};
+use super::account::body::{self, NotSpooled};
 use super::account::lines::Streams;
 use super::cli::Options;
 use super::exit::{FAILED, MISCONFIGURED};
 use super::plan::{Failure, Plan, form};
+use super::record::{self, Target};
 use super::refuse::{owed, refuse};
 use super::supervise::{NotBegun, Outcome, Supervised, supervise};
 use super::{account, connect, launch, number, settings};
@@ -39,7 +42,7 @@ pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment
         words.operators.iter().any(|word| word == "--nph") || settings::asks_for_nph(variables);
     let form = form(nph, words.operators.last().map(OsString::as_os_str), variables, &program);
     let read = words.read(variables);
-    keep_account(read.as_ref().ok().map(|(_, options)| options), variables, &named, began);
+    keep_account(read.as_ref().ok().map(|(_, options)| options), variables, &named, began, None);
     let plan = read
         .map_err(|why| match why {
             Unread::Wrong(error) => Failure::Setup(error),
@@ -66,7 +69,7 @@ pub fn at_a_shell(
 ) -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
     let named = app.as_deref().or(variables.get_os("CGI2WSGI_APP")).unwrap_or_default();
-    keep_account(Some(&options), variables, &named.to_string_lossy(), began);
+    keep_account(Some(&options), variables, &named.to_string_lossy(), began, None);
     answer(Plan::make(app, options, variables, &program, began), variables, Form::Cgi)
 }
 
@@ -77,14 +80,25 @@ pub fn keep_account(
     variables: &Variables,
     application: &str,
     began: Moment,
+    save: Option<&Path>,
 ) {
-    let settings = settings::account(options.unwrap_or(&Options::default()), variables);
-    account::open(settings.unwrap_or_default(), variables, application, began);
+    let named = Some(OsStr::new(application)).filter(|name| !name.is_empty());
+    let settings = settings::account(named, options.unwrap_or(&Options::default()), variables);
+    let mut settings = settings.unwrap_or_default();
+    if let Some(file) = save {
+        settings.record = Some(record::Settings {
+            target: Target::File(std::path::absolute(file).unwrap_or(file.to_owned())),
+            all: true,
+            secrets: options.is_some_and(|options| options.record_secrets),
+            run: settings::run(named, options.unwrap_or(&Options::default()), variables),
+        });
+    }
+    account::open(settings, variables, application, began);
 }
 
 fn answer(plan: Result<Plan, Failure>, variables: &Variables, form: Form) -> ExitCode {
     let status = status(plan, variables, form);
-    account::close();
+    account::close(status);
     ExitCode::from(status)
 }
 
@@ -113,25 +127,54 @@ pub fn run(plan: &Plan, variables: &Variables) -> u8 {
     // A file that becomes too large is an error, not this process' end.
     system::set_ignored(libc::SIGXFSZ, true);
     let ignores_sigchld = launch::expect_children();
-    let streams = if account::is_open() { Streams::kept() } else { Streams::default() };
+    let mut owed = plan.owed;
+    let mut streams = if account::is_open() { Streams::kept() } else { Streams::default() };
     account::application(&plan.service.application.shown());
-    let outcome = match connect::answer(plan, variables, &streams, ignores_sigchld) {
+    account::executable(&plan.interpreter.executable);
+    if account::is_recorded() {
+        match body::spool(plan.body, plan.service.max_body, plan.deadline) {
+            Ok(Some((spooled, file))) => {
+                owed = spooled.owed;
+                streams.set_body(file);
+                account::body(Some(spooled), 0);
+            }
+            Ok(None) => account::body(None, owed),
+            Err(NotSpooled::TimedOut) => {
+                return not_begun(&NotBegun::TimedOut, plan, variables, owed);
+            }
+            Err(NotSpooled::Failed(error)) => {
+                let reason = format!(
+                    "--record: the request body cannot be read, or kept in a temporary file: {error}"
+                );
+                let refusal = Refusal::fault(reason);
+                refuse(&refusal, variables, plan.service.form, owed, plan.deadline);
+                return FAILED;
+            }
+        }
+    }
+    let outcome = match connect::answer(plan, variables, &streams, owed, ignores_sigchld) {
         Some(outcome) => outcome,
-        None => cold(plan, variables, &streams, ignores_sigchld),
+        None => cold(plan, variables, &streams, owed, ignores_sigchld),
     };
     match outcome {
         Outcome::Ended(status) => status,
         Outcome::Interrupted => {
-            account::close();
+            account::close(FAILED);
             system::die_of(libc::SIGINT);
             FAILED
         }
-        Outcome::NotBegun(why) => not_begun(&why, plan, variables),
+        Outcome::NotBegun(why) => not_begun(&why, plan, variables, owed),
     }
 }
 
 /// With a worker of its own.
-fn cold(plan: &Plan, variables: &Variables, streams: &Streams, ignores_sigchld: bool) -> Outcome {
+fn cold(
+    plan: &Plan,
+    variables: &Variables,
+    streams: &Streams,
+    owed: u64,
+    ignores_sigchld: bool,
+) -> Outcome {
     let order = plan.order(None, variables, ignores_sigchld);
     let worker = match launch::worker(plan, variables, streams) {
         Ok(worker) => worker,
@@ -141,7 +184,7 @@ fn cold(plan: &Plan, variables: &Variables, streams: &Streams, ignores_sigchld: 
         order: &order,
         variables,
         form: plan.service.form,
-        owed: plan.owed,
+        owed,
         deadline: plan.deadline,
         streams,
         import: None,
@@ -150,7 +193,7 @@ fn cold(plan: &Plan, variables: &Variables, streams: &Streams, ignores_sigchld: 
 }
 
 /// The application has not begun, and nobody else will run it: this process answers.
-fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> u8 {
+fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables, owed: u64) -> u8 {
     let (status, exit) = match why {
         NotBegun::TimedOut => (504, FAILED),
         _ => (500, MISCONFIGURED),
@@ -160,7 +203,7 @@ fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> u8 {
         report::error(&reason);
     } else {
         let refusal = Refusal::new(status, reason);
-        refuse(&refusal, variables, plan.service.form, plan.owed, plan.deadline);
+        refuse(&refusal, variables, plan.service.form, owed, plan.deadline);
     }
     exit
 }

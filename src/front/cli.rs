@@ -223,6 +223,26 @@ pub struct Options {
     #[arg(long, value_name = "BYTES")]
     pub log_size: Option<OsString>,
 
+    /// Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again
+    ///
+    /// A request failed if its status is 500 or more, if its response was cut, or if there is a traceback. A record has the
+    /// variables, the body, the head of the response and what was written to standard error, without cookies, authorization
+    /// and the values of fields such as password.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<OsString>,
+
+    /// With --record, keep all requests
+    #[arg(long)]
+    pub record_all: bool,
+
+    /// With --record, keep the last N requests [default: 100]
+    #[arg(long, value_name = "N")]
+    pub record_max: Option<OsString>,
+
+    /// With --record, keep cookies, passwords and the environment too
+    #[arg(long)]
+    pub record_secrets: bool,
+
     /// Keep the imported application ready in a process that forks for each request
     #[arg(long)]
     pub warm: bool,
@@ -285,11 +305,13 @@ pub struct ProfileArgs {
 #[command(
     after_help = "Data, form files and JSON are taken from a file with @FILE, and from standard \
                   input with @-.\n\
-                  Exit status: 22 with -f for a status of 400 or more, as curl's; else 0, 1 or 2 as cgi2wsgi's own."
+                  Exit status: 22 with -f for a status of 400 or more, as curl's; else 0, 1 or 2 as cgi2wsgi's own. With \
+                  --replay of a directory: 1 if an answer changed, 2 if a record could not be read."
 )]
 pub struct RequestArgs {
-    /// The application, as for cgi2wsgi itself
-    pub app: OsString,
+    /// The application, as for cgi2wsgi itself; with --replay that of the record, if not given
+    #[arg(required_unless_present = "replay")]
+    pub app: Option<OsString>,
 
     /// A path, or a whole URL
     #[arg(default_value = "/")]
@@ -342,6 +364,40 @@ pub struct RequestArgs {
     /// Show the request's variables and the head of the response on standard error
     #[arg(short, long)]
     pub verbose: bool,
+
+    /// Follow redirects of the application to itself, 50 at most
+    #[arg(short = 'L', long)]
+    pub location: bool,
+
+    /// Write FORMAT when the response is over: %{http_code}, %{content_type}, %{size_download}, %{time_total}, \n, ...
+    #[arg(short, long, value_name = "FORMAT")]
+    pub write_out: Option<String>,
+
+    /// As for curl, and without effect: there is no progress to be silent about
+    #[arg(short, long)]
+    pub silent: bool,
+
+    /// As for curl, and without effect: errors are always shown
+    #[arg(short = 'S', long)]
+    pub show_error: bool,
+
+    /// As for curl, and without effect: there is no connection, and no certificate to check
+    #[arg(short = 'k', long)]
+    pub insecure: bool,
+
+    /// Write a record of the request and of its response to FILE, for --replay
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub save: Option<OsString>,
+
+    /// Run the request of a record of --record or --save again, or those of all records in a directory
+    ///
+    /// For a directory, each request is a line that says whether the answer is the same as the recorded one.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "method", "data", "form", "json", "head", "location"])]
+    pub replay: Option<OsString>,
+
+    /// Start the debugger (pdb) on the terminal where an exception was raised that nobody, Flask or Django caught
+    #[arg(long)]
+    pub pdb: bool,
 
     /// The options of the application.
     #[command(flatten)]

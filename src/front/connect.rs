@@ -45,6 +45,7 @@ pub(super) fn answer(
     plan: &Plan,
     variables: &Variables,
     streams: &Streams,
+    owed: u64,
     ignores_sigchld: bool,
 ) -> Option<Outcome> {
     let (identity, limits) = plan.warm.as_ref()?;
@@ -59,6 +60,7 @@ pub(super) fn answer(
         plan,
         variables,
         streams,
+        owed,
         ignores_sigchld,
     };
     zygote.answer()
@@ -78,6 +80,7 @@ struct Zygote<'z> {
     plan: &'z Plan,
     variables: &'z Variables,
     streams: &'z Streams,
+    owed: u64,
     ignores_sigchld: bool,
 }
 
@@ -151,7 +154,7 @@ impl Zygote<'_> {
             order: &order,
             variables: self.variables,
             form: self.plan.service.form,
-            owed: self.plan.owed,
+            owed: self.owed,
             deadline: self.plan.deadline,
             streams: self.streams,
             import: import.as_ref(),

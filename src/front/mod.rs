@@ -9,6 +9,7 @@
 //! - [`refuse`]: the front's own answer; [`page`]: its body;
 //! - [`answer`]: all of that for one CGI request;
 //! - [`account`]: what is known of a request, for `--log` and `--record`;
+//! - [`record`]: what `--record` writes;
 //! - [`number`], [`secrets`]: what a log calls a request, and what it leaves out;
 //! - [`request`], [`check`], [`init`], [`profile`], [`warm`]: the other verbs; [`meant`]:
 //!   what a person meant who typed something else;
@@ -28,6 +29,7 @@ pub mod number;
 pub mod page;
 pub mod plan;
 pub mod profile;
+pub mod record;
 pub mod refuse;
 pub mod request;
 pub mod secrets;

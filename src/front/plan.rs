@@ -21,7 +21,7 @@ use crate::cgi::head::Form;
 use crate::cgi::mount::Mount;
 use crate::cgi::path;
 use crate::cgi::refusal::Refusal;
-use crate::cgi::request::Request;
+use crate::cgi::request::{BodyLength, Request};
 use crate::cgi::variables::Variables;
 use crate::handoff::call::{ProcessState, Timed};
 use crate::handoff::{Call, Identity, Limits, Order, Service};
@@ -54,10 +54,14 @@ pub struct Plan {
     pub service: Service,
     /// How much of a request body the server may deliver, in bytes.
     pub owed: u64,
+    /// How long it is.
+    pub body: BodyLength,
     /// When to give up.
     pub deadline: Option<Deadline>,
     /// Which zygote answers, and how a new one is to be (`--warm`).
     pub warm: Option<(Identity, Limits)>,
+    /// Whether the debugger is started on the terminal where an exception is raised.
+    pub debugs: bool,
     began: Moment,
     is_timed: bool,
 }
@@ -110,8 +114,10 @@ impl Plan {
             worker,
             service,
             owed: owed(request.body),
+            body: request.body,
             deadline,
             warm,
+            debugs: false,
             began,
             is_timed: settings.timings,
         })
@@ -129,6 +135,7 @@ impl Plan {
             service: self.service.encode(),
             process: process_state(ignores_sigchld),
             timed: self.is_timed.then(|| Timed { began: self.began, handed_over: Moment::now() }),
+            debugs: self.debugs,
             told: account::told(),
             label: report::label(),
             variables: variables.clone(),

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
 
 use super::account;
+use super::exit::FAILED;
 use super::page::Page;
 use super::supervise::Deadline;
 use crate::cgi::body::Body;
@@ -52,7 +53,7 @@ pub fn refuse(
     report::error(&format!("{} (answered {})", refusal.reason, refusal.status));
     account::outlive_server();
     let (rest, output) = answer(refusal, variables, form, owed, deadline);
-    account::close();
+    account::close(FAILED);
     if let Some(output) = output {
         output.close();
     }

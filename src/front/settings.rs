@@ -13,6 +13,7 @@ use crate::cgi::variables::Variables;
 use crate::front::account;
 use crate::front::account::log::{self, Format, Log};
 use crate::front::cli::Options;
+use crate::front::record::{self, Target};
 use crate::handoff::Limits;
 use crate::{did_you_mean, report};
 
@@ -50,7 +51,7 @@ pub struct Settings {
 }
 
 /// The variables there are, for the one who misspells one.
-pub(super) const VARIABLES: [&str; 21] = [
+pub(super) const VARIABLES: [&str; 25] = [
     "CGI2WSGI_APP",
     "CGI2WSGI_CHDIR",
     "CGI2WSGI_DEBUG",
@@ -63,6 +64,10 @@ pub(super) const VARIABLES: [&str; 21] = [
     "CGI2WSGI_NPH",
     "CGI2WSGI_PYTHON",
     "CGI2WSGI_PYTHONPATH",
+    "CGI2WSGI_RECORD",
+    "CGI2WSGI_RECORD_ALL",
+    "CGI2WSGI_RECORD_MAX",
+    "CGI2WSGI_RECORD_SECRETS",
     "CGI2WSGI_TIMEOUT",
     "CGI2WSGI_TIMINGS",
     "CGI2WSGI_VENV",
@@ -105,7 +110,7 @@ impl Settings {
             _ => Ok(flag),
         };
 
-        let account = account(&options, variables)?;
+        let account = account(app.as_deref(), &options, variables)?;
         let mut pythonpath: Vec<PathBuf> = options.pythonpath.into_iter().map(Into::into).collect();
         if pythonpath.is_empty()
             && let Some(value) = variables.get_os("CGI2WSGI_PYTHONPATH")
@@ -165,7 +170,11 @@ impl Settings {
 
 /// What is kept of a request, which can be known whatever else is wrong. Relative paths begin where those of the
 /// application do.
-pub fn account(options: &Options, variables: &Variables) -> Result<account::Settings> {
+pub fn account(
+    app: Option<&OsStr>,
+    options: &Options,
+    variables: &Variables,
+) -> Result<account::Settings> {
     let given = |flag: &Option<OsString>, name, variable: &'static str| match flag {
         Some(value) => Some(Given { value: value.clone(), name }),
         None => variables
@@ -186,7 +195,59 @@ pub fn account(options: &Options, variables: &Variables) -> Result<account::Sett
     let largest = given(&options.log_size, "--log-size", "CGI2WSGI_LOG_SIZE");
     let largest = largest.as_ref().map_or(Ok(log::LARGEST), bytes)?;
     let log = given(&options.log, "--log", "CGI2WSGI_LOG").map(absolute);
-    Ok(account::Settings { log: log.map(|file| Log { file, format, largest }) })
+    let is_on = |flag: bool, variable: &'static str| match variables.get_os(variable) {
+        Some(value) if !flag => switch(&Given { value: value.to_owned(), name: variable }),
+        _ => Ok(flag),
+    };
+    let most = given(&options.record_max, "--record-max", "CGI2WSGI_RECORD_MAX");
+    let most = most.as_ref().map_or(Ok(record::MOST), count)?;
+    let all = is_on(options.record_all, "CGI2WSGI_RECORD_ALL")?;
+    let secrets = is_on(options.record_secrets, "CGI2WSGI_RECORD_SECRETS")?;
+    let directory = given(&options.record, "--record", "CGI2WSGI_RECORD").map(absolute);
+    let record = directory.map(|path| record::Settings {
+        target: Target::Directory { path, most },
+        all,
+        secrets,
+        run: run(app, options, variables),
+    });
+    Ok(account::Settings { log: log.map(|file| Log { file, format, largest }), record })
+}
+
+/// How an application is run, in a form that says the same in another directory.
+pub fn run(app: Option<&OsStr>, options: &Options, variables: &Variables) -> record::Run {
+    let given = |flag: &Option<OsString>, variable: &str| {
+        flag.clone().or_else(|| variables.get_os(variable).map(OsStr::to_owned))
+    };
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let chdir = given(&options.chdir, "CGI2WSGI_CHDIR");
+    let here = std::env::current_dir().unwrap_or_default();
+    let base = chdir.as_ref().map_or(here.clone(), |chdir| here.join(chdir));
+    let absolute = |path: OsString| text(base.join(path).into());
+    let app = app.map(OsStr::to_owned).or_else(|| variables.get_os("CGI2WSGI_APP").map(Into::into));
+    let is_file = |app: &OsStr| {
+        let bytes = app.as_bytes();
+        let colon = bytes.iter().rposition(|byte| *byte == b':').unwrap_or(bytes.len());
+        base.join(app).is_file() || base.join(OsStr::from_bytes(&bytes[..colon])).is_file()
+    };
+    let is_module = app.as_deref().is_some_and(|app| !is_file(app));
+    let mut pythonpath: Vec<OsString> = options.pythonpath.clone();
+    if pythonpath.is_empty() {
+        let variable = variables.get_os("CGI2WSGI_PYTHONPATH").unwrap_or_default();
+        let paths = std::env::split_paths(variable).filter(|path| !path.as_os_str().is_empty());
+        pythonpath = paths.map(Into::into).collect();
+    }
+    record::Run {
+        app: app.map(|app| if is_module { text(app) } else { absolute(app) }),
+        // A module is looked for where this process was started.
+        chdir: (chdir.is_some() || is_module).then(|| text(base.clone().into())),
+        pythonpath: pythonpath.into_iter().map(absolute).collect(),
+        python: given(&options.python, "CGI2WSGI_PYTHON").map(|python| {
+            if python.as_bytes().contains(&b'/') { absolute(python) } else { text(python) }
+        }),
+        venv: given(&options.venv, "CGI2WSGI_VENV").map(absolute),
+        mount: given(&options.mount, "CGI2WSGI_MOUNT").map(text),
+        handler: given(&options.handler, "CGI2WSGI_HANDLER").map(text),
+    }
 }
 
 /// Whether the environment asks for `--nph`, whatever else in it may be wrong.

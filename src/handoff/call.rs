@@ -17,6 +17,8 @@ pub struct Call {
     pub process: ProcessState,
     /// When the front began and when it was done, if somebody wants to know where the time goes.
     pub timed: Option<Timed>,
+    /// Whether the debugger is started on the terminal where an exception is raised (`request --pdb`).
+    pub debugs: bool,
     /// How much of the response the front wants to know.
     pub told: Told,
     /// What stands behind the worker's lines on standard error; empty for nothing.
@@ -33,6 +35,8 @@ pub enum Told {
     Nothing,
     /// Its status, and the bytes of its body.
     Numbers,
+    /// Its head and a digest of its body too.
+    Everything,
 }
 
 /// What a process of the request's own would have inherited.
@@ -69,6 +73,7 @@ impl Call {
         fields.put_number(self.process.ignores_sigchld);
         fields.put_optional(self.timed.map(|timed| timed.began.to_nanos()));
         fields.put_optional(self.timed.map(|timed| timed.handed_over.to_nanos()));
+        fields.put_number(self.debugs);
         fields.put_number(self.told as u8);
         fields.put(&self.label);
         for (name, value) in self.variables.iter() {
@@ -93,9 +98,11 @@ impl Call {
             }),
             _ => None,
         };
+        let debugs = fields.switch()?;
         let told = match fields.bytes()? {
             b"0" => Told::Nothing,
             b"1" => Told::Numbers,
+            b"2" => Told::Everything,
             _ => return None,
         };
         let label = fields.text()?.to_owned();
@@ -104,7 +111,7 @@ impl Call {
             pairs.push((fields.bytes()?, fields.bytes()?));
         }
         let variables = pairs.into_iter().collect();
-        Some(Self { identity, service, process, timed, told, label, variables })
+        Some(Self { identity, service, process, timed, debugs, told, label, variables })
     }
 }
 
@@ -119,7 +126,8 @@ pub(super) mod tests {
             service: service().encode(),
             process: ProcessState { umask: 0o027, signal_mask: 1 << 63, ignores_sigchld: true },
             timed: Some(Timed { began: Moment::from_nanos(7), handed_over: Moment::from_nanos(8) }),
-            told: Told::Numbers,
+            debugs: true,
+            told: Told::Everything,
             label: "[GET /ü]".into(),
             variables: [("A", "1"), ("EMPTY", "")].into_iter().collect(),
         }

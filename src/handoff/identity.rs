@@ -145,7 +145,7 @@ fn ignored_signals() -> Vec<i32> {
 /// and what servers add for each request. Everything else, such as what
 /// `SetEnv` sets, is the same for all of an application's requests.
 pub fn is_of_a_request(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 24] = [
+    const NAMES: [&[u8]; 28] = [
         b"AUTH_TYPE",
         b"CONTEXT_DOCUMENT_ROOT",
         b"CONTEXT_PREFIX",
@@ -166,6 +166,10 @@ pub fn is_of_a_request(name: &[u8]) -> bool {
         b"CGI2WSGI_LOG",
         b"CGI2WSGI_LOG_FORMAT",
         b"CGI2WSGI_LOG_SIZE",
+        b"CGI2WSGI_RECORD",
+        b"CGI2WSGI_RECORD_ALL",
+        b"CGI2WSGI_RECORD_MAX",
+        b"CGI2WSGI_RECORD_SECRETS",
         b"CGI2WSGI_TIMINGS",
         b"HTTP2",
         b"H2PUSH",

@@ -55,12 +55,20 @@ pub enum Reply {
     Responding {
         /// The status.
         status: u16,
+        /// All of the head, for [`Told::Everything`]; one that is too long is not told.
+        ///
+        /// [`Told::Everything`]: super::call::Told::Everything
+        head: Vec<u8>,
     },
     /// So many bytes of the body were sent. Said before [`Reply::Done`], likewise.
     Delivered {
         /// The bytes.
         bytes: u64,
+        /// [`crate::cgi::digest`], for `Told::Everything`.
+        digest: Option<u64>,
     },
+    /// This version of Python runs the application. Said before it does, for `Told::Everything`.
+    Runs(String),
     /// The process ends now, of its own accord, and holds nothing of the request any more.
     Exits,
 }
@@ -110,13 +118,19 @@ impl Reply {
                 fields.put_number(*owed);
                 fields.put(last.as_slice());
             }
-            Self::Responding { status } => {
+            Self::Responding { status, head } => {
                 fields.put("P");
                 fields.put_number(*status);
+                fields.put(if head.len() > LONGEST { &[] } else { head.as_slice() });
             }
-            Self::Delivered { bytes } => {
+            Self::Delivered { bytes, digest } => {
                 fields.put("L");
                 fields.put_number(*bytes);
+                fields.put_optional(*digest);
+            }
+            Self::Runs(version) => {
+                fields.put("V");
+                fields.put(cut(version));
             }
             Self::Exits => fields.put("X"),
         }
@@ -156,8 +170,9 @@ impl Reply {
                 };
                 Self::Done { is_whole, owed, last }
             }
-            "P" => Self::Responding { status: fields.number()? },
-            "L" => Self::Delivered { bytes: fields.number()? },
+            "P" => Self::Responding { status: fields.number()?, head: fields.bytes()?.to_vec() },
+            "L" => Self::Delivered { bytes: fields.number()?, digest: fields.optional()? },
+            "V" => Self::Runs(lossy(fields.bytes()?)),
             "X" => Self::Exits,
             _ => return None,
         };
@@ -214,8 +229,10 @@ mod tests {
             Reply::Head,
             Reply::Done { is_whole: true, owed: 9, last: None },
             Reply::Done { is_whole: false, owed: 0, last: Some(b'\n') },
-            Reply::Responding { status: 404 },
-            Reply::Delivered { bytes: u64::MAX },
+            Reply::Responding { status: 404, head: b"Status: 404\r\n\r\n\xff".to_vec() },
+            Reply::Delivered { bytes: u64::MAX, digest: None },
+            Reply::Delivered { bytes: 0, digest: Some(u64::MAX) },
+            Reply::Runs("3.11.2".into()),
             Reply::Exits,
         ]
     }

@@ -1,6 +1,7 @@
 //! What is logged of a request, and where (M9): on standard error, in the server's log, each line has what it is about.
 
 mod command;
+mod records;
 
 use std::fs;
 use std::path::Path;
@@ -27,6 +28,10 @@ const ON_SERVERS: &[(&str, OnServer)] = &[
         says_what_it_is_about,
     ),
     ("M9: --log has an entry for each request, with what was written meanwhile", has_entries),
+    (
+        "--record keeps a failed POST whole but for its secrets, and --replay runs it again",
+        records::keeps,
+    ),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
@@ -34,6 +39,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
         return Vec::new();
     }
     let mut trials = command::trials(world);
+    trials.extend(records::trials(world));
     for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Shell) {
         for mount in mounts() {
             for (sentence, test) in ON_SERVERS {
@@ -54,7 +60,14 @@ pub(crate) fn mounts() -> [Mount; 2] {
     [("/case/logged", false), ("/case/logged-warm", true)].map(|(prefix, warm)| Mount {
         prefix: prefix.to_owned(),
         program: Program::Bridge { application: "{applications}/logged.py".to_owned() },
-        variables: vec![("CGI2WSGI_LOG".to_owned(), "{own}/log".to_owned())],
+        variables: [
+            ("CGI2WSGI_LOG", "{own}/log"),
+            ("CGI2WSGI_RECORD", "{own}/records"),
+            // Trials at the same time have theirs in one directory.
+            ("CGI2WSGI_RECORD_MAX", "1000"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec(),
         warm,
     })
 }

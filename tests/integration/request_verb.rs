@@ -25,6 +25,9 @@ const TESTS: &[(&str, Test)] = &[
     ("-o writes to a file", output_file),
     ("-f fails with 22 and no body", fail),
     ("-v shows the variables and the head on stderr", verbose),
+    ("M8: -w writes what curl writes, and names what there is for the rest", write_out),
+    ("M8: -L follows redirects of the application, and none to another host", redirects),
+    ("M8: -s, -S and -k are read as curl reads them", silent),
     ("exit statuses are those of a server's request", exit_status),
     ("variables of another request do not leak in", no_leak),
 ];
@@ -176,6 +179,77 @@ fn verbose(stage: &Stage) -> Result<()> {
     // A pipe gets no colours.
     ensure!(!output.stderr.contains('\x1b'), "{:?}", output.stderr);
     ensure!(text(&output)? == "Hello, world!\n", "{:?}", output.stdout);
+    Ok(())
+}
+
+fn write_out(stage: &Stage) -> Result<()> {
+    let format =
+        "\\n%{http_code} %{response_code} %{size_download} %{content_type} %{url} 100%%\\n";
+    let text = answer(stage, &["{fixtures}/hello.py", "/x", "-sw", format])?;
+    let expected = "Hello, world!\n\n200 200 14 text/plain; charset=utf-8 /x 100%\n";
+    ensure!(text == expected, "{text:?}");
+    let alone =
+        ["{fixtures}/json_api.py", "/missing", "-s", "-o", "/dev/null", "-w", "%{http_code}"];
+    let text = answer(stage, &alone)?;
+    ensure!(text == "404", "{text:?}");
+    let time = answer(stage, &["{fixtures}/hello.py", "-o", "/dev/null", "-w", "%{time_total}"])?;
+    ensure!(time.parse::<f64>().is_ok_and(|seconds| seconds > 0.0 && seconds < 60.0), "{time:?}");
+    let wrong = run(stage, request(stage, &["{fixtures}/hello.py", "-w", "%{http_cod}"]))?;
+    wrong.ends(2)?.says("did you mean http_code?")?;
+    let network = run(stage, request(stage, &["{fixtures}/hello.py", "-w", "%{time_connect}"]))?;
+    network.ends(2)?.says("there is no %{time_connect} without a network")?;
+    ensure!(network.stdout.is_empty(), "the request was made");
+    Ok(())
+}
+
+fn redirects(stage: &Stage) -> Result<()> {
+    let directory = stage.workplace("redirects")?;
+    let application = directory.join("app.py");
+    fs::write(
+        &application,
+        r#"
+def application(environ, start_response):
+    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    body = environ["wsgi.input"].read()
+    places = {"/302": ("302 Found", "there/../end?x"), "/307": ("307 Temporary Redirect", "/end"),
+              "/away": ("302 Found", "https://example.org/"), "/circle": ("302 Found", "/circle"),
+              "/whole": ("301 Moved Permanently", "http://localhost/end")}
+    if path in places:
+        status, location = places[path]
+        start_response(status, [("Location", location), ("Content-Type", "text/plain")])
+        return [b"elsewhere\n"]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{method} {path}?{environ['QUERY_STRING']} {body!r}\n".encode()]
+"#,
+    )?;
+    let application = application.display().to_string();
+    for (path, expected) in [
+        ("/302", "GET /end?x b''\n 1 /end?x"),
+        ("/307", "POST /end? b'a=1'\n 1 /end"),
+        ("/whole", "GET /end? b''\n 1 http://localhost/end"),
+        ("/end", "POST /end? b'a=1'\n 0 /end"),
+    ] {
+        let arguments = [&application, path, "-L", "-d", "a=1", "-w", " %{num_redirects} %{url}"];
+        let text = answer(stage, &arguments)?;
+        ensure!(text == expected, "{path}: {text:?}");
+    }
+    let heads = answer(stage, &[&application, "/302", "-Li"])?;
+    ensure!(
+        heads.contains("HTTP/1.1 302 Found\n") && heads.contains("HTTP/1.1 200 OK\n"),
+        "{heads}"
+    );
+    let without = answer(stage, &[&application, "/302"])?;
+    ensure!(without == "elsewhere\n", "{without:?}");
+    let away = run(stage, request(stage, &[&application, "/away", "-L"]))?;
+    away.ends(0)?.says("is not followed: it leads to another host")?;
+    ensure!(text(&away)? == "elsewhere\n", "{:?}", away.stdout);
+    let circle = run(stage, request(stage, &[&application, "/circle", "-L"]))?;
+    circle.ends(2)?.says("redirects in a circle").map(drop)
+}
+
+fn silent(stage: &Stage) -> Result<()> {
+    let body = answer(stage, &["-sSk", "{fixtures}/hello.py", "https://localhost/"])?;
+    ensure!(body == "Hello, world!\n", "{body:?}");
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use crate::connection::Connection;
 use crate::descriptors::{self, RequestDescriptors};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
-use crate::python::{self, collector, environment, finish, remedies, termination};
+use crate::python::{self, collector, debugger, environment, finish, remedies, termination};
 use crate::wsgi::call::{self, Failure};
 use crate::wsgi::caught;
 use crate::wsgi::environ;
@@ -92,6 +92,11 @@ pub(crate) fn serve(
     handlers::follow_front();
     let timings = Clock::new(call, application.is_none());
     let is_asked = call.variables.are_from_a_server();
+    if call.debugs
+        && let Err(error) = debugger::prepare(py)
+    {
+        error.display(py);
+    }
     let serving = Serving { py, service, connection, timings, told: call.told };
     serving.run(call, descriptors, application, is_asked);
     handlers::unfollow_front();
@@ -126,11 +131,16 @@ impl Serving<'_, '_> {
             connection: Arc::clone(self.connection),
             told: call.told,
             status: 0,
+            head: Vec::new(),
             form: *form,
             timings: self.timings.clone(),
         };
         let output = Output::new(stdout);
-        let response = Response::to(&request, output, *form, Some(Box::new(announcement)));
+        let mut response = Response::to(&request, output, *form, Some(Box::new(announcement)));
+        if call.told == Told::Everything {
+            response.digest_body();
+            self.connection.send(&Reply::Runs(python::version(self.py)));
+        }
         let exchange = Arc::new(Exchange::new(response, body));
         let answered = received.map_err(Problem::Refused).and_then(|()| {
             // A panic is a defect of ours; the visitor gets an answer all the same.
@@ -227,6 +237,7 @@ impl Serving<'_, '_> {
             LoadError::Setup(reason) => Problem::Setup(reason),
         })?;
         waiting.end().map_err(raised)?;
+        debugger::watch(py).map_err(raised)?;
         Ok(found)
     }
 
@@ -259,7 +270,8 @@ impl Serving<'_, '_> {
     /// request body is owed, and what the front sends then.
     fn end_response(&self, exchange: &Exchange) -> (u64, Option<u8>) {
         if self.told != Told::Nothing {
-            self.connection.send(&Reply::Delivered { bytes: exchange.delivered() });
+            let (bytes, digest) = exchange.delivered();
+            self.connection.send(&Reply::Delivered { bytes, digest });
         }
         descriptors::forget_body();
         if finish::is_thread_alive(self.py) {
@@ -343,6 +355,7 @@ struct Announcement {
     connection: Arc<Connection>,
     told: Told,
     status: u16,
+    head: Vec<u8>,
     form: Form,
     timings: Clock,
 }
@@ -356,11 +369,15 @@ impl BeforeHead for Announcement {
             head.set("Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
         }
         self.status = head.code();
+        if self.told == Told::Everything {
+            self.head = head.encode(Form::Cgi);
+        }
     }
 
     fn announce(&mut self) -> io::Result<()> {
         if self.told != Told::Nothing {
-            self.connection.send(&Reply::Responding { status: self.status });
+            let head = std::mem::take(&mut self.head);
+            self.connection.send(&Reply::Responding { status: self.status, head });
         }
         if self.connection.send(&Reply::Head) {
             return Ok(());
@@ -394,6 +411,9 @@ impl Problem {
             return Self::Output(io::ErrorKind::BrokenPipe.into());
         }
         let log = call::log_exception(py, error, debug);
+        if !termination::came() {
+            debugger::post_mortem(py, error);
+        }
         if termination::came() {
             return Self::Failed(Refusal::fault("ended by SIGTERM"));
         }

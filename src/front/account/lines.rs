@@ -5,6 +5,7 @@
 //! left behind, holds up nobody (P3): its end is not waited for.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -25,6 +26,8 @@ const REST: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Streams {
     lines: Option<Lines>,
+    /// The request body, if it was taken off the server's hands.
+    body: Option<File>,
 }
 
 /// The pipe that is a worker's standard error.
@@ -44,7 +47,17 @@ impl Streams {
         if let Err(error) = &lines {
             report::warning(&format!("the application's lines are not logged: {error}"));
         }
-        Self { lines: lines.ok() }
+        Self { lines: lines.ok(), body: None }
+    }
+
+    /// Has the worker read the request body from a file.
+    pub fn set_body(&mut self, body: File) {
+        self.body = Some(body);
+    }
+
+    /// Whether the server has delivered the body already, or what will be read of it.
+    pub fn has_body(&self) -> bool {
+        self.body.is_some()
     }
 
     /// Whether the worker's lines come through this process.
@@ -54,7 +67,7 @@ impl Streams {
 
     /// Where the request body comes from.
     pub fn stdin(&self) -> BorrowedFd<'_> {
-        stdin()
+        self.body.as_ref().map_or(stdin(), AsFd::as_fd)
     }
 
     /// Where the worker's lines go.

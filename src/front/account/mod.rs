@@ -1,19 +1,25 @@
 //! What is known of the request that this process answers, for `--log` and `--record`. There is one for a process, as
 //! there is one request: whoever learns something tells it here, and nothing is kept where neither option is on.
 //!
-//! - [`lines`]: what is written to standard error meanwhile;
+//! - [`lines`]: what is written to standard error meanwhile; [`body`]: the request body;
 //! - [`log`]: the line of a request, and its file; [`place`]: where such a file may be.
 
+pub mod body;
 pub mod lines;
 pub mod log;
 pub mod place;
 
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use self::body::Spooled;
 use self::log::Log;
 use super::number;
+use super::record::{self, Record, Versions, contents};
+use crate::cgi::digest::Digest;
 use crate::cgi::variables::Variables;
+use crate::handoff::build::BUILD;
 use crate::handoff::call::Told;
 use crate::timings::Moment;
 use crate::zygotes::log::shown_time;
@@ -26,11 +32,13 @@ static ACCOUNT: Mutex<Option<Account>> = Mutex::new(None);
 pub struct Settings {
     /// `--log`.
     pub log: Option<Log>,
+    /// `--record`.
+    pub record: Option<record::Settings>,
 }
 
 impl Settings {
     fn is_anything(&self) -> bool {
-        self.log.is_some()
+        self.log.is_some() || self.record.is_some()
     }
 }
 
@@ -46,7 +54,20 @@ pub struct Account {
     application: String,
     method: String,
     address: String,
+    /// Those of the request, if it may be recorded.
+    variables: Option<Variables>,
+    body: Option<Body>,
+    versions: Versions,
     response: Response,
+}
+
+/// A request body.
+#[derive(Debug)]
+enum Body {
+    /// Taken off the server's hands.
+    Spooled(Spooled),
+    /// Of this length, and not kept.
+    TooLarge(u64),
 }
 
 /// What became of the response.
@@ -56,7 +77,12 @@ struct Response {
     status: Option<u16>,
     /// The bytes of its body, as far as they are known.
     bytes: Option<u64>,
+    /// Of its body, likewise.
+    digest: Option<u64>,
+    /// As it was sent.
+    head: Vec<u8>,
     is_whole: bool,
+    is_own: bool,
 }
 
 /// Begins to keep what `settings` want of the request of `variables`, to which this process was started when it `began`.
@@ -66,6 +92,7 @@ pub fn open(settings: Settings, variables: &Variables, application: &str, began:
     }
     report::keep_lines();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let is_recorded = settings.record.is_some();
     let account = Account {
         settings,
         time: SystemTime::now(),
@@ -74,6 +101,13 @@ pub fn open(settings: Settings, variables: &Variables, application: &str, began:
         application: application.to_owned(),
         method: text(variables.get("REQUEST_METHOD").unwrap_or(b"GET")),
         address: text(&number::address(variables)),
+        variables: is_recorded.then(|| variables.clone()),
+        body: None,
+        versions: Versions {
+            cgi2wsgi: env!("CARGO_PKG_VERSION").to_owned(),
+            build: BUILD.to_owned(),
+            ..Versions::default()
+        },
         response: Response::default(),
     };
     *lock() = Some(account);
@@ -81,7 +115,16 @@ pub fn open(settings: Settings, variables: &Variables, application: &str, began:
 
 /// How much of the response a worker is to tell.
 pub fn told() -> Told {
-    if lock().is_some() { Told::Numbers } else { Told::Nothing }
+    match lock().as_ref() {
+        None => Told::Nothing,
+        Some(account) if account.variables.is_some() => Told::Everything,
+        Some(_) => Told::Numbers,
+    }
+}
+
+/// Whether the request may be recorded, and its body is to be kept.
+pub fn is_recorded() -> bool {
+    told() == Told::Everything
 }
 
 /// Whether anything is kept.
@@ -94,6 +137,26 @@ pub fn application(name: &str) {
     with(|account| name.clone_into(&mut account.application));
 }
 
+/// The Python that runs it.
+pub fn executable(python: &Path) {
+    with(|account| account.versions.executable = Some(python.display().to_string()));
+}
+
+/// Its version.
+pub fn python(version: String) {
+    with(|account| account.versions.python = Some(version));
+}
+
+/// The body of the request; one that is not kept has this length.
+pub fn body(spooled: Option<Spooled>, length: u64) {
+    with(|account| {
+        account.body = match spooled {
+            Some(spooled) => Some(Body::Spooled(spooled)),
+            None => (length > 0).then_some(Body::TooLarge(length)),
+        };
+    });
+}
+
 /// The process of the worker that has begun the request.
 pub fn begun(pid: u32) {
     with(|account| account.pid = pid);
@@ -103,20 +166,34 @@ pub fn begun(pid: u32) {
 pub fn answered(status: u16, answer: &[u8]) {
     with(|account| {
         let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-        let body = head.map_or(0, |end| answer.len() - end - 4);
-        account.response =
-            Response { status: Some(status), bytes: Some(body as u64), is_whole: true };
+        let body = head.map_or(&[][..], |end| &answer[end + 4..]);
+        let mut digest = Digest::default();
+        digest.add(body);
+        account.response = Response {
+            status: Some(status),
+            bytes: Some(body.len() as u64),
+            digest: Some(digest.value()),
+            head: answer[..answer.len() - body.len()].to_vec(),
+            is_whole: true,
+            is_own: true,
+        };
     });
 }
 
 /// The worker sends a response with this status.
-pub fn headed(status: u16) {
-    with(|account| account.response.status = Some(status));
+pub fn headed(status: u16, head: Vec<u8>) {
+    with(|account| {
+        account.response.status = Some(status);
+        account.response.head = head;
+    });
 }
 
 /// The worker has sent so many bytes of the body.
-pub fn delivered(bytes: u64) {
-    with(|account| account.response.bytes = Some(bytes));
+pub fn delivered(bytes: u64, digest: Option<u64>) {
+    with(|account| {
+        account.response.bytes = Some(bytes);
+        account.response.digest = digest;
+    });
 }
 
 /// The worker has ended the response.
@@ -138,13 +215,20 @@ pub fn outlive_server() {
 const ENDS: [i32; 2] = [libc::SIGTERM, libc::SIGHUP];
 
 /// The request is over: writes what is wanted of it.
-pub fn close() {
+pub fn close(exit: u8) {
     let Some(account) = lock().take() else { return };
     let lines = lines::of(&report::take_lines());
     if let Some(log) = &account.settings.log
         && let Err(reason) = log.write(&account.entry(&lines))
     {
         report::warning(&format!("--log: the request is not in the log: {reason}"));
+    }
+    if let Some(wanted) = &account.settings.record
+        && let Some(reason) = account.reason(wanted, exit, &lines)
+        && let Err(why) =
+            record::directory::write(&account.record(wanted, reason, lines), &wanted.target)
+    {
+        report::warning(&format!("--record: the request is not recorded: {why}"));
     }
     for signal in ENDS {
         system::set_ignored(signal, false);
@@ -165,6 +249,58 @@ impl Account {
             is_whole: self.response.is_whole,
             milliseconds: self.milliseconds(),
             lines,
+        }
+    }
+
+    /// Why the request is recorded; nothing if it is not.
+    fn reason(&self, wanted: &record::Settings, exit: u8, lines: &[String]) -> Option<String> {
+        let says = |text: &str| lines.iter().any(|line| line.contains(text));
+        match self.response.status {
+            None => Some("no response".to_owned()),
+            Some(status @ 500..) => Some(format!("status {status}")),
+            _ if says("Traceback (most recent call last)") => Some("a traceback".to_owned()),
+            // A visitor who leaves is no failure, and no line tells of it.
+            _ if exit != 0 && !self.response.is_whole && !lines.is_empty() => {
+                Some("the response was cut".to_owned())
+            }
+            _ => wanted.all.then(|| "all requests are recorded".to_owned()),
+        }
+    }
+
+    fn record(&self, wanted: &record::Settings, reason: String, lines: Vec<String>) -> Record {
+        let variables = self.variables.clone().unwrap_or_default();
+        let content_type = variables.get("CONTENT_TYPE").unwrap_or_default();
+        let mut left_out = Vec::new();
+        let kept = contents::variables(&variables, wanted.secrets, &mut left_out);
+        let body = self.body.as_ref().map(|body| {
+            let (content, length) = match body {
+                Body::Spooled(spooled) => (spooled.content(), spooled.length),
+                Body::TooLarge(length) => (None, *length),
+            };
+            let content = content.as_deref();
+            contents::body(content, length, content_type, wanted.secrets, &mut left_out)
+        });
+        let head = contents::head(&self.response.head, wanted.secrets);
+        Record {
+            form: Record::form(),
+            time: time(self.time),
+            request: number::of_request().to_owned(),
+            reason,
+            run: wanted.run.clone(),
+            versions: self.versions.clone(),
+            variables: kept,
+            body,
+            response: record::Response {
+                status: self.response.status,
+                whole: self.response.is_whole,
+                own: self.response.is_own,
+                head,
+                bytes: self.response.bytes,
+                digest: self.response.digest.map(|digest| format!("{digest:016x}")),
+            },
+            milliseconds: self.milliseconds(),
+            lines,
+            left_out,
         }
     }
 

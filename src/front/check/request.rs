@@ -43,7 +43,7 @@ pub(super) fn run(
     // With --timeout the answer is the front's own.
     trial::run(patience + GRACE, |_| {
         let arguments = RequestArgs {
-            app: app.clone(),
+            app: Some(app.clone()),
             url: format!("http://{host}/"),
             ..RequestArgs::default()
         };

@@ -77,6 +77,12 @@ pub(in crate::front) fn request(
         }
         None => None,
     };
+    add_headers(&mut request, arguments)?;
+    Ok((request, body))
+}
+
+/// Adds what -u, -b and -H say.
+pub(super) fn add_headers(request: &mut Variables, arguments: &RequestArgs) -> Result<()> {
     if let Some(user) = &arguments.user {
         ensure!(user.contains(':'), "-u {user:?} has no password: write USER:PASSWORD");
         request.set("HTTP_AUTHORIZATION", format!("Basic {}", BASE64_STANDARD.encode(user)));
@@ -84,12 +90,11 @@ pub(in crate::front) fn request(
     if !arguments.cookie.is_empty() {
         request.set("HTTP_COOKIE", arguments.cookie.join("; "));
     }
-    set_headers(&mut request, &arguments.header)?;
-    Ok((request, body))
+    set_headers(request, &arguments.header)
 }
 
 /// Whether a variable is one that a server sets for a request.
-fn is_of_a_request(name: &[u8]) -> bool {
+pub(super) fn is_of_a_request(name: &[u8]) -> bool {
     const META_VARIABLES: [&str; 24] = [
         "AUTH_TYPE",
         "CONTENT_LENGTH",

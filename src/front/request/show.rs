@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Read, Write};
 
 use anyhow::{Context, Result, bail};
 
+use super::redirect;
 use crate::cgi::variables::Variables;
 use crate::report::printable;
 
@@ -16,6 +17,20 @@ pub(super) struct Style {
     pub(super) verbose: bool,
     /// No body for a status of 400 or more (-f).
     pub(super) fail: bool,
+    /// The URL from which redirects are followed (-L): their bodies are not shown.
+    pub(super) follow_from: Option<String>,
+}
+
+impl Style {
+    /// Whether the answer is a redirect that is followed.
+    fn is_followed(&self, code: u16, fields: &[&str]) -> bool {
+        let Some(url) = self.follow_from.as_ref().filter(|_| redirect::is_redirect(code)) else {
+            return false;
+        };
+        let mut fields = fields.iter().filter_map(|field| field.split_once(':'));
+        let location = fields.find(|(name, _)| name.eq_ignore_ascii_case("Location"));
+        location.is_some_and(|(_, location)| redirect::next(url, location.trim()).is_some())
+    }
 }
 
 /// Whether what goes to a stream is coloured: on a terminal, unless `NO_COLOR`
@@ -82,8 +97,9 @@ pub(super) fn response(
             to.write_all(head.shown("", is_coloured(terminal)).as_bytes())?;
         }
         let body = &received[end + 4..];
-        if style.fail && code >= 400 {
-            return Ok(true);
+        if style.is_followed(code, &head.fields) || (style.fail && code >= 400) {
+            // To its end: what the application does behind it is no failure.
+            return io::copy(&mut from, &mut io::sink()).map(|_| true);
         }
         if terminal && body.contains(&0) {
             return Ok(false);
@@ -151,7 +167,7 @@ mod tests {
             .map_err(|error| error.to_string())
     }
 
-    const PLAIN: Style = Style { head: false, verbose: false, fail: false };
+    const PLAIN: Style = Style { head: false, verbose: false, fail: false, follow_from: None };
     const RESPONSE: &[u8] = b"Status: 404 Not Found\r\nA: b\r\n\r\nbody";
 
     #[test]

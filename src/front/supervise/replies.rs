@@ -46,22 +46,24 @@ impl Supervision<'_> {
                     if exit == MISCONFIGURED && !self.request.variables.are_from_a_server() {
                         self.step = Step::Over;
                     } else {
-                        self.answer(&refusal, owed, lives_on);
+                        self.answer(&refusal, self.owed(owed), lives_on);
                     }
                 }
                 Reply::Head if self.step < Step::Answering => {
                     self.step = Step::Answering;
                 }
-                Reply::Responding { status } if self.step < Step::Answering => {
-                    account::headed(status);
+                Reply::Responding { status, head } if self.step < Step::Answering => {
+                    account::headed(status, head);
                 }
-                Reply::Delivered { bytes } => account::delivered(bytes),
+                Reply::Delivered { bytes, digest } => account::delivered(bytes, digest),
+                Reply::Runs(version) => account::python(version),
                 Reply::Done { is_whole, owed, last } if self.step == Step::Answering => {
                     self.hold_response(last);
                     account::done(is_whole);
                     self.step = Step::Over;
                     self.exit = if is_whole { 0 } else { FAILED };
                     self.repeated = None;
+                    let owed = self.owed(owed);
                     let rest = Rest::of_worker(owed, self.request.deadline);
                     self.rest = rest.ok().filter(|rest| rest.source().is_some());
                 }
@@ -76,6 +78,11 @@ impl Supervision<'_> {
             }
         }
         None
+    }
+
+    /// How much of the request body the server may deliver, where the worker says so much.
+    fn owed(&self, owed: u64) -> u64 {
+        if self.request.streams.has_body() { self.request.owed } else { owed }
     }
 
     pub(super) fn begin(&mut self, pid: u32) {

@@ -3,11 +3,13 @@
 //! - [`environment`]: `os.environ` becomes the request's; [`application`]: imports the application; [`remedies`]: what to do
 //!   about its exceptions;
 //! - [`imports`], [`collector`], [`arenas`]: a quick start, by Python's own rules;
+//! - [`debugger`]: `request --pdb`;
 //! - [`termination`]: SIGTERM as an exception; [`finish`]: the end of the process.
 
 pub(crate) mod application;
 mod arenas;
 pub(crate) mod collector;
+pub(crate) mod debugger;
 pub(crate) mod environment;
 pub(crate) mod finish;
 pub(crate) mod fork;
@@ -19,6 +21,12 @@ use cgi2wsgi::handoff::{Application, Source};
 use cgi2wsgi::system;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+
+/// `3.11.2`.
+pub(crate) fn version(py: Python<'_>) -> String {
+    let text = py.import("sys").and_then(|sys| sys.getattr("version")?.extract::<String>());
+    text.unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
+}
 
 /// As soon as the module is loaded: no imports from the current directory, memory that is quick to touch, and tracebacks
 /// of crashes (P9).

@@ -75,9 +75,9 @@ impl Exchange {
         self.with(|response| Ok(response.is_whole())).unwrap_or(true)
     }
 
-    /// How many bytes of the body were sent.
-    pub(crate) fn delivered(&self) -> u64 {
-        self.with(|response| Ok(response.bytes())).unwrap_or_default()
+    /// How many bytes of the body were sent, and their digest if that was asked for.
+    pub(crate) fn delivered(&self) -> (u64, Option<u64>) {
+        self.with(|response| Ok((response.bytes(), response.digest()))).unwrap_or_default()
     }
 
     pub(crate) fn set_head(&self, head: Head) -> io::Result<()> {
