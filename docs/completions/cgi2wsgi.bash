@@ -47,7 +47,7 @@ _cgi2wsgi() {
 
     case "${cmd}" in
         cgi2wsgi)
-            opts="-V -h --worker-file-name --version --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help request check init profile warm"
+            opts="-V -h --worker-file-name --version --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-ignore --warm-memory --help request check init profile warm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -121,6 +121,10 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --warm-ignore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -133,7 +137,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__check)
-            opts="-h --as --host --server --json --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-h --as --host --server --json --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-ignore --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -219,6 +223,10 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --warm-ignore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -231,7 +239,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__init)
-            opts="-o -h --name --output --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help apache htaccess caddy lighttpd nginx"
+            opts="-o -h --name --output --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-ignore --warm-memory --help apache htaccess caddy lighttpd nginx"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -317,6 +325,10 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --warm-ignore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -329,7 +341,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__profile)
-            opts="-n -h --svg --lines --runs --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-n -h --svg --lines --runs --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-ignore --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -419,6 +431,10 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --warm-ignore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -431,7 +447,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__request)
-            opts="-X -d -F -H -b -u -i -I -o -f -v -L -w -s -S -k -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --location --write-out --silent --show-error --insecure --save --replay --pdb --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-X -d -F -H -b -u -i -I -o -f -v -L -w -s -S -k -h --request --data --form --json --header --cookie --user --include --head --output --fail --verbose --location --write-out --silent --show-error --insecure --save --replay --pdb --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-ignore --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -581,6 +597,10 @@ _cgi2wsgi() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --warm-ignore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warm-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -643,7 +663,7 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__warm__subcmd__stop)
-            opts="-h --all --all-users --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-memory --help"
+            opts="-h --all --all-users --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-ignore --warm-memory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -714,6 +734,10 @@ _cgi2wsgi() {
                     return 0
                     ;;
                 --warm-request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warm-ignore)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

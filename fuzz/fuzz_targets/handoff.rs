@@ -101,6 +101,7 @@ fn zygote(given: &mut Vec<Pair>, service: &Service) -> ZygoteOrder {
         max: u32::try_from(small("max")).unwrap_or(u32::MAX),
         memory: Some(small("memory")).filter(|bytes| *bytes > 0),
         request: None,
+        ignored: Vec::new(),
     };
     let (mark, deadline) = (small("mark"), Moment::from_nanos(small("deadline")));
     let request = take(given, "request").map(OsString::from_vec).filter(|path| !path.is_empty());

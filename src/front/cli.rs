@@ -263,6 +263,11 @@ pub struct Options {
     #[arg(long, value_name = "PATH")]
     pub warm_request: Option<OsString>,
 
+    /// With --warm, take the variable NAME as the request's own, not as one of the operator's that the import may use;
+    /// NAME* stands for all that begin so; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub warm_ignore: Vec<OsString>,
+
     /// With --warm, let requests wait in line while all its processes together have more than BYTES
     /// of memory (K, M and G are understood)
     #[arg(long, value_name = "BYTES")]

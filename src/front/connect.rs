@@ -3,6 +3,8 @@
 //! The rule that all of this keeps: a request is run a second time, by a normal start, if and only if no child has
 //! begun it.
 
+mod crowd;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -25,7 +27,7 @@ use crate::report;
 use crate::timings::Moment;
 use crate::zygotes::directory::{Directory, socket_name, trial_name};
 use crate::zygotes::import_output::ImportOutput;
-use crate::zygotes::lock::{Lock, crowd, mark};
+use crate::zygotes::lock::{self, Lock, mark};
 use crate::zygotes::status::{Phase, Status};
 
 /// How many fronts may wait for a child, where the system allows it.
@@ -169,8 +171,18 @@ impl Zygote<'_> {
             return Ok(Some(connection));
         }
         // One of all that come at once starts it; the others wait here for the moment that takes, and find it.
+        let lock = Lock::take(self.directory, &self.identity.name())?;
+        let found = self.start_unless_there(path, why);
+        if found.is_err() {
+            // Of a zygote that there is not.
+            lock.remove();
+        }
+        found
+    }
+
+    /// [`Self::connect_or_start`], by who holds the lock.
+    fn start_unless_there(&self, path: &Path, why: &str) -> io::Result<Option<Connection>> {
         let name = self.identity.name();
-        let _lock = Lock::take(self.directory, &name)?;
         if let Some(connection) = self.connected(path)? {
             return Ok(Some(connection));
         }
@@ -180,18 +192,16 @@ impl Zygote<'_> {
             return Ok(None);
         }
         self.remove_socket()?;
-        if let Some(siblings) = crowd(self.directory, &name) {
-            return Err(io::Error::other(format!(
-                "{siblings} run for this application already, each for another environment: does \
-                 the server set a variable for each request under a name of its own? One whose \
-                 name begins with REQUEST_ makes no difference"
-            )));
-        }
+        self.expect_no_crowd(&name)?;
         let is_on_trial = on_trial.is_some();
         let file = if is_on_trial { trial_name(&name) } else { socket_name(&name) };
         let path = path.with_file_name(&file);
         let listener = listening(&path)?;
-        let import = match self.start(&file, &listener, why, is_on_trial) {
+        // Others, for other variables, may have been started at the same moment.
+        let started = self
+            .expect_no_crowd(&name)
+            .and_then(|()| self.start(&file, &listener, why, is_on_trial));
+        let import = match started {
             Ok(import) => import,
             Err(error) => {
                 self.remove_socket()?;
@@ -204,6 +214,14 @@ impl Zygote<'_> {
         }
         let connection = self.connected(&path)?.ok_or(io::ErrorKind::ConnectionRefused)?;
         Ok(Some(Connection { import: Some(import), ..connection }))
+    }
+
+    /// An error if there are too many zygotes already that differ in variables alone.
+    fn expect_no_crowd(&self, name: &str) -> io::Result<()> {
+        match lock::crowd(self.directory, name) {
+            None => Ok(()),
+            Some(pids) => Err(io::Error::other(crowd::why(&pids, self.variables, self.limits))),
+        }
     }
 
     /// Whether a zygote that no request waits for is importing, or has begun to a moment ago and failed.

@@ -51,7 +51,7 @@ pub struct Settings {
 }
 
 /// The variables there are, for the one who misspells one.
-pub(super) const VARIABLES: [&str; 25] = [
+pub(super) const VARIABLES: [&str; 26] = [
     "CGI2WSGI_APP",
     "CGI2WSGI_CHDIR",
     "CGI2WSGI_DEBUG",
@@ -73,6 +73,7 @@ pub(super) const VARIABLES: [&str; 25] = [
     "CGI2WSGI_VENV",
     "CGI2WSGI_WARM",
     "CGI2WSGI_WARM_IDLE",
+    "CGI2WSGI_WARM_IGNORE",
     "CGI2WSGI_WARM_MAX",
     "CGI2WSGI_WARM_MEMORY",
     "CGI2WSGI_WARM_REQUEST",
@@ -160,6 +161,7 @@ impl Settings {
                     spare: spare.as_ref().map_or(Ok(usual.spare), count)?,
                     max: max.as_ref().map_or(Ok(usual.max), count)?,
                     request: request.map(|given| given.value),
+                    ignored: names(options.warm_ignore, variables)?,
                     memory: memory.as_ref().map(bytes).transpose()?,
                 };
                 switched_on(options.warm, "CGI2WSGI_WARM")?.then_some(limits)
@@ -292,6 +294,32 @@ fn count(given: &Given) -> Result<u32> {
         .with_context(|| format!("{} is not a number from 1 to 10000", given.shown()))
 }
 
+/// `--warm-ignore`: the names of variables, several of them with commas.
+fn names(flags: Vec<OsString>, variables: &Variables) -> Result<Vec<OsString>> {
+    const VARIABLE: &str = "CGI2WSGI_WARM_IGNORE";
+    let given: Vec<Given> = if flags.is_empty() {
+        let value = variables.get_os(VARIABLE).map(OsStr::to_owned);
+        value.into_iter().map(|value| Given { value, name: VARIABLE }).collect()
+    } else {
+        flags.into_iter().map(|value| Given { value, name: "--warm-ignore" }).collect()
+    };
+    let mut names = Vec::new();
+    for given in &given {
+        for name in given.value.as_bytes().split(|byte| *byte == b',') {
+            let name = name.trim_ascii();
+            if name.is_empty() || name == b"*" || name.contains(&b'=') {
+                let shown = given.shown();
+                bail!("{shown} is not the name of a variable, such as SITE_KIND or VISITOR_*");
+            }
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    // The order makes no other zygote.
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
 fn bytes(given: &Given) -> Result<u64> {
     let parse = |text: &OsStr| -> Option<u64> {
         let text = text.to_str()?;
@@ -366,6 +394,9 @@ mod tests {
             ("CGI2WSGI_MAX_BODY", "20 MB", "such as 1048576"),
             ("CGI2WSGI_MAX_BODY", "99999999999999G", "such as 1048576"),
             ("CGI2WSGI_WARM_MEMORY", "much", "such as 1048576"),
+            ("CGI2WSGI_WARM_IGNORE", "A,,B", "is not the name of a variable"),
+            ("CGI2WSGI_WARM_IGNORE", "A=1", "such as SITE_KIND"),
+            ("CGI2WSGI_WARM_IGNORE", "*", "such as SITE_KIND"),
             ("CGI2WSGI_DEBUG", "maybe", "write 1 or 0"),
             ("CGI2WSGI_MOUNT", "app", "begins with a slash"),
             ("CGI2WSGI_HANDLER", "wsgi", ".wsgi,.py"),

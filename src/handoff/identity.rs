@@ -13,6 +13,7 @@ use super::build::BUILD;
 use super::encoding::{Reader, Writer};
 use super::service::Service;
 use super::zygote::Limits;
+use crate::cgi::mount::Mount;
 use crate::cgi::variables::Variables;
 use crate::system::{self, Disposition};
 
@@ -20,7 +21,7 @@ use crate::system::{self, Disposition};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity(Vec<u8>);
 
-/// How many letters of [`Identity::name`] the zygotes of one application share.
+/// How many letters of [`Identity::name`] the zygotes share that differ in variables alone.
 pub const SHARED_LETTERS: usize = 8;
 
 impl Identity {
@@ -33,17 +34,18 @@ impl Identity {
         worker: &Path,
         variables: &Variables,
     ) -> Self {
+        let mut base = Writer::default();
+        base.put(service_of_all_requests(service).encode());
+        base.put(format!("{limits:?}"));
+        base.put(BUILD);
+        base.put(file_of(python));
+        base.put(file_of(worker));
+        base.put(process_state());
         let mut fields = Writer::default();
-        // First what is run: the beginning of the name is made of it.
-        fields.put(format!("{:?}", service.application));
-        fields.put(service.encode());
-        fields.put(format!("{limits:?}"));
-        fields.put(BUILD);
-        fields.put(file_of(python));
-        fields.put(file_of(worker));
-        fields.put(process_state());
+        // The beginning of the name is made of it.
+        fields.put(base.into_bytes());
         let mut surroundings: Vec<_> =
-            variables.iter().filter(|(name, _)| !is_of_a_request(name)).collect();
+            variables.iter().filter(|(name, _)| !limits.is_of_a_request(name)).collect();
         surroundings.sort_unstable();
         for (name, value) in surroundings {
             fields.put(name);
@@ -62,8 +64,8 @@ impl Identity {
         &self.0
     }
 
-    /// A name for files, which begins alike for all of one application. Two
-    /// identities may share one: a zygote compares the whole.
+    /// A name for files, which begins alike for all that differ in variables
+    /// alone. Two identities may share one: a zygote compares the whole.
     pub fn name(&self) -> String {
         let hash = |bytes: &[u8]| {
             let mut hasher = DefaultHasher::new();
@@ -71,14 +73,23 @@ impl Identity {
             hasher.finish()
         };
         // Short: a socket's address has 107 bytes.
-        let application = hash(self.application()) >> 32;
-        format!("{application:08x}{:016x}", hash(&self.0))
+        let base = hash(self.base()) >> 32;
+        format!("{base:08x}{:016x}", hash(&self.0))
     }
 
-    /// The first field.
-    fn application(&self) -> &[u8] {
+    /// The first field: all but the variables.
+    fn base(&self) -> &[u8] {
         Reader::new(&self.0).bytes().unwrap_or(&self.0)
     }
+}
+
+/// How much of a path belongs to the application is each request's own.
+fn service_of_all_requests(service: &Service) -> Service {
+    let mut service = service.clone();
+    if let Mount::Handler { rest } = &mut service.mount {
+        *rest = 0;
+    }
+    service
 }
 
 /// A file, so that another one at the same path is told from it.
@@ -144,8 +155,37 @@ fn ignored_signals() -> Vec<i32> {
 /// Whether a variable belongs to one request: RFC 3875 4.1's meta-variables,
 /// and what servers add for each request. Everything else, such as what
 /// `SetEnv` sets, is the same for all of an application's requests.
+///
+/// Apache gives a program each variable that steers the server itself too, with
+/// an underscore for what no variable's name may have. Its documentation and
+/// Debian's `setenvif.conf` set those by what the client says of itself.
 pub fn is_of_a_request(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 28] = [
+    const OF_APACHE: &[&[u8]] = &[
+        b"dont_vary",
+        b"downgrade_1_0",
+        b"force_gzip",
+        b"force_no_vary",
+        b"force_proxy_request_1_0",
+        b"force_response_1_0",
+        b"gzip_only_text_html",
+        b"no_brotli",
+        b"no_cache",
+        b"no_etag",
+        b"no_gzip",
+        b"nokeepalive",
+        b"prefer_language",
+        b"proxy_chain_auth",
+        b"proxy_initial_not_pooled",
+        b"proxy_interim_response",
+        b"proxy_nokeepalive",
+        b"proxy_sendchunked",
+        b"proxy_sendcl",
+        b"redirect_carefully",
+        b"ssl_accurate_shutdown",
+        b"ssl_unclean_shutdown",
+        b"suppress_error_charset",
+    ];
+    const NAMES: &[&[u8]] = &[
         b"AUTH_TYPE",
         b"CONTEXT_DOCUMENT_ROOT",
         b"CONTEXT_PREFIX",
@@ -175,21 +215,28 @@ pub fn is_of_a_request(name: &[u8]) -> bool {
         b"H2PUSH",
         b"_",
     ];
-    const BEGINNINGS: [&[u8]; 12] = [
+    const BEGINNINGS: &[&[u8]] = &[
+        b"AUTHORIZE_",
         b"CONTENT_",
         b"GEOIP_",
         b"H2_",
         b"HTTP_",
+        b"MATCH_",
+        b"MELLON_",
         b"MMDB_",
+        b"OIDC_",
         b"REDIRECT_",
         b"REMOTE_",
         b"REQUEST_",
         b"SCRIPT_",
         b"SERVER_",
         b"SSL_",
+        b"Shib_",
         b"AUTHENTICATE_",
     ];
-    NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+    NAMES.contains(&name)
+        || OF_APACHE.contains(&name)
+        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
 #[cfg(test)]
@@ -197,7 +244,6 @@ mod tests {
     use super::super::application::{Application, Callable, Source};
     use super::*;
     use crate::cgi::head::Form;
-    use crate::cgi::mount::Mount;
 
     fn service(file: &str) -> Service {
         Service {
@@ -231,6 +277,39 @@ mod tests {
     }
 
     #[test]
+    fn v2_what_a_visitor_can_have_a_server_set_makes_no_difference() {
+        let one = identity("/a.py", &[("LANG", "C")]);
+        for name in ["MATCH_SITE", "AUTHORIZE_CN", "nokeepalive", "downgrade_1_0", "no_gzip"] {
+            assert_eq!(one, identity("/a.py", &[("LANG", "C"), (name, "x")]), "{name}");
+        }
+        let handled = |rest| {
+            let service = Service { mount: Mount::Handler { rest }, ..service("/a.wsgi") };
+            let program = Path::new("/bin/true");
+            Identity::new(&service, &Limits::default(), program, program, &Variables::default())
+        };
+        assert_eq!(handled(0), handled(17));
+    }
+
+    #[test]
+    fn what_the_operator_says_is_a_requests_makes_no_difference() {
+        let ignored = |names: &[&str], variables: &[(&str, &str)]| {
+            let limits = Limits {
+                ignored: names.iter().map(|&name| name.into()).collect(),
+                ..Limits::default()
+            };
+            let program = Path::new("/bin/true");
+            let variables = variables.iter().copied().collect();
+            Identity::new(&service("/a.py"), &limits, program, program, &variables)
+        };
+        let names = ["KIND", "Visitor_*"];
+        let one = ignored(&names, &[("LANG", "C")]);
+        assert_eq!(one, ignored(&names, &[("LANG", "C"), ("KIND", "1"), ("Visitor_a", "2")]));
+        assert_ne!(one, ignored(&names, &[("LANG", "C"), ("KINDS", "1")]));
+        let fewer = ignored(&names[..1], &[("LANG", "C")]);
+        assert_ne!(fewer, ignored(&names[..1], &[("LANG", "C"), ("Visitor_a", "1")]));
+    }
+
+    #[test]
     fn whatever_an_import_may_look_at_makes_another_one() {
         let one = identity("/a.py", &[("LANG", "C")]);
         for other in [
@@ -244,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_one_application_begin_alike() {
+    fn names_that_differ_in_variables_begin_alike() {
         let [one, other, foreign] = [
             identity("/a.py", &[("LANG", "C")]),
             identity("/a.py", &[("LANG", "de")]),

@@ -70,6 +70,7 @@ mod tests {
             spare: 3,
             max: 7,
             request: Some("/warm:up".into()),
+            ignored: vec!["KIND".into(), "Visitor_*".into()],
             memory: Some(1 << 30),
         };
         let zygote = ZygoteOrder {

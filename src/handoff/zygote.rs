@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::encoding::{Reader, Writer};
-use super::identity::Identity;
+use super::identity::{self, Identity};
 use super::service::Service;
 use crate::timings::Moment;
 
@@ -21,13 +21,34 @@ pub struct Limits {
     pub max: u32,
     /// A path that is requested once after the import.
     pub request: Option<OsString>,
+    /// Variables that are the request's, though their names do not say so; one that ends with a star stands for all that
+    /// begin so.
+    pub ignored: Vec<OsString>,
     /// The memory of a zygote and its children together, in bytes, beyond which requests wait in line.
     pub memory: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(600), spare: 2, max: 64, request: None, memory: None }
+        Self {
+            idle: Duration::from_secs(600),
+            spare: 2,
+            max: 64,
+            request: None,
+            ignored: Vec::new(),
+            memory: None,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether a variable belongs to one request, by its name or by the operator's word.
+    pub fn is_of_a_request(&self, name: &[u8]) -> bool {
+        let is_meant = |ignored: &OsString| match ignored.as_bytes().strip_suffix(b"*") {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == ignored.as_bytes(),
+        };
+        identity::is_of_a_request(name) || self.ignored.iter().any(is_meant)
     }
 }
 
@@ -65,6 +86,10 @@ impl ZygoteOrder {
         fields.put_number(self.limits.spare);
         fields.put_number(self.limits.max);
         fields.put(self.limits.request.as_deref().unwrap_or_default().as_bytes());
+        fields.put_number(self.limits.ignored.len() as u64);
+        for name in &self.limits.ignored {
+            fields.put(name.as_bytes());
+        }
         fields.put_optional(self.limits.memory);
         fields.put_number(self.is_on_trial);
         fields.put_number(self.deadline.to_nanos());
@@ -81,6 +106,10 @@ impl ZygoteOrder {
             spare: fields.number()?,
             max: fields.number()?,
             request: Some(fields.os_string()?).filter(|path| !path.is_empty()),
+            ignored: {
+                let count: usize = fields.number()?;
+                (0..count).map(|_| fields.os_string()).collect::<Option<_>>()?
+            },
             memory: fields.optional()?,
         };
         let is_on_trial = fields.switch()?;

@@ -168,12 +168,14 @@ impl Directory {
         Ok(path)
     }
 
-    /// The names of all zygotes, dead ones too, of the application of this one.
+    /// The names of all zygotes, dead ones too, that differ from this one in variables alone, itself among them.
     pub fn siblings(&self, name: &str) -> Vec<String> {
-        let application = &name[..name.len().min(SHARED_LETTERS)];
+        let base = &name[..name.len().min(SHARED_LETTERS)];
         let files = self.names().map(|names| names.all).unwrap_or_default();
-        let named = files.iter().filter_map(|name| name.strip_suffix(".socket"));
-        named.filter(|name| name.starts_with(application)).map(str::to_owned).collect()
+        let named = files.iter().filter_map(|name| {
+            name.strip_suffix(".socket").or_else(|| name.strip_suffix(".trial"))
+        });
+        named.filter(|name| name.starts_with(base)).map(str::to_owned).collect()
     }
 
     /// The names of what is in it, as far as they are UTF-8.

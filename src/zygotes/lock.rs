@@ -10,11 +10,11 @@ use rustix::fs::{FlockOperation, OFlags, Stat, flock, fstat};
 use rustix::io::Errno;
 
 use super::directory::{Directory, lock_name, socket_name, trial_name};
+use super::status::Status;
 
-/// How many zygotes one application may have. Each has another environment, and
-/// a variable that differs from request to request would have a new one started
-/// for each.
-const MOST: usize = 32;
+/// How many zygotes may differ in variables alone. A variable that differs from request to request would have a new one
+/// started for each.
+const MOST: usize = 4;
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
@@ -101,22 +101,40 @@ pub fn leave(directory: &Directory, name: &str, of: u64) {
     }
 }
 
-/// How many zygotes the application of `name` has, if that is too many to start
-/// another. Removes what killed ones have left.
-pub fn crowd(directory: &Directory, name: &str) -> Option<usize> {
-    if directory.siblings(name).len() < MOST {
+/// The processes of the zygotes that differ from that of `name` in variables alone, as far as they are known, if those
+/// are too many to start another. Removes what killed ones have left.
+pub fn crowd(directory: &Directory, name: &str) -> Option<Vec<u32>> {
+    let others = || directory.siblings(name).into_iter().filter(|other| other != name);
+    if others().count() < MOST {
         return None;
     }
-    for name in directory.siblings(name) {
-        // Nobody waits for a lock here: two that do this hold one each.
-        if let Ok(lock) = Lock::with(directory, &name, FlockOperation::NonBlockingLockExclusive)
-            && directory.socket(&name).is_ok_and(|path| UnixStream::connect(path).is_err())
-            && directory.remove(&socket_name(&name)).is_ok()
-        {
-            lock.remove();
+    let (mut count, mut pids) = (0, Vec::new());
+    for name in others() {
+        match Status::read(directory, &name) {
+            Some(status) if status.is_alive() => pids.push(status.pid),
+            _ if is_abandoned(directory, &name) => continue,
+            // It has just been started, and has not said so yet.
+            _ => {}
         }
+        count += 1;
     }
-    Some(directory.siblings(name).len()).filter(|count| *count >= MOST)
+    (count >= MOST).then_some(pids)
+}
+
+/// Whether nobody listens at a zygote's socket. It is removed then.
+fn is_abandoned(directory: &Directory, name: &str) -> bool {
+    // Nobody waits for a lock here: two that do this hold one each.
+    if let Ok(lock) = Lock::with(directory, name, FlockOperation::NonBlockingLockExclusive)
+        && [socket_name(name), trial_name(name)]
+            .iter()
+            .all(|file| UnixStream::connect(directory.path().join(file)).is_err())
+    {
+        let _ = directory.remove(&socket_name(name));
+        let _ = directory.remove(&trial_name(name));
+        lock.remove();
+        return true;
+    }
+    false
 }
 
 #[cfg(test)]
@@ -147,18 +165,25 @@ mod tests {
     }
 
     #[test]
-    fn the_sockets_of_the_dead_are_no_crowd() {
+    fn v2_the_sockets_of_the_dead_are_no_crowd() {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = directory(temporary.path());
         let listen = |number: usize| {
             let path = directory.socket(&format!("{number:032}")).expect("a path");
             std::os::unix::net::UnixListener::bind(path).expect("it listens")
         };
-        let mut listeners: Vec<_> = (0..MOST).map(listen).collect();
-        assert_eq!(crowd(&directory, &"0".repeat(32)), Some(MOST));
-        listeners.truncate(MOST - 2);
+        let mut listeners: Vec<_> = (0..=MOST).map(listen).collect();
+        let mut status = crate::zygotes::status::tests::status();
+        status.write(&directory, &format!("{:032}", 1)).expect("written");
+        // Its own is none of the others.
+        let me = std::process::id();
+        assert_eq!(crowd(&directory, &"0".repeat(32)), Some(vec![me]));
+        // One that is gone, and whose number another process has.
+        status.started += 1;
+        status.write(&directory, &format!("{MOST:032}")).expect("written");
+        listeners.truncate(MOST);
         assert_eq!(crowd(&directory, &"0".repeat(32)), None);
-        assert_eq!(directory.siblings(&"0".repeat(32)).len(), MOST - 2);
+        assert_eq!(directory.siblings(&"0".repeat(32)).len(), MOST);
     }
 
     #[test]

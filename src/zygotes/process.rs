@@ -50,13 +50,20 @@ pub fn owner(pid: u32) -> Option<u32> {
 /// A variable of the environment that a process was started with, if this user
 /// may know.
 pub fn variable(pid: u32, name: &str) -> Option<Vec<u8>> {
+    let mut variables = variables(pid)?.into_iter();
+    variables.find_map(|(of, value)| (of == name.as_bytes()).then_some(value))
+}
+
+/// The whole environment that a process was started with, if this user may know.
+pub fn variables(pid: u32) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let file = File::open(format!("/proc/{pid}/environ")).ok()?;
     let mut environment = Vec::new();
     file.take(LARGEST_ENVIRONMENT).read_to_end(&mut environment).ok()?;
-    let mut variables = environment.split(|byte| *byte == 0);
-    variables.find_map(|variable| {
-        variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec)
-    })
+    let pair = |variable: &[u8]| {
+        let at = variable.iter().position(|byte| *byte == b'=')?;
+        Some((variable[..at].to_vec(), variable[at + 1..].to_vec()))
+    };
+    Some(environment.split(|byte| *byte == 0).filter_map(pair).collect())
 }
 
 /// The children of a process.

@@ -14,6 +14,7 @@ use cgi2wsgi::cgi::refusal::Refusal;
 use cgi2wsgi::cgi::request::{BodyLength, Request, set_true_length, too_large};
 use cgi2wsgi::cgi::response::{BeforeHead, Response};
 use cgi2wsgi::handoff::call::Told;
+use cgi2wsgi::handoff::identity::is_of_a_request;
 use cgi2wsgi::handoff::{Call, Reply, Service};
 use cgi2wsgi::report;
 use cgi2wsgi::timings::{Phase, Timings};
@@ -68,7 +69,7 @@ fn become_requests(py: Python<'_>, call: &Call) -> PyResult<()> {
         let signal = py.import("_signal")?;
         signal.call_method1("signal", (signal.getattr("SIGCHLD")?, signal.getattr("SIG_IGN")?))?;
     }
-    environment::become_requests(py, &call.variables)
+    environment::become_requests(py, &call.variables, is_of_a_request)
 }
 
 /// Answers a request with `application`, or with what is imported for it. What the application asked to be run at exit

@@ -91,6 +91,11 @@ pub(super) fn zygote(
     let loaded = Loaded::new(&plan.worker, variables).map_err(io::Error::other)?;
     let (connection, its_end) = inherited_pair()?;
     let mut command = python(plan, variables, &its_end, &loaded);
+    for (name, _) in variables.iter_os() {
+        if order.limits.is_of_a_request(name.as_encoded_bytes()) {
+            command.env_remove(name);
+        }
+    }
     command
         .env(directory::VARIABLE, &order.directory)
         .stdin(nothing()?)

@@ -36,7 +36,11 @@ pub(super) fn make_filtered_sites(stage: &Stage, kind: Kind) -> Result<String> {
             writeln!(site, "    SetEnv CGI2WSGI_VENV {}", quoted(stage.python_env())?)?;
             if warm {
                 writeln!(site, "    SetEnv CGI2WSGI_WARM 1\n    SetEnv CGI2WSGI_WARM_IDLE 15")?;
-                writeln!(site, "    SetEnv XDG_RUNTIME_DIR {}", quoted(&stage.runtime(kind)?)?)?;
+                writeln!(
+                    site,
+                    "    SetEnv XDG_RUNTIME_DIR {}",
+                    quoted(&stage.runtime(kind, "filters")?)?
+                )?;
             }
             writeln!(site, "</Location>")?;
         }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use crate::harness::server::Kind;
@@ -55,7 +56,11 @@ impl Mount {
             variables.push(("CGI2WSGI_VENV".to_owned(), directory));
         }
         if self.warm {
-            let runtime = stage.runtime(kind)?.to_string_lossy().into_owned();
+            // Of one application there are at most four zygotes that differ in variables alone, in one directory.
+            let mut hasher = DefaultHasher::new();
+            variables.hash(&mut hasher);
+            let place = format!("{:x}", hasher.finish() & 0xffff_ffff);
+            let runtime = stage.runtime(kind, &place)?.to_string_lossy().into_owned();
             let settings = [
                 ("CGI2WSGI_WARM", "1"),
                 ("CGI2WSGI_WARM_SPARE", "1"),

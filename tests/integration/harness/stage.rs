@@ -151,9 +151,9 @@ impl Stage {
 
     /// A directory of the unprivileged user's for what lasts from one request to the next on one server. Sockets lie in
     /// it, whose addresses must be short.
-    pub(crate) fn runtime(&self, kind: Kind) -> Result<PathBuf> {
+    pub(crate) fn runtime(&self, kind: Kind, place: &str) -> Result<PathBuf> {
         let number = Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default();
-        let path = self.path("warm").join(number.to_string());
+        let path = self.path("warm").join(format!("{number}{place}"));
         if !path.is_dir() {
             fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
             give(&path, &self.user)?;

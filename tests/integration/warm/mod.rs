@@ -20,6 +20,7 @@ mod soak;
 mod steps;
 pub(crate) mod surroundings;
 mod verbs;
+mod which_zygote;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
         ("warm::other-users", other_users::TESTS),
         ("warm::soak", soak::TESTS),
         ("warm::apache", apache::TESTS),
+        ("warm::which-zygote", which_zygote::TESTS),
     ];
     let mut trials: Vec<Trial> =
         groups.iter().flat_map(|(group, tests)| trials_of(group, tests, world)).collect();

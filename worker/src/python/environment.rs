@@ -1,7 +1,6 @@
 //! `os.environ`, and the environment of the C library behind it, in a process that was started without a request.
 
 use cgi2wsgi::cgi::variables::Variables;
-use cgi2wsgi::handoff::identity::is_of_a_request;
 use cgi2wsgi::system;
 use cgi2wsgi::zygotes::threads::{READ_BY_PYTHON, variables_to_limit};
 use pyo3::prelude::*;
@@ -9,7 +8,11 @@ use pyo3::types::PyBytes;
 
 /// Adds what a process of the request's own would have been started with (E16). What Python's start or an import has
 /// set stays as it is.
-pub(crate) fn become_requests(py: Python<'_>, variables: &Variables) -> PyResult<()> {
+pub(crate) fn become_requests(
+    py: Python<'_>,
+    variables: &Variables,
+    is_of_a_request: impl Fn(&[u8]) -> bool,
+) -> PyResult<()> {
     let environ = py.import("os")?.getattr("environb")?;
     for (name, value) in variables.iter() {
         // The front has withheld the last two from Python's start.

@@ -185,5 +185,7 @@ fn become_requests(birth: &Birth<'_>, call: &Call, service: &Service) -> io::Res
     birth.changes.become_requests(&service.application.directory, call.process.umask)?;
     system::set_signal_mask(call.process.signal_mask);
     birth.noted.begin_child(birth.py)?;
-    Ok(environment::become_requests(birth.py, &call.variables)?)
+    Ok(environment::become_requests(birth.py, &call.variables, |name| {
+        birth.order.limits.is_of_a_request(name)
+    })?)
 }
