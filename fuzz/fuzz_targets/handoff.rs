@@ -13,7 +13,7 @@ use std::time::Duration;
 use cgi2wsgi::cgi::head::Form;
 use cgi2wsgi::cgi::mount::Mount;
 use cgi2wsgi::handoff::build::BUILD;
-use cgi2wsgi::handoff::call::{ProcessState, Timed};
+use cgi2wsgi::handoff::call::{ProcessState, Timed, Told};
 use cgi2wsgi::handoff::encoding::Writer;
 use cgi2wsgi::handoff::{
     Application, Call, Callable, Identity, Limits, Order, Service, Source, ZygoteOrder,
