@@ -206,6 +206,36 @@ pub fn flush_streams() {
     unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
+/// The interval timers of this process (`setitimer`, `alarm`), which no child inherits.
+#[derive(Debug)]
+pub struct IntervalTimers(Vec<(i32, libc::itimerval)>);
+
+impl IntervalTimers {
+    /// Stops them. What is left of each, if it runs.
+    pub fn stop() -> Self {
+        let which = [libc::ITIMER_REAL, libc::ITIMER_VIRTUAL, libc::ITIMER_PROF];
+        let timers = which.map(|which| {
+            // SAFETY: zeroes stop a timer, and are a valid value to be written to.
+            unsafe {
+                let stopped = std::mem::zeroed::<libc::itimerval>();
+                let mut left = std::mem::zeroed::<libc::itimerval>();
+                libc::setitimer(which, &raw const stopped, &raw mut left);
+                (which, left)
+            }
+        });
+        let runs = |left: &libc::itimerval| left.it_value.tv_sec != 0 || left.it_value.tv_usec != 0;
+        Self(timers.into_iter().filter(|(_, left)| runs(left)).collect())
+    }
+
+    /// Has them run in this process for what was left.
+    pub fn start(&self) {
+        for (which, left) in &self.0 {
+            // SAFETY: the value is one that the system gave.
+            unsafe { libc::setitimer(*which, left, std::ptr::null_mut()) };
+        }
+    }
+}
+
 /// Has every descriptor from 3 on closed on exec but `kept`.
 pub fn keep_only_on_exec(kept: &[RawFd]) {
     const CLOSE_ON_EXEC: libc::c_uint = 4;

@@ -1,4 +1,4 @@
-"""Counts visits with Django, as it is wrong in a forked process. The tests see it fail."""
+"""Counts visits with Django, as it is wrong in a forked process: it is found, and served cold."""
 
 import os
 
@@ -37,7 +37,7 @@ from django.db import connection
 
 application = get_wsgi_application()
 
-# WRONG: the connection stays open, and every request is forked with it.
+# WRONG: the connection stays open, and every request would be forked with it.
 with connection.cursor() as cursor:
     cursor.execute("SELECT value FROM counter")
     (COUNT,) = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""Counts visits with SQLAlchemy, as it is wrong in a forked process. The tests see it fail."""
+"""Counts visits with SQLAlchemy, as it is wrong in a forked process: it is found, and served cold."""
 
 import os
 
@@ -18,8 +18,8 @@ class Counter(Base):
 
 
 engine = create_engine("sqlite:///" + os.environ["DATABASE"])
-# WRONG: every request starts with what was in the database at the import, and
-# with the connection of all others.
+# WRONG: every request would start with what was in the database at the import,
+# and with the connection of all others.
 session = Session(engine)
 counter = session.get(Counter, 1)
 

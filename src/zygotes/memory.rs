@@ -4,9 +4,18 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use libc::iovec;
+
+/// Where all [`SharedNumbers`] of this process begin.
+static STARTS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+/// Whether this is the address of [`SharedNumbers`].
+pub fn is_shared_numbers(start: usize) -> bool {
+    STARTS.lock().is_ok_and(|starts| starts.contains(&start))
+}
 
 /// Numbers in memory that a process shares with all that it forks, for as long as any of them lives. At first they are
 /// zero.
@@ -30,6 +39,7 @@ impl SharedNumbers {
             )
         };
         let start = NonNull::new(memory.cast()).filter(|_| memory != libc::MAP_FAILED)?;
+        STARTS.lock().ok()?.push(memory.expose_provenance());
         Some(Self { start, count })
     }
 }
@@ -81,6 +91,46 @@ pub fn populate(run: Run) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// What may be done with the pages of a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protection {
+    /// Read.
+    pub reads: bool,
+    /// Written to.
+    pub writes: bool,
+    /// Run.
+    pub executes: bool,
+}
+
+/// Writes what is mapped there into a file. What is not mapped, or beyond the end of its file, is not written.
+pub fn write_mapped(file: &OwnedFd, run: Run, offset: u64) -> io::Result<()> {
+    let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
+    let run = run.as_iovec();
+    // SAFETY: the kernel alone reads the pages; those that it cannot read are an error, or end the writing.
+    match unsafe { libc::pwrite(file.as_raw_fd(), run.iov_base, run.iov_len, offset) } {
+        0.. => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Has a mapping be one of another file, shared with whoever has that. To be used where that file holds the same as what
+/// is mapped now.
+pub fn map_over(run: Run, protection: Protection, file: &OwnedFd, offset: u64) -> io::Result<()> {
+    let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
+    let Protection { reads, writes, executes } = protection;
+    let flag = |is_set: bool, flag: i32| if is_set { flag } else { 0 };
+    let protection = flag(reads, libc::PROT_READ)
+        | flag(writes, libc::PROT_WRITE)
+        | flag(executes, libc::PROT_EXEC);
+    let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+    let run = run.as_iovec();
+    // SAFETY: the run is one that is mapped, and whoever has a pointer into it finds there what it found before.
+    let mapped = unsafe {
+        libc::mmap(run.iov_base, run.iov_len, protection, flags, file.as_raw_fd(), offset)
+    };
+    if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -5,12 +5,14 @@
 //! - [`import_output`]: what is written while a zygote imports;
 //! - [`status`], [`log`]: what zygotes tell a person;
 //! - [`process`]: what the system tells of them;
-//! - [`polling`], [`names`], [`memory`], [`prefault`], [`threads`]: what of a zygote's own work needs no Python.
+//! - [`left_open`], [`polling`], [`names`], [`memory`], [`prefault`], [`threads`]: what of a zygote's own work needs no
+//!   Python.
 //!
 //! Left out: how a front connects (its `connect`), and the zygote itself (the worker's `zygote`).
 
 pub mod directory;
 pub mod import_output;
+pub mod left_open;
 pub mod lock;
 pub mod log;
 pub mod memory;

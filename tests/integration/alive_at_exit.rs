@@ -34,9 +34,17 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
 }
 
 /// Where and when a kind differs under `--warm`, and why that is right.
-const DIFFERENT: &[(&str, &str, &str)] =
-    &[("process_pool", "import", STARTS_THREADS), ("thread_pool", "import", STARTS_THREADS)];
+const DIFFERENT: &[(&str, &str, &str)] = &[
+    ("process_pool", "import", STARTS_THREADS),
+    ("thread_pool", "import", STARTS_THREADS),
+    // A normal start imports once more, after the zygote's import has ended: what an import makes is made twice.
+    ("subprocess_pipe", "import", "an import that leaves a pipe open: answered by a normal start"),
+    ("sqlite_transaction", "import", LEAVES_DATABASE),
+    ("sqlite_wal", "import", LEAVES_DATABASE),
+    ("sqlite_cursor", "import", LEAVES_DATABASE),
+];
 
+const LEAVES_DATABASE: &str = "an import that leaves a database open: answered by a normal start";
 const STARTS_THREADS: &str = "an import that starts threads: answered by a normal start";
 
 /// The applications, where the unprivileged user can read them.

@@ -46,6 +46,8 @@ pub(crate) enum Over {
     Child,
     /// A zygote.
     Zygote,
+    /// It has imported an application that no child can be forked from.
+    Import,
 }
 
 /// Takes the order that comes by `descriptor`, and ends the process when that is done, or returns: then Python tears
@@ -60,6 +62,7 @@ fn run(py: Python<'_>, descriptor: RawFd) {
         Ok(Over::Answered) if finish::is_anything_to_finalize(py).is_none() => finish::leave(py),
         Ok(Over::Answered) => finish::prepare_tear_down(py),
         Ok(Over::Child) => finish::prepare_tear_down_of_child(py),
+        Ok(Over::Import) => finish::prepare_tear_down_of_import(py),
         Ok(Over::Zygote) => finish::prepare_tear_down_of_zygote(py),
         Ok(Over::Nothing) => finish::leave_at_once(0),
         Err(_) => finish::leave_at_once(1),

@@ -10,6 +10,7 @@ mod directory;
 mod endings;
 mod fork_safety;
 mod isolation;
+mod left_open;
 mod libraries;
 mod limits;
 mod other_users;
@@ -50,6 +51,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials.extend(absent::trials(world));
     trials.extend(verbs::trials(world));
     trials.extend(fork_safety::trials(world));
+    trials.extend(left_open::trials(world));
     trials.extend(surroundings::trials(world));
     trials
 }

@@ -17,8 +17,8 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setpgid};
 
-use super::changes::Changes;
 use super::claims::Claims;
+use super::inherited::Inherited;
 use super::journal::Journal;
 use super::signals::Signals;
 use super::watch::Watch;
@@ -44,7 +44,9 @@ pub(super) struct Birth<'z> {
     pub(super) listener: &'z OwnedFd,
     pub(super) application: &'z Py<PyAny>,
     pub(super) noted: &'z Noted,
-    pub(super) changes: &'z Changes,
+    pub(super) inherited: &'z Inherited,
+    /// Whether it has what is not to be shared.
+    pub(super) renewed: &'z io::Result<()>,
     pub(super) watch: &'z Watch,
     pub(super) prefault: Option<&'z Prefault>,
     pub(super) claims: &'z Claims,
@@ -121,7 +123,7 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
     let _ = set_parent_process_death_signal(None);
     // Held on, it would go on taking connections, for nobody, when the zygote is gone.
     descriptors::let_go_of_listener(birth.listener.as_raw_fd());
-    if let Err(error) = become_requests(birth, &call, &service) {
+    if let Err(error) = become_requests(birth, &call, &service, received.get(2)) {
         front.send(&Reply::Cold(format!("a child cannot take the request over: {error}")));
         return false;
     }
@@ -181,8 +183,21 @@ fn accepted(order: &[u8], zygote: &ZygoteOrder) -> Result<(Box<Call>, Service), 
 }
 
 /// Directory, umask, signal mask and environment become those of the request, but for what the import has changed.
-fn become_requests(birth: &Birth<'_>, call: &Call, service: &Service) -> io::Result<()> {
-    birth.changes.become_requests(&service.application.directory, call.process.umask)?;
+fn become_requests(
+    birth: &Birth<'_>,
+    call: &Call,
+    service: &Service,
+    standard_error: Option<&OwnedFd>,
+) -> io::Result<()> {
+    if let Err(error) = birth.renewed {
+        let reason = format!("what the import left open cannot be opened once more: {error}");
+        return Err(io::Error::other(reason));
+    }
+    let Some(standard_error) = standard_error else {
+        return Err(io::Error::other("the front sent no descriptors"));
+    };
+    let directory = &service.application.directory;
+    birth.inherited.become_requests(directory, call.process.umask, standard_error)?;
     system::set_signal_mask(call.process.signal_mask);
     birth.noted.begin_child(birth.py)?;
     Ok(environment::become_requests(birth.py, &call.variables, |name| {

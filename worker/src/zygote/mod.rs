@@ -12,6 +12,7 @@ mod claims;
 mod consulted;
 mod databases;
 mod import;
+mod inherited;
 mod journal;
 mod kernel;
 mod pool;
@@ -34,6 +35,7 @@ use cgi2wsgi::zygotes::status::Phase;
 use pyo3::prelude::*;
 
 use self::changes::Before;
+use self::inherited::{End, Inherited};
 use self::journal::Journal;
 use self::pool::{Ending, Pool};
 use self::refusal::Reason;
@@ -75,7 +77,7 @@ pub(crate) fn run(py: Python<'_>, order: &ZygoteOrder, received: Vec<OwnedFd>) -
         }
     };
     let over = live(py, order, &listener, journal, &leave);
-    if matches!(over, Over::Child) {
+    if matches!(over, Over::Child | Over::Import) {
         // The listening socket is the zygote's.
         std::mem::forget(listener);
         return over;
@@ -102,6 +104,8 @@ fn live(
     let before = Before::import();
     let limits = ThreadLimits::set(py);
     let imported = import::run(py, order);
+    // Before anything of the zygote's own is opened, and while standard error is the import's.
+    let inherited = Inherited::of_import(before, listener);
     journal.imported(py);
     if termination::came() {
         journal.enter(Phase::Ended(STOPPED.into()));
@@ -116,6 +120,10 @@ fn live(
         }
     };
     let refuse = |text: String, may_pass: bool, mut journal: Journal| {
+        if inherited.let_go(py, &signals) == End::OfImport {
+            std::mem::forget(journal);
+            return Over::Import;
+        }
         publish(order);
         journal.enter(Phase::Cold(text.clone()));
         let reason = Reason { text, may_pass };
@@ -134,9 +142,9 @@ fn live(
     let pool = imported.and_then(|imported| {
         import::check_threads(py)?;
         limits.and_then(|limits| limits.lift(py)).map_err(|error| error.to_string())?;
+        inherited.check()?;
         watch.check()?;
-        let changes = before.compare();
-        Pool::new(py, order, listener, imported, changes, &watch, &signals)
+        Pool::new(py, order, listener, imported, &inherited, &watch, &signals)
             .map_err(|error| error.to_string())
     });
     let mut pool = match pool {

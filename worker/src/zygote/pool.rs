@@ -18,10 +18,10 @@ use rustix::net::Shutdown;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::ceiling::{self, Ceiling};
-use super::changes::Changes;
 use super::child::{self, Birth};
 use super::claims::Claims;
 use super::import::Imported;
+use super::inherited::Inherited;
 use super::journal::Journal;
 use super::signals::Signals;
 use super::watch::Watch;
@@ -42,7 +42,7 @@ pub(super) struct Pool<'z> {
     order: &'z ZygoteOrder,
     listener: &'z OwnedFd,
     imported: Imported,
-    changes: Changes,
+    inherited: &'z Inherited,
     watch: &'z Watch,
     signals: &'z Signals,
     prefault: Option<Prefault>,
@@ -93,7 +93,7 @@ impl<'z> Pool<'z> {
         order: &'z ZygoteOrder,
         listener: &'z OwnedFd,
         imported: Imported,
-        changes: Changes,
+        inherited: &'z Inherited,
         watch: &'z Watch,
         signals: &'z Signals,
     ) -> io::Result<Self> {
@@ -102,7 +102,7 @@ impl<'z> Pool<'z> {
             order,
             listener,
             imported,
-            changes,
+            inherited,
             watch,
             signals,
             prefault: Prefault::new(),
@@ -267,9 +267,16 @@ impl<'z> Pool<'z> {
         descriptors::guard_listener(None);
         // What was written is not to be there twice.
         self.imported.noted.flush(self.py);
-        // Python's own work after a fork writes to many of these pages.
-        let touch = || self.prefault.as_ref().map_or((), Prefault::touch);
-        let pid = match fork::fork(self.py, touch)? {
+        system::flush_streams();
+        let mut renewed = Ok(());
+        let before_python = || {
+            // Python's own work after a fork writes to many of these pages.
+            if let Some(prefault) = &self.prefault {
+                prefault.touch();
+            }
+            renewed = self.inherited.renew();
+        };
+        let pid = match fork::fork(self.py, before_python)? {
             Fork::Parent(pid) => pid,
             Fork::Child => {
                 // They are other children's, and nothing here refers to them.
@@ -281,7 +288,8 @@ impl<'z> Pool<'z> {
                     listener: self.listener,
                     application: &self.imported.application,
                     noted: &self.imported.noted,
-                    changes: &self.changes,
+                    inherited: self.inherited,
+                    renewed: &renewed,
                     watch: self.watch,
                     prefault: self.prefault.as_ref(),
                     claims: &self.claims,

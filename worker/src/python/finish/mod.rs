@@ -164,6 +164,12 @@ pub(crate) fn prepare_tear_down_of_child(py: Python<'_>) {
     unsafe { libc::atexit(leave) };
 }
 
+/// The same in a process that has imported the application and does nothing else.
+pub(crate) fn prepare_tear_down_of_import(py: Python<'_>) {
+    let _ = py.import("gc").and_then(|gc| gc.call_method0("unfreeze"));
+    prepare_tear_down(py);
+}
+
 /// The same in a zygote, where no atexit handler runs: each of its children has run them.
 pub(crate) fn prepare_tear_down_of_zygote(py: Python<'_>) {
     let finalize = || -> PyResult<()> {
