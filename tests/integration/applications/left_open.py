@@ -86,12 +86,11 @@ def directory():
 
 
 def forbidden_file():
-    if os.path.exists(path("forbidden")):
-        os.chmod(path("forbidden"), 0o600)
-    descriptor = os.open(path("forbidden"), os.O_RDONLY | os.O_CREAT, 0o600)
-    with open(path("forbidden"), "w") as file:
+    name = path("forbidden-%d" % os.getpid())
+    with open(name, "w") as file:
         file.write("secret")
-    os.fchmod(descriptor, 0)
+    descriptor = os.open(name, os.O_RDONLY)
+    os.chmod(name, 0)
     return lambda query: os.read(descriptor, 9).decode()
 
 
@@ -170,7 +169,7 @@ def large_memory_file():
 def sqlite_database():
     import sqlite3
 
-    database = sqlite3.connect(path("database"))
+    database = sqlite3.connect(path("database"), timeout=60)
     database.execute("CREATE TABLE IF NOT EXISTS done (number)")
     database.commit()
 
@@ -208,7 +207,8 @@ def store():
     lock = os.open(path("store.lock"), os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(lock, fcntl.LOCK_EX)
     descriptor = os.open(path("store"), os.O_RDWR | os.O_CREAT, 0o644)
-    end = os.fstat(descriptor).st_size
+    # A record that was not written whole was not acknowledged.
+    end = os.fstat(descriptor).st_size // 32 * 32
 
     def answer(query):
         record = b"%-31s\n" % query.encode()
@@ -252,11 +252,10 @@ def unix_connection():
 
 def listening():
     made = socket.socket(socket.AF_UNIX)
-    if os.path.exists(path("own")):
-        os.unlink(path("own"))
-    made.bind(path("own"))
+    name = path("own-%d" % os.getpid())
+    made.bind(name)
     made.listen()
-    return lambda query: str(made.getsockname() == path("own"))
+    return lambda query: str(made.getsockname() == name)
 
 
 def bound_name():
@@ -384,8 +383,10 @@ def pipe_beside_process():
 
 
 def fifo():
-    if not os.path.exists(path("fifo")):
+    try:
         os.mkfifo(path("fifo"))
+    except FileExistsError:
+        pass
     descriptor = os.open(path("fifo"), os.O_RDONLY | os.O_NONBLOCK)
     return lambda query: str(os.read(descriptor, 1))
 

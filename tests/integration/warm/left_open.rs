@@ -58,10 +58,7 @@ const KINDS: &[(&str, Served)] = &[
     ("pipe_with_content", Cold("left a pipe open (")),
     ("pipe_to_process", Cold("left a pipe open (")),
     ("fifo", Cold("/fifo\"), which all requests would share: open it in the request")),
-    (
-        "forbidden_file",
-        Cold("/forbidden\" open, of which a request cannot have a position of its own ("),
-    ),
+    ("forbidden_file", Cold("\" open, of which a request cannot have a position of its own (")),
     (
         "written_file",
         Cold(
@@ -117,8 +114,8 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
 }
 
 /// An application of one kind, and what it connects to.
-struct Place<'s> {
-    site: Site<'s>,
+pub(crate) struct Place<'s> {
+    pub(crate) site: Site<'s>,
     kind: &'static str,
     tcp: TcpListener,
     udp: UdpSocket,
@@ -127,7 +124,7 @@ struct Place<'s> {
 }
 
 impl<'s> Place<'s> {
-    fn new(stage: &'s Stage, kind: &'static str) -> Result<Self> {
+    pub(crate) fn new(stage: &'s Stage, kind: &'static str) -> Result<Self> {
         let site = Site::new(stage, &[])?;
         let place = site.path("t");
         let datagrams = UnixDatagram::bind(place.join("datagrams"))?;
@@ -139,7 +136,7 @@ impl<'s> Place<'s> {
         Ok(Self { site, kind, tcp, udp, datagrams, _listens: listens })
     }
 
-    fn command(&self, is_warm: bool, query: &str) -> Result<Command> {
+    pub(crate) fn command(&self, is_warm: bool, query: &str) -> Result<Command> {
         let stage = self.site.stage;
         let application = stage.path("applications/left_open.py");
         let usual = self.site.command_of(&stage.bridge(), &application, query);
@@ -154,7 +151,7 @@ impl<'s> Place<'s> {
         Ok(command)
     }
 
-    fn ask(&self, is_warm: bool, query: &str) -> Result<Output> {
+    pub(crate) fn ask(&self, is_warm: bool, query: &str) -> Result<Output> {
         run(self.site.stage, self.command(is_warm, query)?)
     }
 
@@ -169,7 +166,7 @@ impl<'s> Place<'s> {
     }
 
     /// What a file of the application has in it.
-    fn read(&self, name: &str) -> Result<String> {
+    pub(crate) fn read(&self, name: &str) -> Result<String> {
         let path = self.site.path("t").join(name);
         fs::read_to_string(&path).with_context(|| path.display().to_string())
     }
@@ -199,19 +196,28 @@ fn answers(stage: &Stage, kind: &'static str, served: Served) -> Result<()> {
     place.site.ends_clean()
 }
 
-fn archive(stage: &Stage) -> Result<()> {
-    const MEMBERS: usize = 20;
-    let place = Place::new(stage, "zip_file")?;
+/// How many members the archive has: `member-0`, ...
+pub(crate) const MEMBERS: usize = 20;
+
+/// Makes the archive that `zip_file` reads, or replaces it as a whole.
+pub(crate) fn make_archive(place: &Place<'_>) -> Result<()> {
+    let stage = place.site.stage;
     let mut make = stage.command(&stage.python());
     make.arg("-c").arg(format!(
-        "import sys, zipfile\n\
-         with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as archive:\n \
+        "import os, sys, zipfile\n\
+         with zipfile.ZipFile(sys.argv[1] + '.new', 'w', zipfile.ZIP_DEFLATED) as archive:\n \
              for number in range({MEMBERS}):\n  \
                  name = 'member-%d' % number\n  \
-                 archive.writestr(name, name.encode() * 20_000)\n"
+                 archive.writestr(name, name.encode() * 20_000)\n\
+         os.replace(sys.argv[1] + '.new', sys.argv[1])\n"
     ));
     make.arg(place.site.path("t").join("data.zip")).stderr(Stdio::piped());
-    run(stage, make)?.ends(0)?;
+    run(stage, make)?.ends(0).map(drop)
+}
+
+fn archive(stage: &Stage) -> Result<()> {
+    let place = Place::new(stage, "zip_file")?;
+    make_archive(&place)?;
     let names: Vec<String> = (0..80).map(|number| format!("member-{}", number % MEMBERS)).collect();
     for four in names.chunks(4) {
         let bodies = place.ask_together(four)?;

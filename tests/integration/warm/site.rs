@@ -199,14 +199,19 @@ impl<'s> Site<'s> {
         })
     }
 
-    /// SIGTERM to the zygotes leaves no process, socket or lock.
-    pub(crate) fn ends_clean(&self) -> Result<()> {
+    /// SIGTERM to the zygotes leaves no process.
+    pub(crate) fn ends(&self) -> Result<()> {
         for zygote in self.zygotes() {
             kill(zygote, libc::SIGTERM)?;
         }
         until(PATIENCE, "the end of all processes", || {
             Ok(self.processes().is_empty().then_some(()))
-        })?;
+        })
+    }
+
+    /// SIGTERM to the zygotes leaves no process, socket or lock.
+    pub(crate) fn ends_clean(&self) -> Result<()> {
+        self.ends()?;
         let left: Vec<PathBuf> =
             [".socket", ".lock"].iter().flat_map(|suffix| self.placed(suffix)).collect();
         ensure!(left.is_empty(), "left behind: {left:?}; the log: {}", self.log());

@@ -11,17 +11,24 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::harness::command::{Output, Test, collect};
 use crate::harness::exchange::is_page;
-use crate::harness::process::{End, PATIENCE, kill, until};
+use crate::harness::process::{AtParentDeath, End, PATIENCE, Running, kill, until};
 use crate::harness::stage::Stage;
+use crate::warm::left_open::{MEMBERS, Place, make_archive};
 use crate::warm::site::{Site, good};
 
-pub(crate) const TESTS: &[(&str, Test)] =
-    &[("kills, edits and visitors that leave: nothing twice, lost, growing or left behind", soak)];
+pub(crate) const TESTS: &[(&str, Test)] = &[
+    ("kills, edits and visitors that leave: nothing twice, lost, growing or left behind", soak),
+    ("W1: a store that the import keeps open loses nothing while zygotes are killed", store),
+    ("W2: an archive that the import keeps open is read right while processes are killed", archive),
+];
 
 /// How many requests, in place of [`USUAL`].
 const COUNT: &str = "WARM_SOAK_REQUESTS";
 const USUAL: usize = 1_000;
 const CLIENTS: usize = 8;
+
+/// Of so many requests one goes to an application that keeps a store open, and one to one that keeps an archive open.
+const KEPT_OPEN: usize = 10;
 
 /// How much larger a zygote may be after that many requests, in bytes: what its allocator has not found a place for.
 const MORE: u64 = 1 << 20;
@@ -48,14 +55,29 @@ struct Counts {
     edits: AtomicUsize,
 }
 
+fn requests() -> Result<usize> {
+    match env::var(COUNT) {
+        Ok(text) => text.parse().with_context(|| format!("{COUNT} is {text:?}")),
+        Err(_) => Ok(USUAL),
+    }
+}
+
 fn soak(stage: &Stage) -> Result<()> {
-    let requests = match env::var(COUNT) {
-        Ok(text) => text.parse().with_context(|| format!("{COUNT} is {text:?}"))?,
-        Err(_) => USUAL,
-    };
+    let requests = requests()?;
     let site = Site::new(stage, &[])?;
     let counts = Counts::default();
-    let answers = disturbed(&site, requests * 4 / 5, &counts)?;
+    let ask = |number: usize, leaves: bool| {
+        let id = format!("s{number}");
+        let output = one(site.begin(&format!("id={id}"))?, leaves, &counts)?;
+        let answered = output.map(|(output, body)| is_whole(&id, &output, &body)).transpose()?;
+        Ok((id, answered.is_some()))
+    };
+    let edit = |now: usize| {
+        // As an editor does: never half a file.
+        site.write("new", &format!("VERSION = \"h{}\"\n", "1".repeat(1 + now % 97)))?;
+        Ok(fs::rename(site.path("new"), site.path("helper.py"))?)
+    };
+    let answers = disturbed(&site, requests * 4 / 5, &counts, ask, Some(&edit))?;
     let ran = count_runs(&site);
     for (id, answered) in &answers {
         let runs = ran.get(id).copied().unwrap_or_default();
@@ -72,12 +94,67 @@ fn soak(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// All requests, and whether each had a whole answer.
-fn disturbed(site: &Site<'_>, requests: usize, counts: &Counts) -> Result<Vec<(String, bool)>> {
+/// Every record whose writing was acknowledged is in the store.
+fn store(stage: &Stage) -> Result<()> {
+    let place = Place::new(stage, "store")?;
+    let answers = kept_open(&place, |number| format!("r{number}"), "stored", None)?;
+    let stored = place.read("store")?;
+    for (id, answered) in answers {
+        let count = stored.lines().filter(|line| line.trim_end() == id).count();
+        ensure!(count <= 1, "{id} was stored {count} times");
+        ensure!(!answered || count == 1, "{id} was acknowledged and is not stored");
+    }
+    // What was killed has left its lock behind, for the next zygote to take.
+    place.site.ends()
+}
+
+fn archive(stage: &Stage) -> Result<()> {
+    let place = Place::new(stage, "zip_file")?;
+    make_archive(&place)?;
+    let name = |number: usize| format!("member-{}", number % MEMBERS);
+    kept_open(&place, name, "right", Some(&|_| make_archive(&place)))?;
+    place.site.ends()
+}
+
+type Edit<'e> = Option<&'e (dyn Fn(usize) -> Result<()> + Sync)>;
+
+/// Requests to an application that keeps something open, of which each is answered so, or not at all.
+fn kept_open(
+    place: &Place<'_>,
+    query: impl Fn(usize) -> String + Sync,
+    right: &str,
+    edit: Edit<'_>,
+) -> Result<Vec<(String, bool)>> {
+    let (requests, counts) = (requests()? / KEPT_OPEN, Counts::default());
+    let ask = |number: usize, leaves: bool| {
+        let query = query(number);
+        let command = place.command(true, &query)?;
+        let running = Running::start(command, &place.site.stage.user, AtParentDeath::Kill)?;
+        let answer = one(running, leaves, &counts)?;
+        if let Some((output, body)) = &answer {
+            ensure!(body == right, "{query}: {body:?}; stderr: {}", output.stderr);
+        }
+        Ok((query, answer.is_some()))
+    };
+    let answers = disturbed(&place.site, requests, &counts, ask, edit)?;
+    let text = format!("{counts:?}");
+    ensure!(counts.whole.load(SeqCst) > requests / 2, "{text}");
+    ensure!(counts.kills.load(SeqCst) > 0, "{text}");
+    Ok(answers)
+}
+
+/// All requests, and whether each had a whole answer. `ask` is given a number, and whether the visitor leaves.
+fn disturbed(
+    site: &Site<'_>,
+    requests: usize,
+    counts: &Counts,
+    ask: impl Fn(usize, bool) -> Result<(String, bool)> + Sync,
+    edit: Edit<'_>,
+) -> Result<Vec<(String, bool)>> {
     let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let answers = Mutex::new(Vec::with_capacity(requests));
     std::thread::scope(|scope| {
-        let (next, over, answers) = (&next, &over, &answers);
+        let (next, over, answers, ask) = (&next, &over, &answers, &ask);
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
                 scope.spawn(move || -> Result<()> {
@@ -87,17 +164,16 @@ fn disturbed(site: &Site<'_>, requests: usize, counts: &Counts) -> Result<Vec<(S
                         if number >= requests {
                             return Ok(());
                         }
-                        let id = format!("s{number}");
-                        let answered = one(site, &id, chance.next(20) == 0, counts)
+                        let answer = ask(number, chance.next(20) == 0)
                             .with_context(|| format!("request {number}"))?;
                         let mut answers =
                             answers.lock().map_err(|_| anyhow!("another client panicked"))?;
-                        answers.push((id, answered));
+                        answers.push(answer);
                     }
                 })
             })
             .collect();
-        let disturber = scope.spawn(move || disturb(site, next, over, counts));
+        let disturber = scope.spawn(move || disturb(site, next, over, counts, edit));
         let ends: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         over.store(true, SeqCst);
         disturber.join().map_err(|_| anyhow!("the disturber panicked"))??;
@@ -106,8 +182,14 @@ fn disturbed(site: &Site<'_>, requests: usize, counts: &Counts) -> Result<Vec<(S
     answers.into_inner().map_err(|_| anyhow!("a client panicked"))
 }
 
-/// Kills a process of the site every few requests, and edits a module now and then.
-fn disturb(site: &Site<'_>, next: &AtomicUsize, over: &AtomicBool, counts: &Counts) -> Result<()> {
+/// Kills a process of the site every few requests, and edits what the import has read now and then.
+fn disturb(
+    site: &Site<'_>,
+    next: &AtomicUsize,
+    over: &AtomicBool,
+    counts: &Counts,
+    edit: Edit<'_>,
+) -> Result<()> {
     let mut chance = Chance(88_172_645_463_325_252);
     let (mut killed, mut edited) = (0, 0);
     while !over.load(SeqCst) {
@@ -121,10 +203,10 @@ fn disturb(site: &Site<'_>, next: &AtomicUsize, over: &AtomicBool, counts: &Coun
             }
         } else if now >= edited + 50 {
             edited = now;
-            // As an editor does: never half a file.
-            site.write("new", &format!("VERSION = \"h{}\"\n", "1".repeat(1 + now % 97)))?;
-            fs::rename(site.path("new"), site.path("helper.py"))?;
-            counts.edits.fetch_add(1, SeqCst);
+            if let Some(edit) = edit {
+                edit(now)?;
+                counts.edits.fetch_add(1, SeqCst);
+            }
         } else {
             until(PATIENCE, "another request", || {
                 let due = next.load(SeqCst) >= (killed + 10).min(edited + 50);
@@ -135,30 +217,28 @@ fn disturb(site: &Site<'_>, next: &AtomicUsize, over: &AtomicBool, counts: &Coun
     Ok(())
 }
 
-/// One request. Whether it had a whole answer; anything but that, a whole 500 and nothing at all is an error.
-fn one(site: &Site<'_>, id: &str, leaves: bool, counts: &Counts) -> Result<bool> {
-    let running = site.begin(&format!("id={id}"))?;
+/// One request, and its whole answer; anything but that, a whole 500 and nothing at all is an error.
+fn one(running: Running, leaves: bool, counts: &Counts) -> Result<Option<(Output, String)>> {
     if leaves {
         counts.left.fetch_add(1, SeqCst);
         drop(running);
-        return Ok(false);
+        return Ok(None);
     }
     let output = collect(running)?;
     if output.stdout.is_empty() {
         counts.nothing.fetch_add(1, SeqCst);
         ensure!(output.end != End::Code(0), "nothing was answered, and all is well");
-        return Ok(false);
+        return Ok(None);
     }
     let (status, body) = output.response()?;
     if status == 200 {
         counts.whole.fetch_add(1, SeqCst);
-        is_whole(id, &output, &body)?;
-        return Ok(true);
+        return Ok(Some((output, body)));
     }
     counts.failed.fetch_add(1, SeqCst);
     ensure!(status == 500 && is_page(&body, crate::cases::FAILED), "{status} {body:?}");
     ensure!(output.end != End::Code(0), "a failure, and all is well");
-    Ok(false)
+    Ok(None)
 }
 
 fn is_whole(id: &str, output: &Output, body: &str) -> Result<()> {

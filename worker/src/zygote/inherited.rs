@@ -11,10 +11,10 @@ use cgi2wsgi::zygotes::left_open::LeftOpen;
 use cgi2wsgi::zygotes::threads;
 use pyo3::prelude::*;
 
+use super::FINALIZING;
 use super::changes::{Before, Changes};
 use super::journal::note;
 use super::signals::Signals;
-use super::FINALIZING;
 use crate::handlers;
 use crate::python::fork;
 
