@@ -35,7 +35,8 @@ pub fn unread(error: &clap::Error, words: &[OsString]) -> Option<String> {
                 behind(words)
             }
         }
-        ErrorKind::ArgumentConflict => behind(words),
+        // Options of a verb that exclude each other are another matter.
+        ErrorKind::ArgumentConflict if !begins_with_verb(words) => behind(words),
         _ => None,
     }
 }
@@ -89,6 +90,10 @@ fn unknown_option(given: &str, verb: &str) -> String {
         meant
     };
     format!("unknown option {name}{meant}")
+}
+
+fn begins_with_verb(words: &[OsString]) -> bool {
+    words.first().is_some_and(|word| Cli::command().find_subcommand(word).is_some())
 }
 
 /// Words behind the application.
