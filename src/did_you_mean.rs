@@ -1,4 +1,4 @@
-//! What somebody who misspelt a name may have meant.
+//! Names that a misspelt name may have been meant for.
 
 /// The names most like `wanted`, the most similar first, three at the most.
 pub fn names<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {

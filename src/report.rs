@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 /// What stands behind each line: what it is about, where a server's log mixes the lines of many requests.
 static LABEL: Mutex<String> = Mutex::new(String::new());
 
-/// What is written to standard error, where somebody keeps it.
+/// What is written to standard error, which servers keep as their log.
 static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
 
 /// How much of it is kept, in bytes: of its beginning, and of its end.

@@ -169,7 +169,7 @@ fn set_of(signals: impl Iterator<Item = i32>) -> libc::sigset_t {
     }
 }
 
-/// Ends this process by a signal, so that whoever started it sees how it ended. Returns only if that is not possible.
+/// Ends this process by a signal, so that its parent sees how it ended. Returns only if that is not possible.
 pub fn die_of(number: i32) {
     // SAFETY: the limit is initialized, and the calls are valid for any signal; no core of this process is of use.
     unsafe {
@@ -262,7 +262,7 @@ pub fn expect_executable(file: impl AsFd) -> io::Result<()> {
     const PAGE: usize = 4096;
     let protection = libc::PROT_READ | libc::PROT_EXEC;
     let descriptor = file.as_fd().as_raw_fd();
-    // SAFETY: maps a page at no address in particular that nobody looks at, and gives it back.
+    // SAFETY: maps a page at no address in particular that is never read, and gives it back.
     unsafe {
         let none = std::ptr::null_mut();
         let page = libc::mmap(none, PAGE, protection, libc::MAP_PRIVATE, descriptor, 0);
@@ -293,7 +293,7 @@ pub fn own(number: RawFd) -> OwnedFd {
 
 /// The open file of a number, under another number of its own, closed on exec; an error if there is none.
 pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: a number that is not open is an error; else the new descriptor is nobody's.
+    // SAFETY: a number that is not open is an error; else the new descriptor has no other owner.
     unsafe {
         let copy = libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3);
         if copy < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(copy)) }

@@ -52,7 +52,7 @@ impl Add<Duration> for Moment {
 /// What a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The front, until it has somebody to answer.
+    /// The front, until it has a worker.
     Front,
     /// A request body without a length, read to its end (B4).
     Body,

@@ -24,7 +24,7 @@ function __fish_cgi2wsgi_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l chdir -d 'Change to DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l pythonpath -d 'Import from DIR too; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
@@ -37,7 +37,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l log-format -d 'With -
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-idle -d 'With --warm, exit after SECONDS without a request, or if an import takes longer than SECONDS and no request is waiting [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
@@ -68,7 +68,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s o -l outpu
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s w -l write-out -d 'Write FORMAT when the response is over: %{http_code}, %{content_type}, %{size_download}, %{time_total}, \\n, ...' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l save -d 'Write a record of the request and of its response to FILE, for --replay' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l replay -d 'Run the request of a record of --record or --save again, or those of all records in a directory' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l chdir -d 'Change to DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l pythonpath -d 'Import from DIR too; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
@@ -81,7 +81,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l log-format
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-idle -d 'With --warm, exit after SECONDS without a request, or if an import takes longer than SECONDS and no request is waiting [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
@@ -106,7 +106,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s h -l help 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l as -d 'For root: look with the rights of USER, such as the web server\'s (www-data)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l host -d 'The name that visitors give the site, such as example.org' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l server -d 'Look at the configuration of a server too: apache, caddy, lighttpd or nginx, or its file' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l chdir -d 'Change to DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l pythonpath -d 'Import from DIR too; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
@@ -119,7 +119,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l log-format -
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-idle -d 'With --warm, exit after SECONDS without a request, or if an import takes longer than SECONDS and no request is waiting [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
@@ -135,7 +135,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm -d 'Kee
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l name -d 'The name of the site, such as example.org or example.org:8080; --mount is its path there' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -s o -l output -d 'Write to FILE, which must not be there yet; htaccess writes index.cgi beside it' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l chdir -d 'Change to DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l pythonpath -d 'Import from DIR too; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
@@ -148,7 +148,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l log-format -d
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-idle -d 'With --warm, exit after SECONDS without a request, or if an import takes longer than SECONDS and no request is waiting [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
@@ -164,7 +164,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -s h -l help -d 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l svg -d 'Draw a flame graph into FILE, an image for a browser' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -s n -l lines -d 'Show the N modules that took longest [default: 15]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l runs -d 'Make N requests and show the one in the middle [default: 3]' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l chdir -d 'Change to DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l pythonpath -d 'Import from DIR too; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
@@ -177,7 +177,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l log-format
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-idle -d 'With --warm, exit after SECONDS without a request, or if an import takes longer than SECONDS and no request is waiting [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
@@ -195,7 +195,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_s
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "stop" -d 'Stop zygotes; requests that have begun are finished'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and not __fish_seen_subcommand_from status stop log" -f -a "log" -d 'Show the log of the zygotes of this user, or for root of all: each line behind its user\'s name'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l chdir -d 'Stand in DIR before importing [default: the file\'s directory]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l chdir -d 'Change to DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l pythonpath -d 'Import from DIR too; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l venv -d 'The virtual environment of the application [default: .venv or venv beside it]' -r
@@ -208,7 +208,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l log-size -d 'With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l record -d 'Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l record-max -d 'With --record, keep the last N requests [default: 100]' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-idle -d 'With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-idle -d 'With --warm, exit after SECONDS without a request, or if an import takes longer than SECONDS and no request is waiting [default: 600]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r

@@ -27,7 +27,7 @@ const BUFFER: usize = 64 << 10;
 /// A body beyond so many bytes is worth a larger pipe.
 const LARGE: u64 = 1 << 20;
 
-/// The size of that, in bytes: whoever writes and this process wait for each
+/// The size of that, in bytes: the writer and this process wait for each
 /// other a quarter as often, which is a quarter of the time of a large upload.
 /// Beyond it, what is in the pipe does not stay in the processor's cache.
 const PIPE: usize = 256 << 10;
@@ -58,9 +58,9 @@ pub struct Body {
     buffer: Vec<u8>,
     at: usize,
     spool: Spool,
-    /// Whether somebody will read it.
+    /// Whether it will be read.
     is_wanted: bool,
-    /// Why bytes were dropped that somebody may have wanted to read.
+    /// Why bytes were dropped that the application could have read.
     lost: Option<String>,
     /// Which file standard input is: an application may close its number, and open another.
     file: Option<FileId>,
@@ -85,7 +85,7 @@ impl Body {
         Self { end: End::Stdin, ..Self::new(stdin, length) }
     }
 
-    /// The rest of a body that nobody will read, of `owed` bytes: what comes of it is dropped.
+    /// The rest of a body that will not be read, of `owed` bytes: what comes of it is dropped.
     pub fn unwanted(stdin: OwnedFd, owed: u64) -> Self {
         Self { is_wanted: false, ..Self::new(stdin, owed) }
     }
@@ -387,7 +387,7 @@ impl Body {
             && self.lost.is_none()
             && let Err(error) = self.spool.push(&piece[..count])
         {
-            // The response does not suffer by it: most often nobody asks for these bytes.
+            // The response does not suffer by it: these bytes are seldom asked for.
             self.lost = Some(format!("a part of the request body is lost: {error}"));
         }
         Ok(())

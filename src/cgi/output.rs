@@ -159,7 +159,7 @@ impl Output {
                 Err(error) => return Err(error.into()),
                 // The end of the body is there, or more of it than was announced (B9).
                 Ok(_) if !wait[1].revents().is_empty() && body.is_ending() => body.spool_ready()?,
-                // Room, or nobody there to read: the write will tell.
+                // Room, or no reader: the write will tell.
                 Ok(_) if !wait[0].revents().is_empty() => return Ok(true),
                 Ok(_) => body.spool_ready()?,
             }
@@ -230,7 +230,7 @@ impl Output {
     }
 }
 
-/// Whether an error means that nobody reads the response any more.
+/// Whether an error means that the reader of the response has gone.
 pub fn is_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),

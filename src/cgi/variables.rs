@@ -13,7 +13,7 @@ pub struct Variables(Vec<(Vec<u8>, Vec<u8>)>);
 impl Variables {
     /// The variables of this process. Of a name that stands there twice, the
     /// first one counts, as in Python's `os.environ`; but a header that came
-    /// twice is joined, which nginx leaves to whoever comes behind it (E13).
+    /// twice is joined, which nginx leaves to the program behind it (E13).
     pub fn from_process() -> Self {
         Self::joining(std::env::vars_os().map(|(n, value)| (n.into_vec(), value.into_vec())))
     }

@@ -192,7 +192,7 @@ fn cold(
     supervise(&request, worker)
 }
 
-/// The application has not begun, and nobody else will run it: this process answers.
+/// The application has not begun, and no other process will run it: this process answers.
 fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables, owed: u64) -> u8 {
     let (status, exit) = match why {
         NotBegun::TimedOut => (504, FAILED),
@@ -208,9 +208,9 @@ fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables, owed: u64) -> u
     exit
 }
 
-/// How much of a body a server may deliver for a request that nobody has looked at.
+/// How much of a body a server may deliver for a request that was not parsed.
 fn owed_of(variables: &Variables) -> u64 {
-    // Malformed: nobody knows how long it is.
+    // Malformed: its length is not known.
     Request::from_variables(variables.clone(), &Mount::Server, None)
         .map_or(0, |request| owed(request.body))
 }

@@ -155,7 +155,7 @@ pub struct WarmLogArgs {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Application")]
 pub struct Options {
-    /// Stand in DIR before importing [default: the file's directory]
+    /// Change to DIR before importing [default: the file's directory]
     ///
     /// It is the first import directory, and other relative paths start from it.
     #[arg(long, value_name = "DIR")]
@@ -247,7 +247,8 @@ pub struct Options {
     #[arg(long)]
     pub warm: bool,
 
-    /// With --warm, leave after SECONDS without a request, or of an import that nobody waits for [default: 600]
+    /// With --warm, exit after SECONDS without a request, or if an import takes longer than SECONDS and no request is
+    /// waiting [default: 600]
     #[arg(long, value_name = "SECONDS")]
     pub warm_idle: Option<OsString>,
 

@@ -264,7 +264,7 @@ impl Zygote<'_> {
         launch::zygote(self.plan, self.variables, listener, order, self.ignores_sigchld)
     }
 
-    /// A connection to whoever listens at `path`; nothing if nobody does.
+    /// A connection to the process that listens at `path`; nothing if none does.
     fn connected(&self, path: &Path) -> io::Result<Option<Connection>> {
         let Some(file) = self.directory.find_socket(&self.identity.name())? else {
             return Ok(None);
@@ -293,7 +293,7 @@ impl Zygote<'_> {
         Ok(())
     }
 
-    /// Takes a stale zygote's socket away, unless somebody has done it.
+    /// Removes a stale zygote's socket, unless another process has done so.
     fn forget(&self, mark: u64) {
         if let Ok(lock) = Lock::take(self.directory, &self.identity.name()) {
             lock.remove_socket(mark);

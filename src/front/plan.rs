@@ -50,7 +50,7 @@ pub struct Plan {
     pub interpreter: Interpreter,
     /// What it loads.
     pub worker: Worker,
-    /// What the worker is told of the site.
+    /// What the worker needs to know of the site.
     pub service: Service,
     /// How much of a request body the server may deliver, in bytes.
     pub owed: u64,

@@ -31,7 +31,7 @@ const DRAINING: Duration = Duration::from_secs(60);
 /// With `--timeout`, what is left of that; but a server gets so much to read an answer.
 const LEAST_DRAINING: Duration = Duration::from_secs(5);
 
-/// How long a server may be silent where nobody knows how long the body is. It may never say that it has ended.
+/// How long a server may be silent where the length of the body is not known. It may never say that it has ended.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// What is left of a request body, and until when it is read.

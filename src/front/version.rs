@@ -10,7 +10,7 @@ use super::settings::Settings;
 use crate::cgi::variables::Variables;
 use crate::handoff::build::BUILD;
 
-/// Writes it. What is missing is told in its place.
+/// Writes it. What is missing is named in its place.
 pub fn print(variables: &Variables) -> ExitCode {
     let worker = match find::worker::find() {
         Ok(Worker::File(file)) => {

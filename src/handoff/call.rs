@@ -15,7 +15,7 @@ pub struct Call {
     pub service: Vec<u8>,
     /// What the front's process is like.
     pub process: ProcessState,
-    /// When the front began and when it was done, if somebody wants to know where the time goes.
+    /// When the front began and when it was done, with `--timings`.
     pub timed: Option<Timed>,
     /// Whether the debugger is started on the terminal where an exception is raised (`request --pdb`).
     pub debugs: bool,
@@ -55,7 +55,7 @@ pub struct ProcessState {
 pub struct Timed {
     /// When the front began.
     pub began: Moment,
-    /// When it had somebody to answer.
+    /// When it had a worker.
     pub handed_over: Moment,
 }
 

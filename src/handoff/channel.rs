@@ -57,7 +57,7 @@ impl Outgoing {
         self.sent == self.bytes.len()
     }
 
-    /// Sends as much as there is room for. An error: nobody is there to receive it.
+    /// Sends as much as there is room for. An error: the receiver has gone.
     pub fn send(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -247,7 +247,7 @@ mod tests {
         std::thread::scope(|scope| {
             let receiver = scope.spawn(|| receive_order(worker.as_fd(), None));
             while !outgoing.is_sent() {
-                outgoing.send(front.as_fd(), &[writer.as_fd()]).expect("somebody receives");
+                outgoing.send(front.as_fd(), &[writer.as_fd()]).expect("the other end receives");
             }
             let (arrived, descriptors) =
                 receiver.join().expect("it ends").expect("received").expect("an order");
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_front_that_says_half_of_it_holds_up_nobody_for_longer_than_the_deadline() {
+    fn a_front_that_says_half_of_it_holds_a_worker_no_longer_than_the_deadline() {
         let (front, worker) = pair().expect("sockets");
         rustix::io::write(&front, b"5:ab").expect("written");
         let deadline = Moment::now() + std::time::Duration::from_millis(20);

@@ -92,7 +92,7 @@ fn service_of_all_requests(service: &Service) -> Service {
     service
 }
 
-/// A file, so that another one at the same path is told from it.
+/// A file, so that another one at the same path can be distinguished.
 fn file_of(path: &Path) -> String {
     let facts = std::fs::metadata(path).map_or_else(
         |error| error.to_string(),
@@ -126,7 +126,7 @@ fn process_state() -> String {
             format!("{:?}/{:?}", limit.current, limit.maximum)
         })
         .collect();
-    // What the same path names, and whom the same address reaches.
+    // What the same path names, and which process the same address reaches.
     let root = std::fs::metadata("/").map(|root| (root.dev(), root.ino())).ok();
     let namespaces = ["mnt", "net", "pid", "user"]
         .map(|name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok());

@@ -6,7 +6,7 @@
 //! A request has begun exactly when [`Reply::Begun`] was sent: without it nothing of the application has run for this
 //! request. The response is the front's to give until [`Reply::Head`] was sent.
 //!
-//! Left out: who starts whom, and what is done when a word does not come (the front's `supervise`).
+//! Left out: which process starts which, and what is done when a reply does not come (the front's `supervise`).
 
 pub mod application;
 pub mod build;

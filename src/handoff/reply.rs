@@ -37,7 +37,7 @@ pub enum Reply {
         /// Threads of the application's live on: the end of the answer does not wait for that of the process.
         lives_on: bool,
     },
-    /// The head of the response goes out now: nobody else may answer.
+    /// The head of the response goes out now: no other process may answer.
     Head,
     /// The body of the response is delivered but for its last byte, and the worker reads no more of the request body.
     /// The response ends when the worker closes it, or has ended.

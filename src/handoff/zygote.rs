@@ -1,4 +1,4 @@
-//! What a new zygote is told: whose requests it answers, where it is found, and its limits.
+//! The order to a new zygote: whose requests it answers, where its socket is, and its limits.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;

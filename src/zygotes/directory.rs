@@ -1,7 +1,7 @@
 //! The private directory where zygotes are found: `$XDG_RUNTIME_DIR/cgi2wsgi`,
 //! or `cgi2wsgi-UID` in the temporary directory. Anybody can write in the latter:
 //! what is there already is used only if it is a directory of this user's that
-//! nobody else can enter, and never through a symbolic link.
+//! no other user can enter, and never through a symbolic link.
 //!
 //! It is opened once, and what is in it is reached through that descriptor: a path may lead elsewhere a moment later.
 //! Sockets alone have no call that takes one. Who binds one looks whether it is here afterwards, and who connects to
@@ -45,7 +45,7 @@ pub const LOG: &str = "warm.log";
 /// What the log becomes when it is large.
 pub const OLD_LOG: &str = "warm.log.1";
 
-/// The directory, which nobody else can enter.
+/// The directory, which no other user can enter.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
@@ -134,7 +134,7 @@ impl Directory {
         paths
     }
 
-    /// The directory at `path`, if it is one that nobody else can enter.
+    /// The directory at `path`, if it is one that no other user can enter.
     pub fn at(path: PathBuf) -> Result<Self, String> {
         Self::of_user(path, rustix::process::geteuid().as_raw())
     }
@@ -271,7 +271,7 @@ pub fn trial_name(name: &str) -> String {
     format!("{name}.trial")
 }
 
-/// The name of what whoever starts a zygote holds meanwhile.
+/// The name of the lock that is held while a zygote is started.
 pub fn lock_name(name: &str) -> String {
     format!("{name}.lock")
 }

@@ -1,6 +1,6 @@
 //! What an application writes to standard error while a zygote imports it. It is
 //! kept in memory: for the request that waits for the import, as if that were
-//! its own process, and for the log. A pipe would not do: whoever reads it may
+//! its own process, and for the log. A pipe would not do: its reader may
 //! go away in the middle of an import that others wait for too.
 
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Who may make and remove the socket of one zygote: whoever holds its lock.
+//! The lock of one zygote's socket: its holder alone may make and remove the socket.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -37,7 +37,7 @@ impl<'d> Lock<'d> {
             let file = directory.open_file(&path, OFlags::WRONLY | OFlags::CREATE)?;
             match flock(file.as_fd(), operation) {
                 // A zygote that ended may have removed the file meanwhile, and
-                // somebody else made another.
+                // another process made another.
                 Ok(()) if is_at(&file, directory, &path) => {
                     return Ok(Self { file, directory, name: name.to_owned() });
                 }
@@ -50,7 +50,7 @@ impl<'d> Lock<'d> {
     /// Removes the zygote's socket if it is the one with this [`mark`], and says whether it was.
     pub fn remove_socket(&self, of: u64) -> bool {
         let [socket, trial] = [socket_name(&self.name), trial_name(&self.name)];
-        // Whoever comes next makes another, and complains if it cannot.
+        // The next process makes another, and reports if it cannot.
         let is_removed = |name: &str| self.is_of(name, of) && self.directory.remove(name).is_ok();
         is_removed(&socket) || is_removed(&trial)
     }

@@ -69,7 +69,7 @@ impl<'d> Log<'d> {
         }
     }
 
-    /// All that there is, the oldest first. Nothing: nobody has written.
+    /// All that there is, the oldest first. Nothing: it was never written to.
     pub fn read(&self) -> io::Result<Option<Vec<u8>>> {
         let mut all: Option<Vec<u8>> = None;
         for name in [OLD_LOG, LOG] {

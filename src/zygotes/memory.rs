@@ -48,7 +48,7 @@ impl Deref for SharedNumbers {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: as many are mapped, zeroes are valid atomics, and nobody looks at them in another way.
+        // SAFETY: as many are mapped, zeroes are valid atomics, and nothing reads them as another type.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
 }

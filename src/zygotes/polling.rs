@@ -163,7 +163,7 @@ impl PolledFiles {
             return None;
         }
         let changed = self.0.iter().find_map(Kept::changed)?;
-        // Whoever looks next finds it too, and needs not wait for that.
+        // The next process that looks finds it too, without waiting for it.
         if let Some(last) = last {
             last.store(0, SeqCst);
         }

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 1024;
 
 /// `/proc/self/pagemap`: the page is in memory.
 const PRESENT: u64 = 1 << 63;
-/// `/proc/self/pagemap`: nobody else has it.
+/// `/proc/self/pagemap`: no other process has it.
 const EXCLUSIVE: u64 = 1 << 56;
 
 /// The states.
@@ -75,7 +75,7 @@ impl Prefault {
         touch_all(&runs);
     }
 
-    /// Notes the pages that this process shares with nobody, lowest first. It allocates little, which would be noted too.
+    /// Notes the pages that this process shares with no other, lowest first. It allocates little, which would be noted too.
     fn note_own_pages(&self) -> io::Result<()> {
         let map = File::open("/proc/self/pagemap")?;
         let mut entries = [0_u8; 4096];

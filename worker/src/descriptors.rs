@@ -76,7 +76,7 @@ pub(crate) fn guard_listener(listener: Option<RawFd>) {
     LISTENER.store(listener.unwrap_or(-1), SeqCst);
 }
 
-/// Closes the listening socket in this process, whoever may still close its number.
+/// Closes the listening socket in this process, whatever may still close its number.
 pub(crate) fn let_go_of_listener(listener: RawFd) {
     handlers::replace(listener, NULL.load(SeqCst));
 }

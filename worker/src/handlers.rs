@@ -4,7 +4,7 @@
 //!
 //! - `TRACE`: the front wants to know where the application hangs. faulthandler writes the tracebacks, and this tells
 //!   that they are written.
-//! - `CONNECTION`: the connection has changed. If the front is gone, nobody waits any more: SIGTERM, so that `close()`
+//! - `CONNECTION`: the connection has changed. If the front is gone, the response has no reader: SIGTERM, so that `close()`
 //!   runs, and SIGKILL by a timer of the kernel's.
 
 use std::ffi::{c_int, c_void};
@@ -139,7 +139,7 @@ pub(crate) fn interrupt_nothing(signal: c_int) -> Option<SavedAction> {
 
 extern "C" fn do_nothing(_signal: c_int) {}
 
-/// From here on what this process forks runs `in_child` first, whoever forks.
+/// From here on what this process forks runs `in_child` first, whatever code forks.
 pub(crate) fn at_fork(in_child: extern "C" fn()) {
     // SAFETY: the functions that are given here are async-signal-safe.
     unsafe { libc::pthread_atfork(None, None, Some(in_child)) };

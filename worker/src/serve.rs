@@ -153,7 +153,7 @@ impl Serving<'_, '_> {
         self.conclude(&exchange, answered, is_asked);
     }
 
-    /// The request body; one of which nobody knows the length is read to its end first (B4, B9).
+    /// The request body; one of unknown length is read to its end first (B4, B9).
     fn receive(&self, stdin: OwnedFd, request: &mut Request) -> (Body, Result<(), Refusal>) {
         let announced = match request.body {
             BodyLength::Known(length) => return (Body::new(stdin, length), Ok(())),
@@ -315,7 +315,7 @@ impl Serving<'_, '_> {
     }
 }
 
-/// Where the time goes, if somebody wants to know.
+/// Where the time goes, with `--timings`.
 #[derive(Clone)]
 struct Clock(Arc<Mutex<Option<Timings>>>);
 
@@ -401,7 +401,7 @@ enum Problem {
 }
 
 impl Problem {
-    /// An exception that nobody caught. Its traceback goes to the log now.
+    /// An exception that was not caught. Its traceback goes to the log now.
     fn raised(py: Python<'_>, error: &PyErr, debug: bool, exchange: &Exchange) -> Self {
         // What `write` raised because the visitor left came back through the application.
         if exchange.is_gone() && error.is_instance_of::<PyConnectionError>(py) {

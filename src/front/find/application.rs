@@ -108,7 +108,7 @@ fn is_dotted_name(text: &str) -> bool {
     })
 }
 
-/// Whether somebody who wrote this meant a file.
+/// Whether this was meant as a file.
 fn looks_like_a_file(text: &OsStr) -> bool {
     // `mysite.wsgi` is Django's module as often as a file.
     let bytes = text.as_bytes();

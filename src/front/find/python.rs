@@ -252,7 +252,7 @@ fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
 }
 
-/// A name in the directories of PATH that are absolute: the current directory is nobody's choice.
+/// A name in the directories of PATH that are absolute: the current directory is no deliberate choice.
 fn in_path(name: &str, variables: &Variables) -> Option<PathBuf> {
     let path = variables.get_os("PATH")?;
     std::env::split_paths(path)

@@ -19,7 +19,7 @@ pub(super) fn run(
     }
 }
 
-/// In the first child: its own child is the command's process, and nobody's when this has ended.
+/// In the first child: its own child is the command's process, and an orphan when this has ended.
 fn leave_behind(command: &mut Command, kept: &[RawFd], ignores_sigchld: bool) -> ! {
     match system::fork() {
         Err(error) => fail("a zygote cannot be forked", &error),

@@ -79,7 +79,7 @@ fn start(
     Ok(Worker { connection, process: Process::Own(pid) })
 }
 
-/// Starts a zygote, which is nobody's child when this returns. What it writes while it imports is returned.
+/// Starts a zygote, which is an orphan when this returns. What it writes while it imports is returned.
 pub(super) fn zygote(
     plan: &Plan,
     variables: &Variables,
@@ -115,7 +115,7 @@ pub(super) fn zygote(
     Ok(output)
 }
 
-/// Sends an order to a worker that nobody supervises.
+/// Sends an order to a worker that is not supervised.
 fn send(
     connection: &OwnedFd,
     order: &mut Outgoing,
@@ -197,7 +197,7 @@ pub(super) fn surroundings(variables: &Variables) -> impl Iterator<Item = (&OsSt
     })
 }
 
-/// Standard input that is at its end: `/dev/null`, or where there is none a pipe that nobody writes to.
+/// Standard input that is at its end: `/dev/null`, or where there is none a pipe without a writer.
 fn nothing() -> io::Result<Stdio> {
     match std::fs::File::open("/dev/null") {
         Ok(null) => Ok(null.into()),

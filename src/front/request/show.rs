@@ -118,7 +118,7 @@ pub(super) fn response(
         Ok(false) => {
             bail!("the body is binary, which may upset this terminal: write it with -o FILE")
         }
-        // Whoever reads this has enough, as `head` has.
+        // The reader has enough, as `head` has.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(code)),
         Err(error) => Err(error).context("the response cannot be written"),
     }

@@ -45,7 +45,7 @@ impl Supervision<'_> {
         self.request.deadline.map(|deadline| deadline.at + patience)
     }
 
-    /// Does what is due. An outcome: nobody had begun in time.
+    /// Does what is due. An outcome: the application had not begun in time.
     pub(super) fn look_at_clock(&mut self) -> Option<Outcome> {
         let is_due = |at: Moment| at.left() == Duration::ZERO;
         if let Some(repeated) = self.repeated.as_mut().filter(|repeated| is_due(repeated.next)) {

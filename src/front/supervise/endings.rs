@@ -99,7 +99,9 @@ pub(in super::super) fn ended(how: Option<ExitStatus>) -> String {
             _ if CRASHES.contains(&signal) => {
                 return format!("crashed (signal {signal}{name})");
             }
-            libc::SIGKILL => ": somebody killed it, or the system was out of memory (dmesg tells)",
+            libc::SIGKILL => {
+                ": it was killed from outside, or the system was out of memory (dmesg tells)"
+            }
             libc::SIGXCPU => ": it has used the processor time of its limit (RLIMIT_CPU)",
             libc::SIGXFSZ => ": a file has become larger than its limit (RLIMIT_FSIZE)",
             _ => "",

@@ -214,7 +214,7 @@ impl<'r> Supervision<'r> {
 
     /// Sends what is still to be sent, and waits until there is something to do.
     fn wait(&mut self, signals: &Signals) {
-        // A descriptor on its way to somebody who stands still would hold the response open: a zygote's child says
+        // A descriptor on its way to a stopped process would hold the response open: a zygote's child says
         // first that it is there. One's own child can be killed.
         let is_ready = self.worker.process.is_own() || self.step >= Step::Loaded;
         let is_sending = is_ready && !self.outgoing.is_sent() && !self.incoming.is_over;

@@ -80,7 +80,7 @@ fn zygotes(directories: &[Directory]) -> Vec<Zygote<'_>> {
     all
 }
 
-/// What is told of those that are gone, the last of each application that has
+/// What is said of those that are gone, the last of each application that has
 /// no other: by which user, and when.
 fn gone(directories: &[Directory]) -> Vec<(u32, SystemTime, Status)> {
     let mut all = Vec::new();
@@ -99,7 +99,7 @@ fn shown(text: &str) -> String {
     printable_line(text, LONGEST)
 }
 
-/// Where there is none: for whom and where was looked, and what may be wrong.
+/// Where there is none: for which users and where it looked, and what may be wrong.
 fn none(variables: &Variables) -> String {
     let me = rustix::process::geteuid().as_raw();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

@@ -77,7 +77,7 @@ pub(crate) fn install(_: Python<'_>) -> bool {
     let mut own =
         Allocator { context: null_mut(), allocate: Some(allocate), release: Some(release) };
     // SAFETY: these names are CPython's, and have had these types since 3.4. Both functions copy
-    // the structure. Python's lock is held, as whoever asks for an arena holds it.
+    // the structure. Python's lock is held, as it is wherever an arena is asked for.
     unsafe {
         type Access = unsafe extern "C" fn(*mut Allocator);
         let get = std::mem::transmute::<*mut c_void, Access>(get);
@@ -159,7 +159,7 @@ impl Arenas {
 
     fn give_back(&mut self, arena: *mut u8, size: usize) {
         if self.kept + size > KEPT {
-            // SAFETY: the arena is this module's, and nobody uses it any more.
+            // SAFETY: the arena is this module's, and it is no longer used.
             unsafe { libc::madvise(arena.cast(), size, libc::MADV_DONTNEED) };
         }
         self.kept = (self.kept + size).min(KEPT);

@@ -44,7 +44,7 @@ fn forget_current_directory(py: Python<'_>) -> PyResult<()> {
     if path.get_item(0)?.eq("")? { path.del_item(0) } else { Ok(()) }
 }
 
-/// A worker that the front carries was loaded from a descriptor, which nobody needs any more.
+/// A worker that the front carries was loaded from a descriptor, which is no longer needed.
 fn close_memory(py: Python<'_>) -> PyResult<()> {
     let worker: String = py.import("sys")?.getattr("argv")?.get_item(2)?.extract()?;
     if let Some(number) = worker.strip_prefix("/proc/self/fd/").and_then(|it| it.parse().ok()) {

@@ -21,7 +21,7 @@ static CAME: AtomicBool = AtomicBool::new(false);
 static BEFORE: Mutex<Vec<SavedAction>> = Mutex::new(Vec::new());
 static IS_HELD_OFF: AtomicBool = AtomicBool::new(false);
 
-/// Whom to tell that the exception was raised.
+/// The front that is told that the exception was raised.
 static FRONT: Mutex<Option<Arc<Connection>>> = Mutex::new(None);
 
 /// The handler.
@@ -59,7 +59,7 @@ pub(crate) fn is_expected(py: Python<'_>) -> bool {
     current.ok().zip(handler).is_some_and(|(current, handler)| current.is(handler))
 }
 
-/// Who is told from here on.
+/// Which front is told from here on.
 pub(crate) fn tell(front: Option<Arc<Connection>>) {
     *FRONT.lock().unwrap_or_else(PoisonError::into_inner) = front;
 }

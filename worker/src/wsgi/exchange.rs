@@ -1,7 +1,7 @@
 //! The request body and the response, as `wsgi.input`, `start_response`,
 //! `write` and the call share them.
 //!
-//! No lock is waited for while Python's lock is held: whoever reads or writes
+//! No lock is waited for while Python's lock is held: a thread that reads or writes
 //! detaches from Python first.
 
 use std::fs::File;
@@ -21,7 +21,7 @@ pub(crate) struct Exchange {
     pub(crate) body: Arc<Mutex<Body>>,
     /// `None` when the response is over.
     response: Mutex<Option<Response>>,
-    /// Whether a write found that nobody reads the response any more.
+    /// Whether a write found that the reader of the response has gone.
     gone: AtomicBool,
 }
 
@@ -108,7 +108,7 @@ impl Exchange {
         py.detach(|| self.with(|response| response.finish(&self.body, &interrupted)))
     }
 
-    /// Whether the head is sent, or about to be: nobody else may answer.
+    /// Whether the head is sent, or about to be: no other process may answer.
     pub(crate) fn has_begun(&self) -> bool {
         self.head_state().1
     }

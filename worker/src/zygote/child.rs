@@ -74,14 +74,14 @@ pub(super) fn live(birth: &Birth<'_>) {
     let status = loop {
         match accept_with(birth.listener, SocketFlags::CLOEXEC) {
             Ok(front) => {
-                // Another child takes this one's place at the socket, whoever this is.
+                // Another child takes this one's place at the socket, whatever has connected.
                 birth.claims.say(false);
                 if meet(birth, front) {
                     return;
                 }
                 break 0;
             }
-            // A child that is told to end before it has a request does.
+            // A child that gets a signal to end before it has a request ends.
             Err(Errno::INTR) if birth.py.check_signals().is_err() => break 0,
             Err(Errno::INTR | Errno::CONNABORTED) => {}
             // --warm-memory: only a child itself knows that it has no request.
@@ -121,7 +121,7 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
     report::set_label(&call.label);
     // From here on it lives for the request, whatever becomes of the zygote.
     let _ = set_parent_process_death_signal(None);
-    // Held on, it would go on taking connections, for nobody, when the zygote is gone.
+    // Held open, it would go on taking connections that are never answered when the zygote is gone.
     descriptors::let_go_of_listener(birth.listener.as_raw_fd());
     if let Err(error) = become_requests(birth, &call, &service, received.get(2)) {
         front.send(&Reply::Cold(format!("a child cannot take the request over: {error}")));

@@ -84,7 +84,7 @@ pub(crate) fn run(py: Python<'_>, order: &ZygoteOrder, received: Vec<OwnedFd>) -
     }
     leave();
     if matches!(over, Over::Zygote) {
-        // Nobody waits for it, and so nobody would end it.
+        // No front waits for it, and so none would end it.
         let killer = handlers::create_timer(libc::SIGKILL);
         handlers::set_timer(killer, FINALIZING);
     }

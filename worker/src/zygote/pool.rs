@@ -66,7 +66,7 @@ struct Child {
 pub(super) enum Ending {
     /// It is not needed, or not as it is.
     Over(String),
-    /// Somebody wants it gone.
+    /// It was asked to end.
     Stopped,
     /// Its children cannot serve.
     Useless(String),
@@ -262,7 +262,7 @@ impl<'z> Pool<'z> {
     fn fork(&mut self, journal: &Journal) -> io::Result<Forked> {
         let zygote = std::process::id().try_into().unwrap_or_default();
         let (end_of_front, end) = pipe_with(PipeFlags::CLOEXEC)?;
-        // Those of the other children, which hold it open for nobody.
+        // Those of the other children, which would hold it open for no purpose.
         let ends: Vec<RawFd> = self.children.values().map(|child| child.end.as_raw_fd()).collect();
         descriptors::guard_listener(None);
         // What was written is not to be there twice.

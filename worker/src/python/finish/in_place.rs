@@ -28,8 +28,7 @@ pub(super) fn is_easy(found: &[Finding<'_>]) -> bool {
         })
 }
 
-/// Finalizes what was found among the `young` objects, and says of which objects
-/// nobody knows how.
+/// Finalizes what was found among the `young` objects, and says which objects it cannot finalize.
 pub(super) fn finalize<'py>(
     py: Python<'py>,
     found: Vec<Finding<'py>>,
@@ -40,7 +39,7 @@ pub(super) fn finalize<'py>(
     let all: HashSet<usize> = found.iter().map(|f| f.object.as_ptr() as usize).collect();
     let mut ordered = Vec::with_capacity(found.len());
     for finding in found {
-        // Whoever leads to another leads to all that that one leads to.
+        // An object that leads to another leads to all that the other leads to.
         let leads_to = reachable(py, &finding.object, &young)?;
         ordered.push((leads_to.intersection(&all).count(), finding));
     }
@@ -94,7 +93,7 @@ fn finalize_one(py: Python<'_>, finding: &Finding<'_>) -> bool {
             (finalizer, result)
         }
         Nature::Generator if object.hasattr("aclose").unwrap_or(false) => {
-            // One step of it: a `finally` that awaits has nobody to wait for it.
+            // One step of it: a `finally` that awaits has no loop that would go on with it.
             let result = object.call_method0("aclose").and_then(|closing| {
                 match closing.call_method1("send", (py.None(),)) {
                     Err(error) if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) => {

@@ -39,7 +39,7 @@ pub(super) enum Nature {
     Class,
     /// Has a `__del__` written in Python.
     Finalizer,
-    /// Nobody has read it.
+    /// Its source has not been read.
     Unknown,
 }
 
@@ -296,7 +296,7 @@ pub(super) fn ends_by_closing(module: &str, name: &str) -> bool {
 /// Callbacks of weak references which only tidy a container of their module.
 pub(super) fn is_quiet_callback(module: &str, qualname: &str) -> bool {
     match module {
-        // `WeakMethod`'s calls a callback of somebody else.
+        // `WeakMethod`'s calls a callback that was given to it.
         "weakref" => !qualname.starts_with("WeakMethod"),
         "_weakrefset"
         | "importlib._bootstrap"

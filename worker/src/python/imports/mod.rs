@@ -10,11 +10,11 @@
 //! bytecode in `__pycache__`, checked by time and size) and call Python's own functions for every
 //! other. What is found, what is loaded, which file is read and what is stale follow the same rules,
 //! from the same places, at the same moment. Nothing is remembered from one import to the next that
-//! Python itself does not remember. Whoever replaces a method that these would have called gets it
+//! Python itself does not remember. A replacement of a method that these would have called gets it
 //! called.
 //!
 //! This is only about speed, so it fails open. Where a private name of the import system is missing
-//! or has another shape, or where somebody (a `.pth` file, sitecustomize) has replaced a part of it
+//! or has another shape, or where a `.pth` file or sitecustomize has replaced a part of it
 //! before, Python's own functions stay in place.
 //!
 //! Left out: archives, namespace packages, extension modules' loading, bytecode that is checked by
@@ -136,7 +136,7 @@ impl Originals {
         };
         let (file_finder, source_loader) = (class("FileFinder")?, class("SourceFileLoader")?);
         let globals = external.dict();
-        // A function of somebody else's has other globals; an inherited one has another name.
+        // A function from elsewhere has other globals; an inherited one has another name.
         let own = |owner: &Bound<'_, PyAny>, name: &str, takes: &[&str]| -> PyResult<Py<PyAny>> {
             let function = owner.getattr(name.rsplit('.').next().unwrap_or(name))?;
             let code = function.getattr("__code__")?;
