@@ -231,6 +231,12 @@ fn one(running: Running, leaves: bool, counts: &Counts) -> Result<Option<(Output
         return Ok(None);
     }
     let (status, body) = output.response()?;
+    // Killed when its head was out: the front says so, and the end is no good one.
+    if status == 200 && output.end != End::Code(0) {
+        output.says("response truncated: headers were already sent")?;
+        counts.nothing.fetch_add(1, SeqCst);
+        return Ok(None);
+    }
     if status == 200 {
         counts.whole.fetch_add(1, SeqCst);
         return Ok(Some((output, body)));
