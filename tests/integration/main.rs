@@ -86,7 +86,7 @@ fn main() -> ExitCode {
     trials.extend(apache_sites::trials(&world));
     trials.extend(django::trials(&world));
     trials.extend(documents::trials(&world));
-    trials.push(sources::trial());
+    trials.extend(sources::trials());
     trials.extend(specification::trials(&trials));
     let conclusion = libtest_mimic::run(&arguments, trials);
     let stopped = world.stop();
