@@ -46,7 +46,10 @@ const HELLO: &str = "{fixtures}/hello.py";
 
 fn little_memory(stage: &Stage) -> Result<()> {
     let mut ends = Vec::new();
-    for mebibytes in [6, 8, 10, 12, 16, 20, 24, 28, 32, 40, 64, 256] {
+    // The kernel itself needs as much as the executable has to start it at all.
+    let smallest = mebibytes_of(&stage.bridge())? + 1;
+    let more = [6, 8, 10, 12, 16, 20, 24, 28, 32, 40, 64, 256].into_iter();
+    for mebibytes in std::iter::once(smallest).chain(more.filter(|more| *more > smallest)) {
         let limit = format!("ulimit -v {}", mebibytes << 10);
         let output = after(stage, &limit, &[HELLO])?;
         let (status, _) = output.response().with_context(|| format!("with {mebibytes} MiB"))?;
@@ -59,6 +62,20 @@ fn little_memory(stage: &Stage) -> Result<()> {
     }
     ensure!(ends.contains(&500) && ends.ends_with(&[200]), "{ends:?}");
     Ok(())
+}
+
+/// What an executable takes in memory when it is loaded, in MiB, rounded up.
+fn mebibytes_of(executable: &Path) -> Result<u64> {
+    let output = Command::new("readelf").arg("-lW").arg(executable).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let loads = text.lines().filter(|line| line.trim_start().starts_with("LOAD"));
+    let sizes = loads.map(|line| -> Result<u64> {
+        let size = line.split_whitespace().nth(5).context("no size")?;
+        Ok(u64::from_str_radix(size.trim_start_matches("0x"), 16)?)
+    });
+    let total = sizes.sum::<Result<u64>>()?;
+    ensure!(total > 0, "readelf shows no segment of {}", executable.display());
+    Ok(total.div_ceil(1 << 20))
 }
 
 fn one_process(stage: &Stage) -> Result<()> {

@@ -1,9 +1,12 @@
 //! How a request ends whose child leaves no word: the front answers where there is no answer yet, and the log says how
 //! the child ended.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 
-use crate::harness::command::{Output, Test, collect};
+use crate::harness::command::{Output, Test, collect, run};
 use crate::harness::exchange::is_page;
 use crate::harness::process::kill;
 use crate::harness::stage::Stage;
@@ -15,6 +18,11 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("a zygote that is replaced stays for what it has forked, and tells how that ends", replaced),
     ("a child that ends when its zygote was stopped: a whole 500, exit status 1", stopped),
     ("fronts do not wait for the children of others", others),
+    (
+        "W9: where process 1 reaps nothing, a zygote leaves itself as a zombie and no child",
+        unreaped,
+    ),
+    ("W8: ps shows what the zygote is, and its children", titles),
 ];
 
 /// What an application does, and what the log says of that.
@@ -114,4 +122,67 @@ fn others(stage: &Stage) -> Result<()> {
     failed(&collect(early)?, "ended in an unknown way")?;
     site.write("go", "")?;
     collect(late)?.ends(0).map(drop)
+}
+
+/// Process 1 of a namespace: it makes requests, stops the zygote, and tells how many processes were left to it, which it
+/// does not reap.
+const INIT: &str = r#"
+import os, subprocess, sys, time
+
+def zombies():
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1].split()
+        except OSError:
+            continue
+        found[int(pid)] = fields[0], int(fields[1])
+    return found
+
+bridge, words = sys.argv[1], sys.argv[2:]
+for _ in range(3):
+    subprocess.run([bridge, *words], check=True, stdout=subprocess.DEVNULL)
+before = [pid for pid, (state, parent) in zombies().items() if parent == 1 and state != "Z"]
+stopped = {key: value for key, value in os.environ.items() if key == "TMPDIR"}
+subprocess.run([bridge, "warm", "stop", "--all"], check=True, env=stopped, stdout=subprocess.DEVNULL)
+until = time.monotonic() + 30
+while any(state != "Z" for pid, (state, _) in zombies().items() if pid != 1):
+    if time.monotonic() > until:
+        sys.exit(f"these still run: {zombies()}")
+    time.sleep(0.01)
+print(len(before), len(zombies()) - 1)
+"#;
+
+fn unreaped(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write("init.py", INIT)?;
+    let front = site.command("id=a");
+    let mut command = site.copy_of(&front, Path::new("unshare"));
+    command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]);
+    command.arg(stage.python()).arg(site.path("init.py")).arg(front.get_program());
+    command.args(front.get_args());
+    let output = run(stage, command)?;
+    output.ends(0)?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(told.trim() == "1 1", "zygotes, and zombies at the end: {told} {}", output.stderr);
+    Ok(())
+}
+
+fn titles(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.body("id=a")?;
+    let (zygote, children) = (site.zygote()?, site.wait_children(2)?);
+    let application = site.path("app.py");
+    let shown = |pid: i32| -> Result<String> {
+        // Which ps shows, with spaces for NULs.
+        let arguments = fs::read(format!("/proc/{pid}/cmdline"))?;
+        Ok(String::from_utf8_lossy(&arguments).trim_end_matches('\0').to_owned())
+    };
+    let expected = format!("cgi2wsgi: zygote of {}", application.display());
+    ensure!(shown(zygote)? == expected, "{}", shown(zygote)?);
+    for child in children {
+        let expected = format!("cgi2wsgi: child of zygote {zygote}, of {}", application.display());
+        ensure!(shown(child)? == expected, "{}", shown(child)?);
+    }
+    Ok(())
 }

@@ -21,6 +21,7 @@ use super::claims::Claims;
 use super::inherited::Inherited;
 use super::journal::Journal;
 use super::signals::Signals;
+use super::title;
 use super::watch::Watch;
 use crate::connection::Connection;
 use crate::python::finish::Noted;
@@ -71,6 +72,7 @@ pub(super) fn live(birth: &Birth<'_>) {
     }
     birth.signals.give_back();
     birth.claims.close_zygotes();
+    title::of_child(&birth.order.service.application, birth.zygote);
     let status = loop {
         match accept_with(birth.listener, SocketFlags::CLOEXEC) {
             Ok(front) => {

@@ -21,6 +21,7 @@ mod refusal;
 mod rehearsal;
 mod signals;
 mod stat_calls;
+mod title;
 mod watch;
 
 use std::cell::Cell;
@@ -100,6 +101,7 @@ fn live(
     leave: &dyn Fn(),
 ) -> Over {
     let began = watch::now();
+    title::of_zygote(&order.service.application);
     descriptors::guard_listener(Some(listener.as_raw_fd()));
     let before = Before::import();
     let limits = ThreadLimits::set(py);
@@ -155,11 +157,12 @@ fn live(
     match pool.work(&mut journal) {
         Ending::Over(why) => {
             journal.enter(Phase::Ended(why));
-            pool.finish(leave);
+            pool.finish(leave, false);
             Over::Zygote
         }
         Ending::Stopped => {
             journal.enter(Phase::Ended(STOPPED.into()));
+            pool.finish(leave, true);
             Over::Zygote
         }
         Ending::Useless(why) => refuse(why, true, journal),

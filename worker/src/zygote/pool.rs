@@ -31,6 +31,9 @@ use crate::python::fork;
 /// How soon it tries again where it cannot fork.
 const FORK_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long children that wait may take to leave at the zygote's end.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// How many children may end, in a row and this soon, before they have a request: an application's at-fork hook may
 /// raise or crash.
 const STILLBORN: u32 = 10;
@@ -188,28 +191,31 @@ impl<'z> Pool<'z> {
         }
     }
 
-    /// What has been forked is finished: fronts learn how their children end.
-    pub(super) fn finish(&mut self, leave: &dyn Fn()) {
-        self.note_claims();
-        if self.busy() == 0 {
-            return;
-        }
-        // Nobody connects any more; children that wait see it, and fronts in line when nothing holds the socket.
+    /// Ends the children that wait, so that none is left to a process 1 that may not reap it (W9). Unless it is stopped,
+    /// it stays until requests that have begun are finished: fronts learn from it how their children end.
+    pub(super) fn finish(&mut self, leave: &dyn Fn(), mut is_stopped: bool) {
+        // No front connects any more; children that wait see it, and fronts in line when nothing holds the socket.
         leave();
         let _ = rustix::net::shutdown(self.listener, Shutdown::Both);
         descriptors::guard_listener(None);
         descriptors::let_go_of_listener(self.listener.as_raw_fd());
+        let until = Instant::now() + LEAVING;
         loop {
+            self.note_claims();
             self.reap();
-            if self.children.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            let step = if self.waiting() > 0 && !left.is_zero() {
+                Timespec::try_from(left).ok()
+            } else if self.busy() > 0 && !is_stopped {
+                None
+            } else {
                 return;
-            }
+            };
             let mut wait = [PollFd::new(self.signals.descriptor(), PollFlags::IN)];
-            if poll(&mut wait, None).is_err_and(|error| error != Errno::INTR)
-                || self.signals.drain()
-            {
+            if poll(&mut wait, step.as_ref()).is_err_and(|error| error != Errno::INTR) {
                 return;
             }
+            is_stopped |= self.signals.drain();
         }
     }
 
