@@ -37,6 +37,8 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
 const DIFFERENT: &[(&str, &str, &str)] = &[
     ("process_pool", "import", STARTS_THREADS),
     ("thread_pool", "import", STARTS_THREADS),
+    // Where the thread has ended when the zygote looks, a child answers as CGIHandler does.
+    ("thread_leaves", "import", STARTS_THREADS),
     // A normal start imports once more, after the zygote's import has ended: what an import makes is made twice.
     ("subprocess_pipe", "import", "an import that leaves a pipe open: answered by a normal start"),
     ("sqlite_transaction", "import", LEAVES_DATABASE),

@@ -105,7 +105,7 @@ fn failures(stage: &Stage) -> Result<()> {
     output.ends(0)?.says("failed before start_response")?;
     ensure!(String::from_utf8_lossy(&output.stdout).contains("status 500"), "{:?}", output.stdout);
     let output = run(stage, profile(stage, &["{fixtures}/helo.py"]))?;
-    output.ends(2)?.says("did you mean hello.py?")?;
+    output.ends(2)?.says("did you mean hello.py")?;
     let output = run(stage, profile(stage, &["{fixtures}/hello.py:nope"]))?;
     output.ends(2)?.says("has no \"nope\"")?.says("what is wrong stands above")?;
     let output = run(stage, profile(stage, &["{fixtures}/hello.py", "-n", "many"]))?;

@@ -258,7 +258,7 @@ fn exit_status(stage: &Stage) -> Result<()> {
     let body = text(failing.ends(1)?.says("failed before start_response")?)?;
     ensure!(body.contains("The application failed."), "{body:?}");
     let misspelt = run(stage, request(stage, &["{fixtures}/helo.py"]))?;
-    misspelt.ends(2)?.says("did you mean hello.py?")?;
+    misspelt.ends(2)?.says("did you mean hello.py")?;
     ensure!(misspelt.stdout.is_empty(), "something is on stdout");
     let too_large = ["{fixtures}/hello.py", "-d", "abcdef", "--max-body", "5"];
     run(stage, request(stage, &too_large))?.ends(1)?.says("allows 5")?;

@@ -102,7 +102,7 @@ fn wrong_set_up(stage: &Stage) -> Result<()> {
     let missing = ["--log", &log, "{fixtures}/helo.py"];
     ask(stage, &missing, &[("REQUEST_URI", "/missing")])?.ends(2)?;
     let entry = entry(&log, "\"GET /missing\" 500 ")?;
-    ensure!(entry.lines.iter().any(|line| line.contains("did you mean hello.py?")), "{entry:?}");
+    ensure!(entry.lines.iter().any(|line| line.contains("did you mean hello.py")), "{entry:?}");
     Ok(())
 }
 
