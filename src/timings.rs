@@ -82,12 +82,17 @@ impl Phase {
 pub struct Timings {
     ended: Vec<(Phase, Duration)>,
     current: Option<(Phase, Moment)>,
+    /// The packages that took longest to import.
+    imports: Vec<(String, Duration)>,
 }
+
+/// How many of them are named.
+const SLOWEST: usize = 3;
 
 impl Timings {
     /// A request whose front began at `start`.
     pub fn since(start: Moment) -> Self {
-        Self { ended: Vec::new(), current: Some((Phase::Front, start)) }
+        Self { ended: Vec::new(), current: Some((Phase::Front, start)), imports: Vec::new() }
     }
 
     /// The phase that was under way has ended, and this one begins.
@@ -112,6 +117,14 @@ impl Timings {
         }
     }
 
+    /// How long each package took to import, without what it imports of others.
+    pub fn note_imports(&mut self, mut packages: Vec<(String, Duration)>) {
+        packages.retain(|(_, took)| *took >= Duration::from_millis(1));
+        packages.sort_by(|(name, took), (other, its)| its.cmp(took).then(name.cmp(other)));
+        packages.truncate(SLOWEST);
+        self.imports = packages;
+    }
+
     /// The value of a `Server-Timing` header (W3C Server Timing), in milliseconds.
     pub fn server_timing(&self) -> String {
         self.each(|name, ms| format!("{name};dur={ms:.3}"))
@@ -124,7 +137,13 @@ impl Timings {
             let name = if name == "call" { "call to first byte" } else { name };
             format!("{name} {ms:.1} ms")
         });
-        format!("{phases}; together {:.1} ms", milliseconds(total))
+        let slowest = self.imports.iter().map(|(name, took)| {
+            // Any text can be a module's name.
+            format!("{} {:.1} ms", name.escape_debug(), milliseconds(*took))
+        });
+        let slowest = slowest.collect::<Vec<_>>().join(", ");
+        let label = if slowest.is_empty() { "" } else { "; slowest imports: " };
+        format!("{phases}; together {:.1} ms{label}{slowest}", milliseconds(total))
     }
 
     fn each(&self, show: impl Fn(&str, f64) -> String) -> String {
@@ -159,6 +178,22 @@ mod tests {
             timings.line(),
             "front 1.2 ms, interpreter 0.0 ms, call to first byte 3000.0 ms; together 3001.3 ms"
         );
+    }
+
+    #[test]
+    fn the_three_slowest_imports_are_named() {
+        let mut timings = Timings::since(Moment::from_nanos(u64::MAX));
+        timings.end();
+        let took = |name: &str, micros| (name.to_owned(), Duration::from_micros(micros));
+        timings.note_imports(vec![
+            took("quick", 999),
+            took("b", 2_000),
+            took("a", 2_000),
+            took("long", 70_040),
+            took("c", 1_900),
+        ]);
+        let line = timings.line();
+        assert!(line.ends_with("; slowest imports: long 70.0 ms, a 2.0 ms, b 2.0 ms"), "{line}");
     }
 
     #[test]

@@ -27,9 +27,15 @@ pub use self::checking::{CheckArgs, InitArgs};
                   A web server starts it for each request. At a shell, variables make the request \
                   (PATH_INFO=/hello cgi2wsgi app.py), and `cgi2wsgi request` makes it of flags \
                   like curl's.",
-    after_help = "Each option can be a variable too: CGI2WSGI_APP, CGI2WSGI_VENV, \
-                  CGI2WSGI_MAX_BODY, ... A flag beats its variable.\n\
-                  Exit status: 0 a response was delivered, 1 the application failed, \
+    after_help = "Examples:\n  \
+                  cgi2wsgi request app.py /                 ask the application, without a server\n  \
+                  cgi2wsgi check app.py                     what is wrong with the site\n  \
+                  cgi2wsgi init apache app.py --mount /app  the server's configuration\n  \
+                  PATH_INFO=/x cgi2wsgi app.py              what a server would read\n\n\
+                  Each option can be a variable too: CGI2WSGI_APP, CGI2WSGI_VENV, CGI2WSGI_MAX_BODY, ...\n\
+                  A flag beats its variable. -h leaves out details, and the options of --log, --record\n\
+                  and --warm.\n\n\
+                  Exit status: 0 a response was delivered, 1 the application failed,\n\
                   2 the command line or the set-up is wrong.",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
@@ -153,7 +159,7 @@ pub struct WarmLogArgs {
 
 /// Where the application is and how it is run. Each is `CGI2WSGI_...` too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
-#[command(next_help_heading = "Application")]
+#[command(next_help_heading = "Application and Python")]
 pub struct Options {
     /// Change to DIR before importing [default: the file's directory]
     ///
@@ -177,34 +183,34 @@ pub struct Options {
     /// The public path of the application, or "auto" to recover it
     ///
     /// For servers whose SCRIPT_NAME is wrong, as it is behind rewriting in .htaccess.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = "Server")]
     pub mount: Option<OsString>,
 
     /// Serve Apache's Action: the application is the file of PATH_TRANSLATED
     ///
     /// SUFFIXES, separated by commas, are those that such a file may have; .wsgi if not given.
     #[arg(long, value_name = "SUFFIXES", num_args = 0..=1, require_equals = true,
-          default_missing_value = "1")]
+          default_missing_value = "1", help_heading = "Server")]
     pub handler: Option<OsString>,
 
     /// Write a whole HTTP response, for a non-parsed-header script
-    #[arg(long)]
+    #[arg(long, help_heading = "Server")]
     pub nph: bool,
 
     /// Give up after SECONDS: answer 504, and log where the application hung
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", help_heading = "Limits")]
     pub timeout: Option<OsString>,
 
     /// Refuse a request body of more than BYTES (K, M and G are understood)
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
     pub max_body: Option<OsString>,
 
     /// Show tracebacks in the browser too. Never on a public site
-    #[arg(long)]
+    #[arg(long, help_heading = "Errors, logs and records")]
     pub debug: bool,
 
     /// Tell where the time goes: a Server-Timing header and a line in the log
-    #[arg(long)]
+    #[arg(long, help_heading = "Errors, logs and records")]
     pub timings: bool,
 
     /// Write a line for each request to FILE, with what was written to standard error below it
@@ -212,15 +218,25 @@ pub struct Options {
     /// The file's directory must be one that others cannot write to. A line has the time, the number of the request, which
     /// is on an error page too, the process, the application, the method, the URL, the status, the bytes of the body and
     /// the milliseconds.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Errors, logs and records")]
     pub log: Option<OsString>,
 
     /// With --log, write text for people, or json: one object a line [default: text]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        hide_short_help = true,
+        help_heading = "Errors, logs and records"
+    )]
     pub log_format: Option<OsString>,
 
     /// With --log, rename a file of more than BYTES to FILE.1, and begin another (K, M and G are understood) [default: 10M]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        hide_short_help = true,
+        help_heading = "Errors, logs and records"
+    )]
     pub log_size: Option<OsString>,
 
     /// Keep requests that failed in DIR, so that cgi2wsgi request --replay runs them again
@@ -228,50 +244,55 @@ pub struct Options {
     /// A request failed if its status is 500 or more, if its response was cut, or if there is a traceback. A record has the
     /// variables, the body, the head of the response and what was written to standard error, without cookies, authorization
     /// and the values of fields such as password.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Errors, logs and records")]
     pub record: Option<OsString>,
 
     /// With --record, keep all requests
-    #[arg(long)]
+    #[arg(long, hide_short_help = true, help_heading = "Errors, logs and records")]
     pub record_all: bool,
 
     /// With --record, keep the last N requests [default: 100]
-    #[arg(long, value_name = "N")]
+    #[arg(
+        long,
+        value_name = "N",
+        hide_short_help = true,
+        help_heading = "Errors, logs and records"
+    )]
     pub record_max: Option<OsString>,
 
     /// With --record, keep cookies, passwords and the environment too
-    #[arg(long)]
+    #[arg(long, hide_short_help = true, help_heading = "Errors, logs and records")]
     pub record_secrets: bool,
 
     /// Keep the imported application ready in a process that forks for each request
-    #[arg(long)]
+    #[arg(long, help_heading = "Warm")]
     pub warm: bool,
 
     /// With --warm, exit after SECONDS without a request, or if an import takes longer than SECONDS and no request is
     /// waiting [default: 600]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", hide_short_help = true, help_heading = "Warm")]
     pub warm_idle: Option<OsString>,
 
     /// With --warm, fork N children ahead of need [default: 2]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true, help_heading = "Warm")]
     pub warm_spare: Option<OsString>,
 
     /// With --warm, run N children at a time; more requests wait in line [default: 64]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true, help_heading = "Warm")]
     pub warm_max: Option<OsString>,
 
     /// With --warm, request PATH once after the import, and throw the response away
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", hide_short_help = true, help_heading = "Warm")]
     pub warm_request: Option<OsString>,
 
     /// With --warm, take the variable NAME as the request's own, not as one of the operator's that the import may use;
     /// NAME* stands for all that begin so; repeatable
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", hide_short_help = true, help_heading = "Warm")]
     pub warm_ignore: Vec<OsString>,
 
     /// With --warm, let requests wait in line while all its processes together have more than BYTES
     /// of memory (K, M and G are understood)
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", hide_short_help = true, help_heading = "Warm")]
     pub warm_memory: Option<OsString>,
 }
 

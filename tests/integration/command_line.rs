@@ -34,6 +34,7 @@ const TESTS: &[(&str, Test)] = &[
     ("R2: head and first chunk are one write, and lines of the head end with CRLF", first_write),
     ("R13: a reader that leaves early is no news", reader_leaves),
     ("--help works without anything else", help),
+    ("--timings names the three slowest imports of a cold request", slow_imports),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
@@ -250,5 +251,30 @@ fn help(stage: &Stage) -> Result<()> {
     ] {
         ensure!(text.contains(option), "--help does not tell of {option}:\n{text}");
     }
+    Ok(())
+}
+
+fn slow_imports(stage: &Stage) -> Result<()> {
+    let place = stage.workplace("slow-imports")?;
+    let slow = |name: &str, sleep: &str| {
+        fs::write(place.join(name), format!("import time\n{sleep}\n")).context("not written")
+    };
+    slow("quarter.py", "time.sleep(0.25)")?;
+    slow("half.py", "import quarter\ntime.sleep(0.5)")?;
+    slow("tenth.py", "time.sleep(0.1)")?;
+    slow("twentieth.py", "time.sleep(0.05)")?;
+    let answer = "def application(environ, start_response):\n    import builtins\n    \
+                  start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
+                  return [type(builtins.__import__).__name__.encode()]\n";
+    let imports = "import twentieth\nimport tenth\nimport half\n";
+    fs::write(place.join("app.py"), format!("{imports}\n\n{answer}"))?;
+    let application = place.join("app.py").display().to_string();
+    let output = run(stage, bridge(stage, &[&application], &[("CGI2WSGI_TIMINGS", "1")]))?;
+    let (status, body) = output.ends(0)?.response()?;
+    ensure!(status == 200 && body == "builtin_function_or_method", "{status} {body}");
+    let (_, told) =
+        output.stderr.split_once("; slowest imports: ").context(output.stderr.clone())?;
+    let names: Vec<_> = told.split(", ").filter_map(|one| one.split(' ').next()).collect();
+    ensure!(names == ["half", "quarter", "tenth"], "{told}");
     Ok(())
 }

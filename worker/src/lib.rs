@@ -7,9 +7,10 @@
 //! - [`serve`]: one request, from the order to the end of the response;
 //! - [`wsgi`]: PEP 3333; [`python`]: what is done with the interpreter;
 //! - [`zygote`]: the process that has imported the application, and its children;
-//! - [`connection`], [`descriptors`]: the front, and the request's descriptors; [`handlers`]: what runs when the kernel
+//! - [`clock`]: where its time goes; [`connection`], [`descriptors`]: the front, and the request's descriptors; [`handlers`]: what runs when the kernel
 //!   calls.
 
+mod clock;
 mod connection;
 mod descriptors;
 mod handlers;

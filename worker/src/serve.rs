@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use cgi2wsgi::cgi::body::{Body, NotSpooled};
@@ -17,20 +17,22 @@ use cgi2wsgi::handoff::call::Told;
 use cgi2wsgi::handoff::identity::is_of_a_request;
 use cgi2wsgi::handoff::{Call, Reply, Service};
 use cgi2wsgi::report;
-use cgi2wsgi::timings::{Phase, Timings};
+use cgi2wsgi::timings::Phase;
 use pyo3::exceptions::{PyConnectionError, PySystemExit};
 use pyo3::prelude::*;
 
 use crate::Over;
+use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::descriptors::{self, RequestDescriptors};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
+use crate::python::import_times::ImportTimes;
 use crate::python::{self, collector, debugger, environment, finish, remedies, termination};
 use crate::wsgi::call::{self, Failure};
 use crate::wsgi::caught;
 use crate::wsgi::environ;
-use crate::wsgi::exchange::{Exchange, lock};
+use crate::wsgi::exchange::Exchange;
 
 /// Exit statuses, as the front has them.
 const FAILED: u8 = 1;
@@ -230,7 +232,13 @@ impl Serving<'_, '_> {
         }
         self.timings.begin(Phase::Import);
         let waiting = collector::wait(py).map_err(raised)?;
-        let found = application::load(py, application).map_err(|error| match error {
+        let times =
+            self.timings.is_on().then(|| ImportTimes::begin(py)).transpose().map_err(raised)?;
+        let loaded = application::load(py, application);
+        if let Some(times) = times {
+            self.timings.note_imports(times.end(py));
+        }
+        let found = loaded.map_err(|error| match error {
             LoadError::Raised(error) => {
                 let remedy = remedies::remedy(py, &error, application, true);
                 raised(error).with_remedy(remedy)
@@ -312,42 +320,6 @@ impl Serving<'_, '_> {
         let lives_on = finish::is_thread_alive(self.py);
         self.connection.send(&Reply::Refused { status, details, timings, exit, owed, lives_on });
         self.log_timings();
-    }
-}
-
-/// Where the time goes, with `--timings`.
-#[derive(Clone)]
-struct Clock(Arc<Mutex<Option<Timings>>>);
-
-impl Clock {
-    fn new(call: &Call, is_cold: bool) -> Self {
-        let timings = call.timed.map(|timed| {
-            let mut timings = Timings::since(timed.began);
-            if is_cold {
-                timings.begin_at(Phase::Interpreter, timed.handed_over);
-            }
-            timings
-        });
-        Self(Arc::new(Mutex::new(timings)))
-    }
-
-    /// What the request waits for from now on.
-    fn begin(&self, phase: Phase) {
-        if let Some(timings) = lock(&self.0).as_mut() {
-            timings.begin(phase);
-        }
-    }
-
-    /// The last phase has ended. All of them as the value of a Server-Timing header.
-    fn end(&self) -> Option<String> {
-        lock(&self.0).as_mut().map(|timings| {
-            timings.end();
-            timings.server_timing()
-        })
-    }
-
-    fn line(&self) -> Option<String> {
-        lock(&self.0).as_ref().map(Timings::line)
     }
 }
 

@@ -3,7 +3,7 @@
 //! - [`environment`]: `os.environ` becomes the request's; [`application`]: imports the application; [`remedies`]: what to do
 //!   about its exceptions;
 //! - [`imports`], [`collector`], [`arenas`]: a quick start, by Python's own rules;
-//! - [`debugger`]: `request --pdb`;
+//! - [`debugger`]: `request --pdb`; [`import_times`]: `--timings`;
 //! - [`termination`]: SIGTERM as an exception; [`finish`]: the end of the process.
 
 pub(crate) mod application;
@@ -13,6 +13,7 @@ pub(crate) mod debugger;
 pub(crate) mod environment;
 pub(crate) mod finish;
 pub(crate) mod fork;
+pub(crate) mod import_times;
 pub(crate) mod imports;
 pub(crate) mod remedies;
 pub(crate) mod termination;
