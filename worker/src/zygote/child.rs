@@ -201,6 +201,7 @@ fn become_requests(
     let directory = &service.application.directory;
     birth.inherited.become_requests(directory, call.process.umask, standard_error)?;
     system::set_signal_mask(call.process.signal_mask);
+    title::of_request();
     birth.noted.begin_child(birth.py)?;
     Ok(environment::become_requests(birth.py, &call.variables, |name| {
         birth.order.limits.is_of_a_request(name)
