@@ -12,7 +12,6 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use self::sites::SITES;
 use crate::harness::command::{Output, Test, run, trials_of};
 use crate::harness::process::{PATIENCE, User, until};
 use crate::harness::stage::Stage;
@@ -73,7 +72,7 @@ const TESTS: &[(&str, Test)] = &[
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     let mut trials = trials_of("check", TESTS, world);
-    trials.extend(SITES.iter().enumerate().map(|(number, site)| {
+    trials.extend(sites::all().enumerate().map(|(number, site)| {
         let world = Arc::clone(world);
         Trial::test(format!("check::{}", site.name), move || {
             let tried = world.stage().and_then(|stage| try_site(stage, site, number));

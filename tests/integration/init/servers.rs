@@ -1,18 +1,13 @@
-//! `cgi2wsgi init`: what it writes runs on the real servers, at the root, at a mount, for a name and on a shared host; and
-//! what it refuses to write.
+//! What `init` writes runs: at the root, at a mount and for a name, and on a shared host.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use libtest_mimic::Trial;
 
-use crate::harness::command::{Output, Test, run, trials_of};
-use crate::harness::exchange::{Answer, Exchange, LogWindow};
+use super::{MODULE, ask, init, site, tried, written};
+use crate::harness::command::Test;
 use crate::harness::http::Request;
 use crate::harness::process::Running;
 use crate::harness::server::apache::{self, Module};
@@ -20,58 +15,15 @@ use crate::harness::server::{
     READY, READY_PATH, Server, WebServer, caddy, nginx, program, start_web_server,
 };
 use crate::harness::stage::Stage;
-use crate::harness::world::World;
 
-const TESTS: &[(&str, Test)] = &[
+pub(super) const TESTS: &[(&str, Test)] = &[
     ("Apache runs what it writes, at the root, at a mount and for a name", on_apache),
     ("Caddy runs what it writes, at the root, at a mount and for a name", on_caddy),
     ("lighttpd runs what it writes, at the root, at a mount and for a name", on_lighttpd),
     ("nginx runs what it writes, at the root, at a mount and for a name", on_nginx),
     ("a shared host runs what it writes, for a file, a module and a factory", on_shared_host),
-    ("M10: Apache without a module for CGI refuses what it writes", apache_without_cgi),
-    ("M10: lighttpd without mod_cgi refuses what it writes", lighttpd_without_cgi),
     ("check --server finds nothing wrong with what it writes, and takes its settings", checked),
-    (
-        "M10: a .htaccess without a module for CGI is a 500, and never the program",
-        htaccess_without_cgi,
-    ),
-    ("what check has a problem with is refused, and nothing is written", refused_by_check),
-    ("a path that would break out of a configuration is refused", hostile_paths),
-    (
-        "a mount and a name that are none are refused, and a file that is there is left alone",
-        bad_input,
-    ),
 ];
-
-pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
-    trials_of("init", TESTS, world)
-}
-
-const MODULE: &str = "def page(environ, start_response):\n    \
-     start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
-     lines = [name + '=' + environ.get(name, '') for name in ('SCRIPT_NAME', 'PATH_INFO', 'HTTP_HOST', 'HTTP_AUTHORIZATION')]\n    \
-     return ['\\n'.join(lines).encode()]\n\n\n\
-     application = page\n\n\ndef make():\n    return page\n";
-
-/// A directory with an application that any Python can run.
-fn site(stage: &Stage, name: &str) -> Result<PathBuf> {
-    let place = stage.workplace(name)?;
-    fs::write(place.join("shown.py"), MODULE)?;
-    Ok(place)
-}
-
-fn init(stage: &Stage, place: &Path, arguments: &[&str]) -> Result<Output> {
-    let mut command = stage.command(&stage.bridge());
-    command.arg("init").args(arguments).current_dir(place);
-    command.env("CGI2WSGI_PYTHON", stage.python().canonicalize()?);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    run(stage, command)
-}
-
-fn written(stage: &Stage, place: &Path, arguments: &[&str]) -> Result<String> {
-    let output = init(stage, place, arguments)?;
-    Ok(String::from_utf8_lossy(&output.ends(0)?.stdout).into_owned())
-}
 
 /// Where an application is put, and how a visitor asks for it.
 struct Place {
@@ -141,12 +93,6 @@ impl Place {
         }
         Ok(())
     }
-}
-
-fn ask(server: &WebServer, request: &Request) -> Result<Answer> {
-    let address = server.address().context("no address")?;
-    let log = LogWindow::from_start(Path::new("/dev/null"));
-    Exchange::over_http(address, "", request, log)?.finish()
 }
 
 /// Each place on a server of its own, which is stopped in the end.
@@ -318,74 +264,6 @@ fn on_shared_host(stage: &Stage) -> Result<()> {
     asked
 }
 
-/// A command that only reads a configuration, and its output.
-fn tried(stage: &Stage, mut command: Command) -> Result<Output> {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    run(stage, command)
-}
-
-fn apache_without_cgi(stage: &Stage) -> Result<()> {
-    let executable = program(&["apache2", "httpd"], "apache2-bin")?;
-    let modules = apache::find_modules()?;
-    let place = site(stage, "init-no-cgi")?;
-    let text = written(stage, &place, &["apache", "shown.py"])?;
-    for (cgi, is_there) in [("", false), ("cgid", true)] {
-        let mut configuration = format!(
-            "ServerRoot \"{}\"\nServerName localhost\nListen 127.0.0.1:8080\nPidFile pid\nErrorLog /dev/stderr\nDefaultRuntimeDir .\n",
-            place.display()
-        );
-        for module in ["mpm_event", "authz_core", "alias", "env", cgi] {
-            if !module.is_empty() {
-                writeln!(
-                    configuration,
-                    "LoadModule {module}_module \"{}/mod_{module}.so\"",
-                    modules.display()
-                )?;
-            }
-        }
-        let file = place.join("httpd.conf");
-        fs::write(&file, configuration + &text)?;
-        let mut command = stage.command(&executable);
-        command.args(["-t", "-f"]).arg(&file);
-        let output = tried(stage, command)?;
-        if is_there {
-            output.ends(0)?;
-        } else {
-            output.ends(1)?.says("neither mod_cgid nor mod_cgi is loaded")?;
-        }
-    }
-    Ok(())
-}
-
-fn lighttpd_without_cgi(stage: &Stage) -> Result<()> {
-    let executable = program(&["lighttpd"], "lighttpd")?;
-    let place = site(stage, "init-no-mod-cgi")?;
-    let text = written(stage, &place, &["lighttpd", "shown.py"])?;
-    let file = place.join("lighttpd.conf");
-    fs::write(&file, format!("server.document-root = \"{}\"\n{text}", place.display()))?;
-    let own = ["/usr/lib/lighttpd", "/usr/lib64/lighttpd", "/usr/local/lib/lighttpd"];
-    let own =
-        own.iter().map(Path::new).find(|own| own.is_dir()).context("no modules of lighttpd")?;
-    let modules = stage.workplace("init-no-mod-cgi/modules")?;
-    for entry in fs::read_dir(own)?.flatten() {
-        if entry.file_name() != "mod_cgi.so" {
-            symlink(entry.path(), modules.join(entry.file_name()))?;
-        }
-    }
-    for (modules, is_there) in [(own, true), (modules.as_path(), false)] {
-        let mut command = stage.command(&executable);
-        command.args(["-tt", "-m"]).arg(modules).arg("-f").arg(&file);
-        let output = tried(stage, command)?;
-        if is_there {
-            output.ends(0)?;
-        } else {
-            output.says("mod_cgi")?;
-            ensure!(output.ends(0).is_err(), "it takes the configuration");
-        }
-    }
-    Ok(())
-}
-
 /// nginx is left out: its fcgiwrap does not run.
 fn checked(stage: &Stage) -> Result<()> {
     for (server, name) in [
@@ -406,97 +284,5 @@ fn checked(stage: &Stage) -> Result<()> {
         output.ends(0).with_context(|| text.clone())?;
         ensure!(text.contains("✓ settings") && text.contains("gives 200 OK"), "{server}: {text}");
     }
-    Ok(())
-}
-
-fn htaccess_without_cgi(stage: &Stage) -> Result<()> {
-    let executable = program(&["apache2", "httpd"], "apache2-bin")?;
-    let modules = apache::find_modules()?;
-    let place = site(stage, "init-htaccess-no-cgi")?;
-    let public = stage.workplace("init-htaccess-no-cgi/public")?;
-    let file = public.join(".htaccess").display().to_string();
-    init(stage, &place, &["htaccess", "shown.py", "-o", &file])?.ends(0)?;
-    fs::write(place.join("ready"), READY)?;
-    let server = start_web_server(stage, "init-htaccess-no-cgi", false, |port| {
-        let (place, public) = (place.display(), public.display());
-        let mut text = format!(
-            "ServerRoot \"{place}\"\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile pid\nErrorLog /dev/stderr\n\
-             DefaultRuntimeDir .\nAlias {READY_PATH} \"{place}/ready\"\n<Location {READY_PATH}>\nRequire all granted\n\
-             </Location>\nAlias /s \"{public}\"\n<Directory \"{public}\">\nAllowOverride All\nRequire all granted\n</Directory>\n"
-        );
-        for module in ["mpm_event", "authz_core", "alias", "env", "rewrite", "dir"] {
-            let line =
-                format!("LoadModule {module}_module \"{}/mod_{module}.so\"\n", modules.display());
-            text.insert_str(0, &line);
-        }
-        let file = Path::new(&place.to_string()).join(format!("httpd-{port}.conf"));
-        fs::write(&file, text)?;
-        let mut command = stage.command(&executable);
-        command.arg("-f").arg(&file).args(["-D", "FOREGROUND"]);
-        Ok(command)
-    })?;
-    let asked = ["/s/", "/s/index.cgi", "/s/x"].iter().try_for_each(|target| {
-        let answer = ask(&server, &Request::get(target))?;
-        let text = answer.status(500)?.text();
-        ensure!(!text.contains("#!"), "{target}: {text}");
-        Ok(())
-    });
-    server.stop();
-    asked
-}
-
-fn refused_by_check(stage: &Stage) -> Result<()> {
-    let place = site(stage, "init-refused")?;
-    fs::write(place.join("broken.py"), "import package_of_nobody\n")?;
-    let output = init(stage, &place, &["apache", "broken.py", "-o", "site.conf"])?;
-    output
-        .ends(2)?
-        .says("✗ import")?
-        .says("No module named 'package_of_nobody'")?
-        .says("pip install")?;
-    ensure!(!place.join("site.conf").exists() && output.stdout.is_empty(), "something is written");
-    init(stage, &place, &["nginx", "missing.py"])?.ends(2)?.says("✗ application").map(drop)
-}
-
-fn hostile_paths(stage: &Stage) -> Result<()> {
-    let servers = [
-        ("apache", "a\"b"),
-        ("apache", "${HOME}"),
-        ("htaccess", "a\\b"),
-        ("caddy", "a`b"),
-        ("caddy", "{env.HOME}"),
-        ("lighttpd", "a\"b"),
-        ("nginx", "$host"),
-        ("nginx", "a\"; return 200;"),
-        ("apache", "a\nSetEnv X 1"),
-    ];
-    for (number, (server, name)) in servers.into_iter().enumerate() {
-        let place = stage.workplace(&format!("init-hostile-{number}"))?;
-        let inner = place.join(name);
-        fs::create_dir(&inner)?;
-        fs::write(inner.join("shown.py"), MODULE)?;
-        let output = init(stage, &inner, &[server, "shown.py"])?;
-        output.ends(2)?.says("cannot stand in a configuration").with_context(|| name)?;
-        ensure!(output.stdout.is_empty(), "something is written");
-    }
-    Ok(())
-}
-
-fn bad_input(stage: &Stage) -> Result<()> {
-    let place = site(stage, "init-bad")?;
-    for (words, says) in [
-        (["apache", "shown.py", "--mount", "app"], "is not a path such as /app"),
-        (["apache", "shown.py", "--mount", "/a b"], "is not a path such as /app"),
-        (["nginx", "shown.py", "--mount", "/(a|b)"], "is not a path such as /app"),
-        (["caddy", "shown.py", "--name", "a {"], "is not a name such as"),
-        (["nginx", "shown.py", "--name", "a;b"], "is not a name such as"),
-        (["iis", "shown.py", "--name", "a"], "possible values: apache"),
-    ] {
-        init(stage, &place, &words)?.ends(2)?.says(says)?;
-    }
-    fs::write(place.join("site.conf"), "mine\n")?;
-    let output = init(stage, &place, &["lighttpd", "shown.py", "-o", "site.conf"])?;
-    output.ends(2)?.says("is there already")?;
-    ensure!(fs::read_to_string(place.join("site.conf"))? == "mine\n", "it was changed");
     Ok(())
 }

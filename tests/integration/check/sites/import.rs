@@ -1,0 +1,147 @@
+//! Applications that cannot be imported.
+
+use crate::check::Python::Packages;
+use crate::check::{HELLO, SITE, Site};
+
+pub(super) const SITES: &[Site] = &[
+    Site {
+        name: "what an import writes to standard output is shown",
+        files: &[("app.py", HELLO)],
+        made: "echo \"print('loading', '\\x1b[2J')\" >> app.py",
+        about: "✓ import",
+        seen: &["to standard output", "loading"],
+        code: 0,
+        ..SITE
+    },
+    Site {
+        name: "a package that is missing, with the frames of the application",
+        files: &[("app.py", "import yaml_of_nobody\n")],
+        about: "✗ import",
+        seen: &["No module named 'yaml_of_nobody'"],
+        cure: "-m venv {place}/.venv && {place}/.venv/bin/pip install yaml_of_nobody",
+        ..SITE
+    },
+    Site {
+        name: "a package that has another name than its module",
+        files: &[("app.py", "import MySQLdb\n")],
+        python: Packages,
+        about: "✗ import",
+        seen: &["No module named 'MySQLdb'"],
+        cure: "bin/python -m pip install mysqlclient",
+        ..SITE
+    },
+    Site {
+        name: "a module that is in a directory beside the application",
+        files: &[("app.py", "import inner_part\n"), ("src/inner_part.py", "")],
+        about: "✗ import",
+        seen: &["it is in {place}/src"],
+        cure: "cgi2wsgi check --pythonpath {place}/src {place}/app.py",
+        ..SITE
+    },
+    Site {
+        name: "a module of APP that is misspelt",
+        files: &[("shop.py", HELLO)],
+        arguments: &["shpo:application"],
+        about: "✗ import",
+        seen: &["did you mean shop?"],
+        cure: "cgi2wsgi check shop",
+        ..SITE
+    },
+    Site {
+        name: "packages of requirements.txt that are not installed",
+        files: &[
+            ("app.py", HELLO),
+            ("requirements.txt", "# all\npip>=1\nno-such-package==1.0\n-r x\n"),
+        ],
+        about: "! packages",
+        seen: &["{place}/requirements.txt", "no-such-package"],
+        cure: "pip install -r {place}/requirements.txt",
+        code: 1,
+        ..SITE
+    },
+    Site {
+        name: "M5: print without parentheses is Python 2",
+        files: &[("app.py", "import os\nprint \"x\"\n")],
+        about: "✗ import",
+        seen: &["SyntaxError", "this is Python 2"],
+        cure: "vi +2 {place}/app.py",
+        ..SITE
+    },
+    Site {
+        name: "M5: a module of Python 2 is told its successor",
+        files: &[("app.py", "import urllib2\n")],
+        about: "✗ import",
+        seen: &["urllib2 is of Python 2", "urllib.request"],
+        ..SITE
+    },
+    Site {
+        name: "an import that never ends is told its line",
+        files: &[("app.py", "import time\n\ntime.sleep(600)\n")],
+        arguments: &["--timeout", "3", "app.py"],
+        about: "✗ import",
+        seen: &["did not end within 3 s"],
+        cure: "vi +3 {place}/app.py",
+        ..SITE
+    },
+    Site {
+        name: "M5: an import that runs a server says so",
+        files: &[(
+            "app.py",
+            "from wsgiref.simple_server import make_server\n\n\
+             make_server('127.0.0.1', 0, None).serve_forever()\n",
+        )],
+        arguments: &["--timeout", "8", "app.py"],
+        about: "✗ import",
+        seen: &["runs a server", "__main__"],
+        cure: "vi +3 {place}/app.py",
+        ..SITE
+    },
+    Site {
+        name: "an import that ends the program says so",
+        files: &[("app.py", "import sys\nsys.exit('usage')\n")],
+        about: "✗ import",
+        seen: &["SystemExit: usage", "__main__"],
+        cure: "vi +2 {place}/app.py",
+        ..SITE
+    },
+    Site {
+        name: "an import that ends the process is told how",
+        files: &[("app.py", "import os\nos._exit(3)\n")],
+        about: "✗ import",
+        seen: &["exit status 3"],
+        ..SITE
+    },
+    Site {
+        name: "a crash at import is told with the line",
+        files: &[("app.py", "import os\nos.kill(os.getpid(), 11)\n")],
+        about: "✗ import",
+        seen: &["crashed (signal 11"],
+        ..SITE
+    },
+    Site {
+        name: "a variable that the environment lacks",
+        files: &[("app.py", "import os\nos.environ['DATABASE_URL']\n")],
+        about: "✗ import",
+        seen: &["the environment has no DATABASE_URL"],
+        cure: "export DATABASE_URL=...",
+        ..SITE
+    },
+    Site {
+        name: "M6: a relative name is told relative to what",
+        files: &[("web/app.py", "open('config.ini')\n"), ("config.ini", "")],
+        arguments: &["web/app.py"],
+        about: "✗ import",
+        seen: &["the name is relative to {place}/web"],
+        cure: "cgi2wsgi check --chdir {place} {place}/web/app.py",
+        ..SITE
+    },
+    Site {
+        name: "a file that the import may not read is told with the directory that is closed",
+        files: &[("app.py", "open('/{place}/private/key')\n"), ("private/key", "x")],
+        made: "chmod 0 private",
+        about: "✗ import",
+        seen: &["PermissionError"],
+        cure: "chmod o+x {place}/private",
+        ..SITE
+    },
+];

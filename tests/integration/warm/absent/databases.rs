@@ -1,0 +1,51 @@
+//! Databases and shelves that appear or change after the import.
+
+use std::process::Stdio;
+
+use super::{Case, execute};
+use crate::harness::command::run;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "a table that a database gets is seen",
+        files: &[],
+        code: "import sqlite3\nbase = sqlite3.connect(f'file:{HERE}/base%2Esqlite3', uri=True)\nwith base:\n    \
+               base.execute('CREATE TABLE IF NOT EXISTS one (x)')\n\
+               SETTING = len(base.execute('SELECT name FROM sqlite_master').fetchall())\nbase.close()\n",
+        before: "1",
+        change: |site| execute(site, "base.sqlite3", "CREATE TABLE two (x)"),
+        after: "2",
+    },
+    Case {
+        name: "a database that appears is seen",
+        files: &[],
+        code: "import sqlite3\ntry:\n    base = sqlite3.connect(f'file:{HERE}/base.sqlite3?mode=ro', uri=True)\n    \
+               SETTING = base.execute('SELECT value FROM setting').fetchone()[0]\nexcept sqlite3.OperationalError:\n    \
+               SETTING = 'none'\n",
+        before: "none",
+        change: |site| {
+            execute(
+                site,
+                "base.sqlite3",
+                "CREATE TABLE setting (value);\
+                                INSERT INTO setting VALUES ('stored')",
+            )
+        },
+        after: "stored",
+    },
+    Case {
+        name: "a shelf that the import reads is seen to change",
+        files: &[],
+        code: "import dbm.dumb, shelve\ndef read(flag):\n    with shelve.Shelf(dbm.dumb.open(str(HERE / 'shelf'), flag)) as shelf:\n        \
+               return dict(shelf)\ntry:\n    SETTING = read('r').get('value', 'none')\nexcept OSError:\n    SETTING = 'none'\n",
+        before: "none",
+        change: |site| {
+            let code = "import dbm.dumb, shelve, sys\nwith shelve.Shelf(dbm.dumb.open(sys.argv[1], 'c')) as shelf:\n    \
+                        shelf['value'] = 'stored'\n";
+            let mut python = site.stage.command(&site.stage.python());
+            python.args(["-c", code]).arg(site.path("shelf")).stderr(Stdio::piped());
+            run(site.stage, python)?.ends(0).map(drop)
+        },
+        after: "stored",
+    },
+];
