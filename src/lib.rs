@@ -7,7 +7,8 @@
 //! - [`zygotes`]: the private directory that both share.
 //! - [`front`]: what servers and people start.
 //! - [`system`]: system calls without a safe form elsewhere.
-//! - [`report`], [`timings`], [`did_you_mean`]: lines on standard error; where the time goes; misspelt names.
+//! - [`report`], [`timings`], [`did_you_mean`], [`listening`]: lines on standard error; where the time goes; misspelt names;
+//!   whether a process is a server.
 //!
 //! `worker/` holds what needs Python. ARCHITECTURE.md tells how a request flows through all this.
 
@@ -16,6 +17,7 @@ pub mod did_you_mean;
 #[cfg(feature = "front")]
 pub mod front;
 pub mod handoff;
+pub mod listening;
 pub mod report;
 pub mod system;
 pub mod timings;

@@ -22,6 +22,8 @@ pub enum Reply {
     HandlesSigterm,
     /// The tracebacks of all threads are written.
     Traced,
+    /// The application, which is being imported, runs a server of its own, as this text says: that import ends now.
+    Serves(String),
     /// There is no response: the front is to answer.
     Refused {
         /// The status of the answer.
@@ -101,6 +103,10 @@ impl Reply {
             Self::Terminating => fields.put("E"),
             Self::HandlesSigterm => fields.put("A"),
             Self::Traced => fields.put("T"),
+            Self::Serves(reason) => {
+                fields.put("O");
+                fields.put(cut(reason));
+            }
             Self::Refused { status, details, timings, exit, owed, lives_on } => {
                 fields.put("R");
                 fields.put_number(*status);
@@ -151,6 +157,7 @@ impl Reply {
             "E" => Self::Terminating,
             "A" => Self::HandlesSigterm,
             "T" => Self::Traced,
+            "O" => Self::Serves(lossy(fields.bytes()?)),
             "R" => {
                 let status = fields.number()?;
                 let (has_details, details) = (fields.switch()?, lossy(fields.bytes()?));
@@ -210,6 +217,7 @@ mod tests {
             Reply::Terminating,
             Reply::HandlesSigterm,
             Reply::Traced,
+            Reply::Serves("line 9".into()),
             Reply::Refused {
                 status: 500,
                 details: None,

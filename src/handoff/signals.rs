@@ -5,5 +5,8 @@
 /// what is near the end of the real-time signals.
 pub const TRACE: i32 = 61;
 
+/// Has a worker look whether it runs a server of its own instead of being imported ([`super::Reply::Serves`]).
+pub const QUESTION: i32 = 59;
+
 /// What the kernel sends a worker whose connection to the front has changed in any way.
 pub const CONNECTION: i32 = 60;

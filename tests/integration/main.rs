@@ -35,6 +35,7 @@ mod installation;
 mod logs;
 mod memory;
 mod messages;
+mod own_server;
 mod profile;
 mod properties;
 mod request_verb;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
     let mut trials = command_line::trials(&world);
     trials.extend(deaths::trials(&world));
     trials.extend(signals::trials(&world));
+    trials.extend(own_server::trials(&world));
     trials.extend(bad_surroundings::trials(&world));
     trials.extend(bodies::trials(&world));
     trials.extend(alive_at_exit::trials(&world));

@@ -89,6 +89,11 @@ pub(crate) fn create_timer(signal: c_int) -> *mut c_void {
 
 /// Sets a timer that [`create_timer`] made, if it has; zero stops it. Async-signal-safe.
 pub(crate) fn set_timer(timer: *mut c_void, after: Duration) {
+    set_interval(timer, after, Duration::ZERO);
+}
+
+/// [`set_timer`], and from then on in this interval of whole seconds.
+pub(crate) fn set_interval(timer: *mut c_void, after: Duration, interval: Duration) {
     if timer.is_null() {
         return;
     }
@@ -97,6 +102,7 @@ pub(crate) fn set_timer(timer: *mut c_void, after: Duration) {
         let mut when = std::mem::zeroed::<libc::itimerspec>();
         when.it_value.tv_sec = libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX);
         when.it_value.tv_nsec = after.subsec_nanos().into();
+        when.it_interval.tv_sec = libc::time_t::try_from(interval.as_secs()).unwrap_or_default();
         libc::timer_settime(*timer.cast::<libc::timer_t>(), 0, &raw const when, null_mut());
     }
 }

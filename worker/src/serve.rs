@@ -28,6 +28,7 @@ use crate::descriptors::{self, RequestDescriptors};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
 use crate::python::import_times::ImportTimes;
+use crate::python::own_server::Watch;
 use crate::python::{self, collector, debugger, environment, finish, remedies, termination};
 use crate::wsgi::call::{self, Failure};
 use crate::wsgi::caught;
@@ -234,7 +235,11 @@ impl Serving<'_, '_> {
         let waiting = collector::wait(py).map_err(raised)?;
         let times =
             self.timings.is_on().then(|| ImportTimes::begin(py)).transpose().map_err(raised)?;
+        let watch = Watch::begin(py, Arc::clone(self.connection)).map_err(raised)?;
         let loaded = application::load(py, application);
+        if let Some(reason) = watch.end() {
+            return Err(Problem::Failed(Refusal::fault(reason)));
+        }
         if let Some(times) = times {
             self.timings.note_imports(times.end(py));
         }

@@ -15,6 +15,7 @@ use super::way;
 use crate::did_you_mean;
 use crate::front::supervise::ended;
 use crate::handoff::Source;
+use crate::listening::is_in_a_server;
 
 pub(super) const ABOUT: &str = "import";
 
@@ -109,21 +110,31 @@ fn not_finished(inside: &Inside, site: &Site, patience: Duration) -> Finding {
         .detail(own);
     }
     let seconds = patience.as_secs_f64();
-    let serves = frames.iter().any(|(file, _, name)| {
-        ["serve_forever", "run_simple", "serve"].contains(&name.as_str())
-            || file.ends_with("socketserver.py")
-    });
-    if serves {
+    if serves(&frames) {
+        let modules: Vec<_> =
+            frames.iter().filter(|(.., name)| name == "<module>").cloned().collect();
         return Finding::problem(
             ABOUT,
-            format!("runs a server and never ends: app.run() or the like stands where every import comes by, and belongs below {GUARD}"),
+            format!("runs a server and does not end: put the call that starts it, such as app.run(), below {GUARD}"),
         )
-        .maybe_cure(edit(&frames, site))
+        .maybe_cure(edit(&modules, site))
         .detail(own);
     }
     Finding::problem(ABOUT, format!("did not end within {seconds} s"))
         .maybe_cure(edit(&frames, site))
         .detail(own)
+}
+
+/// Whether the main thread of a traceback that faulthandler has written waits in a server.
+pub(super) fn shows_server(errors: &str) -> bool {
+    serves(&of_threads(errors))
+}
+
+fn serves(frames: &[(String, u64, String)]) -> bool {
+    frames.iter().any(|(file, _, name)| {
+        let package = file.split("-packages/").nth(1).and_then(|path| path.split('/').next());
+        is_in_a_server(name, package.unwrap_or_default()) || file.ends_with("socketserver.py")
+    })
 }
 
 /// A command that opens the site's own line.

@@ -301,6 +301,7 @@ def main(argv):
     import faulthandler
     faulthandler.enable()
     faulthandler.dump_traceback_later(float(patience), exit=True)
+    faulthandler.register(61, all_threads=True)
     sys.argv = [name]
     sys.path[0:0] = paths
     import importlib.util, types

@@ -10,12 +10,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::import;
 use super::trial::{self, Ended};
 use crate::cgi::variables::Variables;
 use crate::front::find::python::Interpreter;
 use crate::front::launch::surroundings;
 use crate::handoff::application::is_archive;
-use crate::handoff::{Application, Source};
+use crate::handoff::{Application, Source, signals as numbers};
+use crate::listening::listens;
+use crate::system;
 
 const INSIDE: &str = include_str!("inside.py");
 
@@ -27,6 +30,9 @@ const OVER: &str = "cgi2wsgi check: the import is over";
 
 /// How long the interpreter may take besides the import.
 const START: Duration = Duration::from_secs(10);
+
+/// When it is looked first whether the import has started a server.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What was found inside.
 pub(super) struct Inside {
@@ -54,12 +60,24 @@ impl Inside {
         host: &str,
         patience: Duration,
     ) -> std::io::Result<Self> {
-        let ended = trial::run(patience + START, |number| {
+        let mut next = LOOK;
+        // A server of its own, which never ends: the traceback of the main thread says so.
+        let mut is_server = |process, took, errors: &[u8]| {
+            if took >= next {
+                next = took * 2;
+                if listens(process) {
+                    system::kill(process, numbers::TRACE);
+                }
+            }
+            took >= LOOK && import::shows_server(&String::from_utf8_lossy(errors))
+        };
+        let action = |number| {
             let mut command = command(interpreter, application, variables, host, patience, number);
             let error = command.exec();
             let _ = writeln!(std::io::stderr(), "{error}");
             u8::MAX
-        })?;
+        };
+        let ended = trial::run_watched(patience + START, action, &mut is_server)?;
         Ok(Self::of(ended))
     }
 

@@ -32,7 +32,23 @@ pub(super) struct Ended {
 
 /// Runs `action` in a process of its own, which may take so long; its argument is a descriptor for results. What it
 /// returns is the exit status.
-pub(super) fn run(patience: Duration, action: impl FnOnce(i32) -> u8) -> io::Result<Ended> {
+pub(in crate::front) fn run(
+    patience: Duration,
+    action: impl FnOnce(i32) -> u8,
+) -> io::Result<Ended> {
+    run_watched(patience, action, &mut |_, _, _| false)
+}
+
+/// What is asked now and then of a process, by how long it runs and what it has written to standard error: whether that
+/// is enough.
+pub(super) type Look<'l> = dyn FnMut(Pid, Duration, &[u8]) -> bool + 'l;
+
+/// [`run`], until `is_enough`.
+pub(super) fn run_watched(
+    patience: Duration,
+    action: impl FnOnce(i32) -> u8,
+    is_enough: &mut Look<'_>,
+) -> io::Result<Ended> {
     let (mut pipes, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         let (reader, writer) = io::pipe()?;
@@ -57,7 +73,7 @@ pub(super) fn run(patience: Duration, action: impl FnOnce(i32) -> u8) -> io::Res
     drop(ends);
     // The child does the same; whichever is first.
     let _ = setpgid(Some(child), Some(child));
-    let status = gather(&mut pipes, child, began + patience)?;
+    let status = gather(&mut pipes, child, began, patience, is_enough)?;
     let took = began.elapsed();
     // Whatever it has started is of its process group, unless that has left it.
     let _ = kill_process_group(child, Signal::KILL);
@@ -109,9 +125,18 @@ impl Pipe {
 }
 
 /// Reads until the process has ended, or its time has: nothing then.
-fn gather(pipes: &mut [Pipe], child: Pid, until: Instant) -> io::Result<Option<ExitStatus>> {
+fn gather(
+    pipes: &mut [Pipe],
+    child: Pid,
+    began: Instant,
+    patience: Duration,
+    is_enough: &mut Look<'_>,
+) -> io::Result<Option<ExitStatus>> {
     loop {
-        let left = until.saturating_duration_since(Instant::now());
+        let mut left = patience.saturating_sub(began.elapsed());
+        if is_enough(child, began.elapsed(), &pipes[1].bytes) {
+            left = Duration::ZERO;
+        }
         let is_open = pipes.iter().any(|pipe| pipe.is_open);
         if is_open && !left.is_zero() {
             let mut sources: Vec<PollFd<'_>> = pipes

@@ -31,8 +31,9 @@ impl Supervision<'_> {
         };
         let repeated = self.repeated.as_ref().map(|repeated| repeated.next);
         let rest = self.rest.as_ref().filter(|rest| rest.source().is_some()).map(Rest::until);
+        let glance = self.next_glance();
         let counts = !self.is_finished || self.waits_for_room().is_some();
-        [deadline.filter(|_| counts), repeated, rest].into_iter().flatten().min()
+        [deadline.filter(|_| counts), repeated, rest, glance].into_iter().flatten().min()
     }
 
     pub(super) fn deadline(&self) -> Option<Moment> {
@@ -65,6 +66,9 @@ impl Supervision<'_> {
         }
         if self.is_finished || self.death.is_some() {
             return None;
+        }
+        if self.next_glance().is_some_and(is_due) {
+            self.glance();
         }
         match &self.ending {
             None if self.deadline().is_some_and(is_due) => return self.time_out(),

@@ -85,7 +85,9 @@ impl Supervision<'_> {
             }
             _ => {
                 let status = if cause == Some(Cause::Timeout) { 504 } else { 500 };
-                let reason = endings::before_response(cause, self.how(), timeout);
+                let reason = self.own_server.take();
+                let reason =
+                    reason.unwrap_or_else(|| endings::before_response(cause, self.how(), timeout));
                 report::error(&format!("{reason} (answered {status})"));
                 self.answer(&Refusal::new(status, reason), self.request.owed, true);
                 self.exit = FAILED;

@@ -16,7 +16,7 @@ pub(super) fn before_response(
         Some(Cause::Timeout) => {
             format!(
                 "the application took longer than --timeout allows{}: the traceback above shows where it \
-                 was; a server of its own, such as app.run(), must not start while it is imported",
+                 was",
                 limit(timeout)
             )
         }
@@ -25,7 +25,7 @@ pub(super) fn before_response(
              lost, before it answered: it must close no descriptor that it has not opened"
                 .to_owned()
         }
-        None => format!(
+        Some(Cause::OwnServer) | None => format!(
             "the application's process {} before it answered{}",
             ended(how),
             where_it_crashed(how)
@@ -51,7 +51,7 @@ pub(super) fn in_response(
             "the application has closed the descriptors that belong to cgi2wsgi, or its process was \
              lost ({TRUNCATED})"
         ),
-        None => format!(
+        Some(Cause::OwnServer) | None => format!(
             "the application's process {}{} ({TRUNCATED})",
             ended(how),
             where_it_crashed(how)
@@ -70,7 +70,7 @@ pub(super) fn after_response(
             "after its response the application's process did not end within --timeout{}: killed",
             limit(timeout)
         )),
-        (Some(Cause::ConnectionLost), _) | (None, None) => None,
+        (Some(Cause::ConnectionLost | Cause::OwnServer), _) | (None, None) => None,
         (None, Some(how)) if how.success() => None,
         (None, how) => Some(format!("after its response the application's process {}", ended(how))),
     }

@@ -9,6 +9,7 @@
 mod clock;
 mod conclusion;
 mod endings;
+mod own_server;
 mod process;
 mod replies;
 mod signals;
@@ -22,6 +23,7 @@ use rustix::stdio::stdout;
 
 use self::clock::GRACE;
 pub(super) use self::endings::ended;
+use self::own_server::Glance;
 use self::process::Death;
 pub(super) use self::process::Process;
 use self::signals::{Signal, Signals};
@@ -124,6 +126,8 @@ enum Step {
 enum Cause {
     Timeout,
     ConnectionLost,
+    /// It runs a server of its own.
+    OwnServer,
 }
 
 /// A signal that is sent until the worker has heeded it.
@@ -150,6 +154,10 @@ struct Supervision<'r> {
     step: Step,
     exit: u8,
     unusable: Option<String>,
+    /// When it is looked whether the worker runs a server of its own.
+    glance: Option<Glance>,
+    /// That it does, in words.
+    own_server: Option<String>,
     death: Option<Death>,
     ending: Option<Ending>,
     /// The worker has said that it ends, or is dead, and everything was said about that.
@@ -200,6 +208,8 @@ impl<'r> Supervision<'r> {
             step: Step::Started,
             exit: FAILED,
             unusable: None,
+            glance: None,
+            own_server: None,
             death: None,
             ending: None,
             is_finished: false,

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::stdio::stdout;
 
+use super::own_server::Glance;
 use super::process::Process;
 use super::{NotBegun, Outcome, Step, Supervised, Supervision, not_begun};
 use crate::cgi::output::{Output, is_gone};
@@ -32,6 +33,7 @@ impl Supervision<'_> {
                 Reply::Begun(pid) => self.begin(pid),
                 Reply::Terminating => self.repeated = None,
                 Reply::HandlesSigterm => self.repeats = false,
+                Reply::Serves(reason) => self.end_own_server(reason),
                 Reply::Traced => {
                     if let Some(ending) = self.ending.as_mut().filter(|ending| !ending.is_killed) {
                         ending.until = Moment::now();
@@ -95,6 +97,7 @@ impl Supervision<'_> {
             let end = self.incoming.descriptors.pop();
             self.worker.process = Process::of_zygote(pid, end);
         }
+        self.glance = self.worker.process.is_own().then(Glance::first);
         self.show_import();
         if self.is_interrupted && !self.worker.process.is_own() {
             self.worker.process.signal(libc::SIGINT);

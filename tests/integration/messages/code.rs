@@ -209,6 +209,12 @@ pub(super) const MISTAKES: &[Mistake] = &[
          own while it is imported: put that call, such as app.run(), below if __name__ == \"__main__\":",
     ),
     app(
+        "app.run() while it is imported",
+        &[("app.py", "from flask import Flask\n\napp = Flask(__name__)\napp.run(port=0)\n")],
+        "the application starts a server of its own while it is imported, and that import does not end: put line 4 \
+         of {site}/app.py, app.run(port=0), below if __name__ == \"__main__\":",
+    ),
+    app(
         "sys.exit while it is imported",
         &[("app.py", "import sys\n\nsys.exit('usage: app.py PORT')\n")],
         "the application called sys.exit('usage: app.py PORT'); it ended while it was imported: put what is for the \
@@ -217,8 +223,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     app(
         "a call that does not return while it is imported",
         &[("app.py", "import time\n\n\ndef run():\n    time.sleep(600)\n\n\nrun()\n")],
-        "the application took longer than --timeout allows, 1 s: the traceback above shows where it was; a server of \
-         its own, such as app.run(), must not start while it is imported",
+        "the application took longer than --timeout allows, 1 s: the traceback above shows where it was",
     )
     .words(&["--timeout", "1", "app.py"])
     .status(504),

@@ -5,7 +5,7 @@ mod absent;
 mod apache;
 mod between;
 mod changes;
-mod command;
+pub(crate) mod command;
 mod directory;
 mod endings;
 mod fork_safety;

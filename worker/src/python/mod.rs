@@ -3,7 +3,7 @@
 //! - [`environment`]: `os.environ` becomes the request's; [`application`]: imports the application; [`remedies`]: what to do
 //!   about its exceptions;
 //! - [`imports`], [`collector`], [`arenas`]: a quick start, by Python's own rules;
-//! - [`debugger`]: `request --pdb`; [`import_times`]: `--timings`;
+//! - [`debugger`]: `request --pdb`; [`import_times`]: `--timings`; [`own_server`]: `app.run()` in an import;
 //! - [`termination`]: SIGTERM as an exception; [`finish`]: the end of the process.
 
 pub(crate) mod application;
@@ -15,6 +15,7 @@ pub(crate) mod finish;
 pub(crate) mod fork;
 pub(crate) mod import_times;
 pub(crate) mod imports;
+pub(crate) mod own_server;
 pub(crate) mod remedies;
 pub(crate) mod termination;
 

@@ -10,6 +10,7 @@ use super::{consulted, rehearsal, stat_calls};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
 use crate::python::finish::Noted;
+use crate::python::own_server::Watch;
 use crate::python::{self, collector, imports, termination};
 use crate::wsgi::call::log_exception;
 
@@ -32,14 +33,18 @@ pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Imported, Strin
     imports::record_misses(py).map_err(raised)?;
     termination::expect(py, None).map_err(raised)?;
     let bound = Bound::set(py, order).map_err(raised)?;
+    let watch = Watch::begin_alone(py).map_err(raised)?;
     let waiting = collector::wait(py).map_err(raised)?;
-    let application =
-        application::load(py, &order.service.application).map_err(|error| match error {
-            LoadError::Raised(error) => {
-                format!("without a request the import fails: {}", raised(error))
-            }
-            LoadError::Setup(reason) => reason,
-        })?;
+    let loaded = application::load(py, &order.service.application);
+    if let Some(reason) = watch.end() {
+        return Err(reason);
+    }
+    let application = loaded.map_err(|error| match error {
+        LoadError::Raised(error) => {
+            format!("without a request the import fails: {}", raised(error))
+        }
+        LoadError::Setup(reason) => reason,
+    })?;
     if let Some(path) = &order.limits.request {
         consulted::leave_import();
         rehearsal::run(py, &order.service, &application, path);

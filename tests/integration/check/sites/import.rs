@@ -90,7 +90,7 @@ pub(super) const SITES: &[Site] = &[
             "from wsgiref.simple_server import make_server\n\n\
              make_server('127.0.0.1', 0, None).serve_forever()\n",
         )],
-        arguments: &["--timeout", "8", "app.py"],
+        arguments: &["app.py"],
         about: "✗ import",
         seen: &["runs a server", "__main__"],
         cure: "vi +3 {place}/app.py",
