@@ -17,12 +17,19 @@ pub(crate) struct Visit {
     name: String,
     port: u16,
     path: String,
+    status: u16,
     expected: &'static str,
 }
 
 impl Visit {
     pub(crate) fn new(name: &str, port: u16, path: &str, expected: &'static str) -> Self {
-        Self { name: name.to_owned(), port, path: path.to_owned(), expected }
+        Self { name: name.to_owned(), port, path: path.to_owned(), status: 200, expected }
+    }
+
+    /// With another status than 200.
+    pub(crate) fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
     }
 
     pub(crate) fn answer(&self) -> Result<Vec<u8>> {
@@ -56,9 +63,10 @@ impl Subject for Visit {
         let seconds = start.elapsed().as_secs_f64();
         let text = String::from_utf8_lossy(&answer);
         ensure!(
-            text.starts_with("HTTP/1.1 200 ") && text.contains(self.expected),
-            "{} was answered {text:?}, and {:?} was expected",
+            text.starts_with(&format!("HTTP/1.1 {} ", self.status)) && text.contains(self.expected),
+            "{} was answered {text:?}, and {} with {:?} was expected",
             self.path,
+            self.status,
             self.expected
         );
         Ok(Sample { seconds, peak: None })

@@ -4,55 +4,43 @@
 //! measured alternately, so that a machine that becomes slower becomes so for all of them.
 //!
 //! - `stage.rs`: front and worker as they are installed, the Python environment, the C programs, the fixtures;
-//!   `servers.rs`, `http.rs`: the servers, and a client;
-//! - `subject.rs`, `sampling.rs`, `statistics.rs`: what is run, how it is timed, what is made of the numbers;
-//! - one file for each group: `cold.rs`, processes that answer one request; `warm.rs`, a zygote's children;
-//!   `resident.rs`, servers that stay; `bodies.rs`, 1 GiB each way, with `memory.rs`; `growth.rs`, how cost grows;
+//!   `packages.rs`: programs of the system, installed where they are missing; `servers/`, `http.rs`: the servers, and a
+//!   client;
+//! - `subject.rs`, `sampling.rs`, `statistics.rs`, `processes.rs`: what is run, how it is timed, what is made of the
+//!   numbers, and what the processes take of memory;
+//! - `groups/`: a file for each group of rows; `targets.rs`: what is to be reached;
 //! - `report.rs`, `page.rs`, `chart.rs`: what a group found, the page that is written, and its picture;
 //! - `programs/`: what is compiled or imported.
 //!
-//! `cargo bench` runs everything and writes `docs/benchmarks.md`; `cargo bench -- cold` runs one group, and
-//! `cargo bench -- --quick` fewer rounds: these write the page into `target/tmp` instead.
+//! `cargo bench` runs everything and writes `docs/benchmarks.md`; `cargo bench -- cold warm` runs some groups,
+//! and `cargo bench -- --quick` fewer rounds: these write the page into `target/tmp` instead.
 
-mod bodies;
 mod chart;
-mod cold;
-mod growth;
+mod groups;
 mod http;
-mod memory;
+mod packages;
 mod page;
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/integration/harness/process.rs"]
 mod process;
+mod processes;
 mod report;
-mod resident;
 mod sampling;
 mod servers;
 mod stage;
 mod statistics;
 mod subject;
-mod warm;
+mod targets;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
+use crate::groups::{GROUPS, Group};
 use crate::page::Machine;
-use crate::report::Section;
 use crate::stage::Stage;
-
-type Measure = fn(&Bench) -> Result<Section>;
-
-/// In the order in which they are measured and written.
-const GROUPS: [(&str, Measure); 5] = [
-    ("cold", cold::measure),
-    ("warm", warm::measure),
-    ("resident", resident::measure),
-    ("bodies", bodies::measure),
-    ("growth", growth::measure),
-];
 
 /// What every group is given.
 pub(crate) struct Bench {
@@ -83,33 +71,41 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let started = Instant::now();
-    let (mut quick, mut filter) = (false, None);
+    let (mut quick, mut wanted) = (false, Vec::new());
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--bench" => {}
             "--quick" => quick = true,
             option if option.starts_with('-') => {
-                bail!("there is no option {option}: cargo bench -- [--quick] [GROUP]")
+                bail!("there is no option {option}: cargo bench -- [--quick] [GROUP...]")
             }
-            group => filter = Some(group.to_owned()),
+            group => wanted.push(group.to_owned()),
         }
     }
-    let asked = |name: &str| filter.as_deref().is_none_or(|filter| name.contains(filter));
-    let groups: Vec<_> = GROUPS.into_iter().filter(|(name, _)| asked(name)).collect();
-    let names = GROUPS.map(|(name, _)| name).join(", ");
-    ensure!(!groups.is_empty(), "no group is called {filter:?}: there are {names}");
+    let names = GROUPS.map(|group| group.name);
+    if let Some(unknown) = wanted.iter().find(|group| !names.contains(&group.as_str())) {
+        bail!("no group is called {unknown}: there are {}", names.join(", "));
+    }
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|group| group == name);
+    let groups: Vec<Group> = GROUPS.into_iter().filter(|group| is_wanted(group.name)).collect();
 
     let mut bench = Bench { stage: Stage::new()?, quick };
+    for group in &groups {
+        let prepared = group.prepare.map_or(Ok(()), |prepare| prepare(&bench));
+        prepared.with_context(|| format!("{} cannot be prepared", group.name))?;
+    }
     let mut machine = Machine::look(&bench.stage);
     let is_whole = !quick && groups.len() == GROUPS.len();
     let mut sections = Vec::new();
-    for (name, measure) in groups {
+    for Group { name, measure, .. } in groups {
+        let begun = Instant::now();
         report::progress(&format!("== {name}"));
         machine.rest();
         let section = measure(&bench).with_context(|| {
             format!("{name} failed; what it ran is left in {}", bench.stage.keep().display())
         })?;
         report::say(&section.text(true))?;
+        report::progress(&format!("   {} s", begun.elapsed().as_secs()));
         sections.push(section);
     }
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,6 +1,5 @@
 //! `docs/benchmarks.md` and its picture.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,9 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::chart;
+use crate::packages::{APACHE, PHP_CGI, Package};
 use crate::report::{Section, Verdict, missed, verdicts};
 use crate::sampling::Series;
+use crate::servers::caddy;
 use crate::stage::Stage;
+use crate::targets::{TARGETS, Target};
 
 /// What the numbers were measured on, without names and paths of the machine.
 pub(crate) struct Machine {
@@ -38,21 +40,22 @@ impl Machine {
         let memory = kibibytes.map(|kibibytes| format!(", {} GiB", (kibibytes + (1 << 19)) >> 20));
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let release = release.split('-').next().unwrap_or_default().trim().to_owned();
-        let said = |program: &Path, argument: &str| {
-            let output = Command::new(program).arg(argument).output().ok()?;
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            text.lines().next().map(str::to_owned)
-        };
-        let python = said(&stage.python(), "--version").unwrap_or_default();
+        let of_package =
+            |package: &Package| package.find().map(|found| said(&found, "-v")).unwrap_or_default();
+        let python = said(&stage.python(), "--version");
         let gunicorn = said(&stage.python_env().join("bin/gunicorn"), "--version");
-        let gunicorn =
-            gunicorn.unwrap_or_default().replace("(version ", "").trim_end_matches(')').to_owned();
-        let apache = crate::servers::executable().ok().and_then(|apache| said(apache, "-v"));
-        let apache =
-            apache.unwrap_or_default().replace("Server version: ", "").replace(" (Debian)", "");
+        let gunicorn = gunicorn.replace("(version ", "").trim_end_matches(')').to_owned();
+        let apache = of_package(&APACHE).replace("Server version: ", "").replace(" (Debian)", "");
+        let caddy = caddy::built().map(|caddy| said(&caddy, "version")).unwrap_or_default();
+        let caddy = caddy.split(' ').next().unwrap_or_default();
+        let php = of_package(&PHP_CGI);
+        let php: Vec<_> = php.split(' ').take(2).collect();
         Self {
             processor: format!("{model}, {cores} cores{}", memory.unwrap_or_default()),
-            software: format!("Linux {release}, {python}, {gunicorn}, {apache}"),
+            software: format!(
+                "Linux {release}, {python}, {gunicorn}, {apache}, Caddy {caddy}, {}",
+                php.join(" ")
+            ),
             others: Vec::new(),
         }
     }
@@ -68,6 +71,11 @@ impl Machine {
         }
     }
 
+    /// What it is, and what disturbed the measurement.
+    fn words(&self) -> String {
+        format!("Measured on: {}; {}. {}", self.processor, self.software, self.disturbance())
+    }
+
     /// What disturbed the measurement, as a sentence.
     fn disturbance(&self) -> String {
         let Some(percent) = self.others.iter().max() else {
@@ -79,6 +87,13 @@ impl Machine {
              most{advice}."
         )
     }
+}
+
+/// The first line that a program says about itself.
+fn said(program: &Path, argument: &str) -> String {
+    let output = Command::new(program).arg(argument).output();
+    let text = output.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned()
 }
 
 /// How long the processors are watched before a group.
@@ -100,42 +115,9 @@ fn ticks() -> (u64, u64) {
 pub(crate) fn write(directory: &Path, sections: &[Section], machine: &Machine) -> Result<()> {
     let output = Command::new("date").args(["-u", "+%Y-%m-%d"]).output().context("no date")?;
     let date = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let all: Vec<_> = sections.iter().flat_map(|section| section.verdicts.clone()).collect();
-    let (aimed, compared): (Vec<_>, Vec<_>) = all.into_iter().partition(Verdict::is_aimed);
-    let mut page = format!(
-        "# Benchmarks\n\n\
-         Written by `cargo bench` on {date}, in one run. Every number is of whole processes, from \
-         their start to the last byte of their answer and their end. Subjects that are compared ran in turns, each \
-         round beginning with another one; numbers are medians, and an interval holds 95 of 100 ratios when the rounds \
-         are drawn anew. It is an interval of this run alone: the rows of 1 GiB were seen to differ more \
-         than that from one run to the next, so a target that is met or missed narrowly is neither for sure.\n\n\
-         Measured on: {}; {}. {} All Pythons are the same one, in the same virtual \
-         environment. *cold* is cgi2wsgi as a server starts it; *CGIHandler* is a script with Python's \
-         `wsgiref.handlers.CGIHandler`.\n\n\
-         ![Bar chart of the medians below](benchmarks.svg)\n\n\
-         ## Targets\n\n{}\n",
-        machine.processor,
-        machine.software,
-        machine.disturbance(),
-        verdicts(&aimed).text()
-    );
-    let missed = missed(&aimed);
-    if missed.is_empty() {
-        page += "Every target is met.\n\n";
-    } else {
-        writeln!(page, "What holds back those that were missed:\n\n{missed}")?;
-    }
-    if !compared.is_empty() {
-        writeln!(page, "For comparison, without a target:\n\n{}", verdicts(&compared).text())?;
-    }
-    for section in sections {
-        page += &section.text(false);
-    }
     let series: Vec<&Series> = sections.iter().flat_map(|section| &section.series).collect();
-    let picture = chart::svg(
-        &series,
-        &format!("×: of CGIHandler's time. Medians of one run of cargo bench, {date}"),
-    );
+    let page = text(&date, sections, machine);
+    let picture = chart::svg(&series, &format!("cargo bench, {date}; {}", machine.processor));
     for (name, text) in
         [("benchmarks.md", page.trim_end().to_owned() + "\n"), ("benchmarks.svg", picture)]
     {
@@ -145,3 +127,55 @@ pub(crate) fn write(directory: &Path, sections: &[Section], machine: &Machine) -
     }
     Ok(())
 }
+
+/// The page: the picture, the targets, what holds back those that were missed, how it was measured, all rows.
+fn text(date: &str, sections: &[Section], machine: &Machine) -> String {
+    let all: Vec<_> = sections.iter().flat_map(|section| section.verdicts.clone()).collect();
+    let (aimed, compared): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|verdict| verdict.target.is_some());
+    // In the order of the targets. What was not measured is said, and not left out.
+    let find = |target: &Target| aimed.iter().find(|verdict| verdict.what == target.what);
+    let known: Vec<Verdict> = TARGETS.iter().filter_map(find).cloned().collect();
+    let lacking = TARGETS.iter().filter(|target| find(target).is_none());
+    let lacking =
+        lacking.map(|target| format!("- not measured: {} {}", target.what, target.words()));
+    let lacking = lacking.collect::<Vec<_>>().join("\n");
+    let met = known.iter().filter(|verdict| verdict.is_met() == Some(true)).count();
+    let mut page = format!(
+        "# Benchmarks\n\n\
+         ![Bar chart of what a request takes: CGIHandler, php-cgi, cgi2wsgi cold and warm, a C program](benchmarks.svg)\n\n\
+         A CGI program is started, answers one request and ends: these are whole requests. *cold* is cgi2wsgi as a server \
+         starts it, *warm* is with `--warm`; `CGIHandler` is what Python brings for the purpose. Measured by `cargo \
+         bench` on {date}, all of it in one run. [How it was measured](#how-it-was-measured).\n\n\
+         ## Targets\n\n\
+         {met} of {} are met. A row is the time of its first part as a share of the second's, unless it says something \
+         else.\n\n{}\n",
+        TARGETS.len(),
+        verdicts(&known).text()
+    );
+    if !lacking.is_empty() {
+        page = page + &lacking + "\n\n";
+    }
+    let missed = missed(&known);
+    if !missed.is_empty() {
+        page += "What holds back those that were missed, as far as it was measured:\n\n";
+        page = page + &missed + "\n";
+    }
+    if !compared.is_empty() {
+        page += "For comparison, without a target:\n\n";
+        page = page + &verdicts(&compared).text() + "\n";
+    }
+    page = page + "## How it was measured\n\n" + HOW + " " + &machine.words() + "\n\n";
+    for section in sections {
+        page += &section.text(false);
+    }
+    page
+}
+
+const HOW: &str = "Every number is of whole processes, from their start to the last byte of their answer and their end, \
+    or of whole visits to a server. Subjects that are compared ran in turns, each round beginning with another one; \
+    numbers are medians, and an interval holds 95 of 100 ratios when the rounds are drawn anew. It is an interval of \
+    this run alone: the rows of 1 GiB were seen to differ more than that from one run to the next. A target is met or \
+    missed narrowly when it lies within the interval, and neither is for sure then. \
+    All Pythons are the same one, in the same virtual environment. *CGIHandler* is a script with Python's \
+    `wsgiref.handlers.CGIHandler`; *C program* is one that prints a greeting and does nothing else.";

@@ -7,14 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::sampling::Series;
 use crate::statistics::{Ratio, ratio};
-
-/// What is to be reached.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Target {
-    AtMost(f64),
-    /// Shown for comparison.
-    None,
-}
+use crate::targets::{self, Limit, Target};
 
 /// What was measured.
 #[derive(Clone, Copy, Debug)]
@@ -30,10 +23,19 @@ pub(crate) struct Verdict {
     /// Subject and peer.
     pub(crate) what: String,
     pub(crate) value: Value,
-    pub(crate) target: Target,
+    pub(crate) target: Option<Target>,
     pub(crate) rounds: usize,
-    /// What holds it back, said when the target is missed.
+    /// What holds it back, from what was measured, said when the target is missed.
     pub(crate) held_back: String,
+}
+
+/// What of two series is compared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Of {
+    Medians,
+    NinetyNinth,
+    /// Of a crowd, whose samples are seconds for each request.
+    Rates,
 }
 
 /// Rows under a head.
@@ -56,36 +58,36 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    /// Adds the ratio of two of the series as a row of the table of targets.
+    /// Adds the ratio of two of the series as a row, which has the target that [`targets`] has for its name.
     pub(crate) fn compare(
         &mut self,
+        of: Of,
         subject: &str,
         peer: &str,
-        target: Target,
         held_back: &str,
     ) -> Result<()> {
-        let find = |name: &str| {
-            let found = self.series.iter().find(|series| series.name == name);
-            found.with_context(|| format!("no series is called {name:?}"))
+        let (ours, theirs) = (self.find(subject)?, self.find(peer)?);
+        let (seconds, others) = (ours.seconds(), theirs.seconds());
+        let ratio = match of {
+            Of::Medians => ratio(&seconds, &others, 0.5),
+            Of::NinetyNinth => ratio(&seconds, &others, 0.99),
+            Of::Rates => ratio(&others, &seconds, 0.5),
         };
-        let (ours, theirs) = (find(subject)?, find(peer)?);
-        self.verdicts.push(Verdict {
-            what: format!("{subject} / {peer}"),
-            value: Value::Ratio(ratio(&ours.seconds(), &theirs.seconds())),
-            target,
-            rounds: ours.samples.len(),
-            held_back: held_back.to_owned(),
-        });
+        let rounds = ours.samples.len();
+        let what = row_name(of, subject, peer);
+        self.verdicts.push(Verdict::new(what, Value::Ratio(ratio), rounds, held_back));
         Ok(())
+    }
+
+    /// One of the series.
+    pub(crate) fn find(&self, name: &str) -> Result<&Series> {
+        let found = self.series.iter().find(|series| series.name == name);
+        found.with_context(|| format!("no series is called {name:?}"))
     }
 
     /// What one of the series is of another one, as words.
     pub(crate) fn share(&self, part: &str, whole: &str) -> Result<String> {
-        let median = |name: &str| {
-            let found = self.series.iter().find(|series| series.name == name);
-            found.map(Series::median).with_context(|| format!("no series is called {name:?}"))
-        };
-        Ok(format!("{:.2}", median(part)? / median(whole)?))
+        Ok(fine(self.find(part)?.median() / self.find(whole)?.median()))
     }
 
     /// A table of all series.
@@ -109,8 +111,7 @@ impl Section {
     pub(crate) fn text(&self, is_alone: bool) -> String {
         let mut text = format!("## {}\n\n{}\n\n", self.title, self.about);
         if is_alone && !self.verdicts.is_empty() {
-            text += &verdicts(&self.verdicts).text();
-            text.push('\n');
+            text = text + &verdicts(&self.verdicts).text() + "\n" + &missed(&self.verdicts) + "\n";
         }
         for table in &self.tables {
             text += &table.text();
@@ -120,61 +121,78 @@ impl Section {
     }
 }
 
+/// What a row is called. A part that subject and peer begin with alike is said once.
+fn row_name(of: Of, subject: &str, peer: &str) -> String {
+    let place = subject.split_once(": ").map(|(place, _)| format!("{place}: "));
+    let peer = place.and_then(|place| peer.strip_prefix(&place)).unwrap_or(peer);
+    let quantity = match of {
+        Of::Medians => "",
+        Of::NinetyNinth => ", 99th percentiles",
+        Of::Rates => ", requests a second",
+    };
+    format!("{subject} / {peer}{quantity}")
+}
+
 impl Verdict {
-    /// Whether there is a target.
-    pub(crate) fn is_aimed(&self) -> bool {
-        !matches!(self.target, Target::None)
+    pub(crate) fn new(what: String, value: Value, rounds: usize, held_back: &str) -> Self {
+        let target = targets::of(&what);
+        Self { what, value, target, rounds, held_back: held_back.to_owned() }
     }
 
-    fn is_met(&self) -> Option<bool> {
-        match (self.target, self.value) {
-            (Target::AtMost(limit), Value::Ratio(ratio)) => Some(ratio.value <= limit),
-            (Target::AtMost(limit), Value::MoreBytes(bytes)) => Some(bytes <= limit),
-            (Target::None, _) => None,
-        }
+    /// Whether it stays within its target, if it has one.
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        let number = match self.value {
+            Value::Ratio(ratio) => ratio.value,
+            Value::MoreBytes(bytes) => bytes,
+        };
+        Some(self.target?.limit.is_met(number))
     }
 
     /// Met, or missed by how much.
     fn outcome(&self) -> String {
-        match (self.is_met(), self.target, self.value) {
-            (Some(true), Target::AtMost(limit), Value::Ratio(ratio)) if ratio.high > limit => {
-                "met, narrowly: the interval has the target in it".to_owned()
+        let (Some(target), Some(is_met)) = (self.target, self.is_met()) else {
+            return String::new();
+        };
+        let narrowly = match self.value {
+            Value::Ratio(ratio) => {
+                target.limit.is_met(ratio.low) != target.limit.is_met(ratio.high)
             }
-            (Some(true), ..) => "met".to_owned(),
-            (Some(false), Target::AtMost(limit), Value::MoreBytes(bytes)) => {
-                format!("**missed** by {}", mebibytes(bytes - limit))
-            }
-            (Some(false), Target::AtMost(limit), Value::Ratio(ratio)) => {
-                let narrowly =
-                    if ratio.low <= limit { ", and the interval has the target in it" } else { "" };
-                format!("**missed** by {:.1} %{narrowly}", (ratio.value / limit - 1.0) * 100.0)
-            }
-            (Some(false), Target::None, _) | (None, ..) => String::new(),
+            Value::MoreBytes(_) => false,
+        };
+        let narrowly = if narrowly { ", narrowly" } else { "" };
+        if is_met {
+            return format!("met{narrowly}");
         }
+        let distance = match (target.limit, self.value) {
+            (Limit::MoreBytes(limit), Value::MoreBytes(bytes)) => mebibytes(bytes - limit),
+            (Limit::AtMost(limit) | Limit::AtLeast(limit), Value::Ratio(ratio)) => {
+                format!("{:.0} %", ((ratio.value / limit - 1.0) * 100.0).abs().max(1.0))
+            }
+            _ => String::new(),
+        };
+        format!("**missed** by {distance}{narrowly}")
     }
-}
 
-/// The table of targets, and below it what holds the missed ones back.
-pub(crate) fn verdicts(verdicts: &[Verdict]) -> Table {
-    let head = ["", "target", "measured", "95 % interval", "runs", ""];
-    let rows = verdicts.iter().map(|verdict| {
-        let (measured, interval) = match verdict.value {
+    fn row(&self) -> Vec<String> {
+        let (measured, interval) = match self.value {
             Value::Ratio(ratio) => {
                 (fine(ratio.value), format!("{} to {}", fine(ratio.low), fine(ratio.high)))
             }
             Value::MoreBytes(bytes) => (signed_mebibytes(bytes), String::new()),
         };
-        let target = match (verdict.target, verdict.value) {
-            (Target::AtMost(limit), Value::Ratio(_)) => format!("≤ {}", fine(limit)),
-            (Target::AtMost(limit), Value::MoreBytes(_)) => {
-                format!("≤ {}", signed_mebibytes(limit))
-            }
-            (Target::None, _) => String::new(),
-        };
-        let rounds = verdict.rounds.to_string();
-        vec![verdict.what.clone(), target, measured, interval, rounds, verdict.outcome()]
-    });
-    Table { rows: rows.collect(), head: head.map(str::to_owned).to_vec() }
+        let target = self.target.map(|target| target.words()).unwrap_or_default();
+        let rounds = self.rounds.to_string();
+        vec![self.what.clone(), target, measured, self.outcome(), interval, rounds]
+    }
+}
+
+/// The table of rows, with or without targets.
+pub(crate) fn verdicts(verdicts: &[Verdict]) -> Table {
+    let head = ["", "target", "measured", "", "95 % interval", "runs"];
+    Table {
+        rows: verdicts.iter().map(Verdict::row).collect(),
+        head: head.map(str::to_owned).to_vec(),
+    }
 }
 
 /// A line for each missed target that says what holds it back.
@@ -182,7 +200,11 @@ pub(crate) fn missed(verdicts: &[Verdict]) -> String {
     let missed = verdicts.iter().filter(|verdict| verdict.is_met() == Some(false));
     missed.fold(String::new(), |mut text, verdict| {
         let outcome = verdict.outcome().replace('*', "");
-        let _ = writeln!(text, "- **{}**: {outcome}. {}", verdict.what, verdict.held_back);
+        let held_back = match verdict.held_back.as_str() {
+            "" => "No floor was measured for it.",
+            known => known,
+        };
+        let _ = writeln!(text, "- **{}**: {outcome}. {held_back}", verdict.what);
         text
     })
 }
@@ -200,10 +222,14 @@ impl Table {
 
 impl Table {
     fn is_of_numbers(&self, column: usize) -> bool {
+        // A column of names has no title, and a name may begin with a digit.
+        let is_of_names = column == 0 && self.head.first().is_some_and(String::is_empty);
         let mut cells = self.rows.iter().filter_map(|row| row.get(column));
-        cells.all(|cell| {
-            cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || "+-≤≥".contains(c))
-        })
+        !is_of_names
+            && cells.all(|cell| {
+                cell.is_empty()
+                    || cell.starts_with(|c: char| c.is_ascii_digit() || "+-≤≥".contains(c))
+            })
     }
 }
 
@@ -222,13 +248,13 @@ pub(crate) fn time(seconds: f64) -> String {
     }
 }
 
-const MEBIBYTE: f64 = 1_048_576.0;
+pub(crate) const MEBIBYTE: f64 = 1_048_576.0;
 
 pub(crate) fn mebibytes(bytes: f64) -> String {
     format!("{:.1} MiB", bytes / MEBIBYTE)
 }
 
-fn signed_mebibytes(bytes: f64) -> String {
+pub(crate) fn signed_mebibytes(bytes: f64) -> String {
     format!("{:+.1} MiB", bytes / MEBIBYTE)
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::report;
 use crate::statistics::{median, quantile};
-use crate::subject::{Sample, Subject};
+use crate::subject::{Program, Sample, Subject};
 
 /// What the runs of one subject took.
 #[derive(Clone, Debug)]
@@ -59,4 +59,9 @@ pub(crate) fn interleave(subjects: &[&dyn Subject], rounds: usize) -> Result<Vec
         }
     }
     Ok(all)
+}
+
+/// Programs as subjects.
+pub(crate) fn programs(programs: &[Program]) -> Vec<&dyn Subject> {
+    programs.iter().map(|program| program as _).collect()
 }

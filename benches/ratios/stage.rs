@@ -4,17 +4,19 @@
 //! make, stays in `target/`.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::process::User;
+use crate::processes;
 use crate::report;
-use crate::subject::Program;
+use crate::subject::{Output, Program};
 
 /// Of the sites' sessions.
 const SECRET: &str = "a secret of the bench, which guards nothing";
@@ -54,6 +56,26 @@ pub(crate) struct Application {
 pub(crate) const VERSION: Application =
     Application { directory: "programs", module: "version", callable: "application" };
 
+pub(crate) const HELLO: Application =
+    Application { directory: "fixtures", module: "hello", callable: "application" };
+pub(crate) const FLASK: Application =
+    Application { directory: "fixtures/flask_site", module: "app", callable: "app" };
+pub(crate) const DJANGO: Application = Application {
+    directory: "fixtures/django_site",
+    module: "mysite.wsgi",
+    callable: "application",
+};
+
+/// What [`HELLO`] and the C programs answer.
+pub(crate) const GREETING: &str = "Hello, world!\n";
+
+/// A view of [`DJANGO`] that does next to nothing, behind all the middleware of the site, and its answer.
+pub(crate) const PING: &str = "/ping";
+pub(crate) const PONG: &str = "pong\n";
+
+/// How long a zygote stays without a request: longer than a run of the bench takes.
+const IDLE: &str = "1200";
+
 impl Stage {
     pub(crate) fn new() -> Result<Self> {
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -80,6 +102,7 @@ impl Stage {
         stage.compile("floor", "floor", &[])?;
         stage.compile("floor", "floor-static", &["-static"])?;
         stage.set_up_django()?;
+        stage.private_directory("tmp")?;
         stage.same_python()?;
         Ok(stage)
     }
@@ -146,6 +169,76 @@ impl Stage {
         Ok(executable)
     }
 
+    /// The C program, which does what a CGI program must and nothing else.
+    pub(crate) fn floor(&self, name: &str) -> Program {
+        self.program(name, &self.path("bin/floor")).greets()
+    }
+
+    /// The C program as the front is: linked statically.
+    pub(crate) fn static_floor(&self, name: &str) -> Program {
+        self.program(name, &self.path("bin/floor-static")).greets()
+    }
+
+    /// The front with nothing behind it: it refuses the request.
+    pub(crate) fn front_alone(&self, name: &str) -> Program {
+        let refused = self.cgi2wsgi(name, &HELLO).env("CONTENT_LENGTH", "many");
+        refused.exits(1).output(Output::Read("Status: 400 "))
+    }
+
+    /// A request of the small view of the Django site, to whatever answers it.
+    pub(crate) fn ping(&self, program: Program) -> Program {
+        self.with_site(program).env("PATH_INFO", PING).output(Output::Read(PONG))
+    }
+
+    /// The program with the variables that the Flask and the Django site look at.
+    pub(crate) fn with_site(&self, program: Program) -> Program {
+        let variables = self.site_variables();
+        variables.iter().fold(program, |program, (name, value)| program.env(name, value))
+    }
+
+    /// The program, answered by a child of a zygote.
+    pub(crate) fn warm(&self, program: Program) -> Program {
+        let variables = self.warm_variables();
+        variables.iter().fold(program, |program, (name, value)| program.env(name, value))
+    }
+
+    /// The variables that make it warm, with a directory of the bench for the zygotes' sockets.
+    pub(crate) fn warm_variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("CGI2WSGI_WARM", "1".to_owned()),
+            ("CGI2WSGI_WARM_IDLE", IDLE.to_owned()),
+            ("TMPDIR", self.path("tmp").display().to_string()),
+        ]
+    }
+
+    /// Copies a directory of the stage within it.
+    pub(crate) fn copy(&self, from: &str, to: &str) -> Result<()> {
+        copy(&self.path(from), &self.path(to))
+    }
+
+    /// Makes a temporary directory for all users: zygotes in it know nothing of those in others.
+    pub(crate) fn private_directory(&self, inside: &str) -> Result<PathBuf> {
+        let directory = self.path(inside);
+        fs::create_dir(&directory).context("cannot make a directory")?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777))
+            .context("cannot open a directory to all")?;
+        Ok(directory)
+    }
+
+    /// Fails if a request that was to be answered warm was not.
+    pub(crate) fn no_fall_back(&self) -> Result<()> {
+        let logs = fs::read_dir(self.directory.path()).context("cannot list the stage")?;
+        for log in logs.filter_map(|entry| Some(entry.ok()?.path())) {
+            if log.extension().is_some_and(|suffix| suffix == "log") {
+                let text = fs::read(&log).context("cannot read a log")?;
+                let text = String::from_utf8_lossy(&text).into_owned();
+                let line = text.lines().find(|line| line.contains("falling back to a normal"));
+                ensure!(line.is_none(), "a warm request was not answered warm: {line:?}");
+            }
+        }
+        Ok(())
+    }
+
     /// Variables that the Flask and the Django site look at. Their secrets would otherwise be in files that only their
     /// maker can read, and servers run as somebody else.
     pub(crate) fn site_variables(&self) -> [(&'static str, PathBuf); 4] {
@@ -190,19 +283,29 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let mine = format!("TMPDIR={}/", self.directory.path().display());
+        processes::with_variable_like(&mine).iter().for_each(processes::Process::end);
+    }
+}
+
 fn python_env(project: &Path) -> Result<PathBuf> {
     report::progress("   the Python environment (tests/python-env)");
-    let script = project.join("tests/python-env");
     let requirements = project.join("benches/requirements.txt");
-    let mut command = Command::new(&script);
     // The system's has no shared libpython on Debian, and mod_wsgi is for that one.
     let python = env::var_os("PYTHON").unwrap_or_else(|| "/usr/bin/python3".into());
-    command.arg(python).arg(requirements).stderr(std::process::Stdio::inherit());
-    let made = command.output();
-    let made = made.with_context(|| format!("cannot run {}", script.display()))?;
-    ensure!(made.status.success(), "tests/python-env failed");
+    said_by_script("tests/python-env", &[&python, requirements.as_os_str()])
+}
+
+/// The path that a script of this project names in its last line, once it has made what is there.
+pub(crate) fn said_by_script(script: &str, arguments: &[&OsStr]) -> Result<PathBuf> {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
+    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let made = command.output().with_context(|| format!("cannot run {script}"))?;
+    ensure!(made.status.success(), "{script} failed");
     let text = String::from_utf8(made.stdout).context("a path that is not UTF-8")?;
-    text.lines().last().map(PathBuf::from).context("tests/python-env named no environment")
+    text.lines().last().map(PathBuf::from).with_context(|| format!("{script} named no path"))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -18,7 +18,7 @@ pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * place.fract()
 }
 
-/// A ratio of medians, and the interval that holds 95 of 100 such ratios when the rounds are drawn anew.
+/// A ratio of two quantiles, and the interval that holds 95 of 100 such ratios when the rounds are drawn anew.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ratio {
     pub(crate) value: f64,
@@ -26,16 +26,23 @@ pub(crate) struct Ratio {
     pub(crate) high: f64,
 }
 
-/// The ratio of the medians of two subjects. Where they ran in the same rounds, a round is drawn as a pair, since what
+impl Ratio {
+    /// Of what was measured once.
+    pub(crate) fn exactly(value: f64) -> Self {
+        Self { value, low: value, high: value }
+    }
+}
+
+/// The ratio of the medians of two subjects, or of another quantile than 0.5. Where they ran in the same rounds, a round is drawn as a pair, since what
 /// slows one down slows the other down too; otherwise each is drawn by itself.
-pub(crate) fn ratio(subject: &[f64], peer: &[f64]) -> Ratio {
+pub(crate) fn ratio(subject: &[f64], peer: &[f64], part: f64) -> Ratio {
     const DRAWS: usize = 2000;
     let together = subject.len() == peer.len();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut draw =
         |count: usize| -> Vec<usize> { (0..count).map(|_| random.below(count)).collect() };
     let of = |values: &[f64], rounds: &[usize]| {
-        median(&rounds.iter().map(|round| values[*round]).collect::<Vec<_>>())
+        quantile(&rounds.iter().map(|round| values[*round]).collect::<Vec<_>>(), part)
     };
     let drawn: Vec<f64> = (0..DRAWS)
         .map(|_| {
@@ -45,7 +52,7 @@ pub(crate) fn ratio(subject: &[f64], peer: &[f64]) -> Ratio {
         })
         .collect();
     Ratio {
-        value: median(subject) / median(peer),
+        value: quantile(subject, part) / quantile(peer, part),
         low: quantile(&drawn, 0.025),
         high: quantile(&drawn, 0.975),
     }

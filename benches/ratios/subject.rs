@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::stage::GREETING;
+
 /// One run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
@@ -74,6 +76,12 @@ impl Program {
         }
     }
 
+    /// The same under another name.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
@@ -98,6 +106,11 @@ impl Program {
     pub(crate) fn output(mut self, output: Output) -> Self {
         self.output = output;
         self
+    }
+
+    /// Expected to answer the greeting.
+    pub(crate) fn greets(self) -> Self {
+        self.output(Output::Read(GREETING))
     }
 
     pub(crate) fn command(&self) -> Result<Command> {

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::Bench;
-use crate::cold::{HELLO, all};
-use crate::memory;
-use crate::report::{Section, Target};
-use crate::sampling::interleave;
-use crate::stage::Application;
+use crate::groups::peak;
+use crate::report::{Of, Section};
+use crate::sampling::{interleave, programs};
+use crate::stage::{Application, HELLO};
 use crate::subject::{Input, Output, Program};
 
 const ROUNDS: usize = 30;
@@ -25,11 +24,11 @@ const CHUNKS: Application =
 pub(crate) const UPLOAD: Application =
     Application { directory: "programs", module: "bodies", callable: "upload" };
 
-/// Subject, peer, what is to be reached, and what moves the same bytes with no Python in it.
-const ROWS: [(&str, &str, f64, &str); 3] = [
-    ("cgi2wsgi file_wrapper", "CGIHandler file_wrapper", 0.60, "C program that splices"),
-    ("cgi2wsgi 16 KiB chunks", "CGIHandler 16 KiB chunks", 1.00, "cat to cat"),
-    ("cgi2wsgi upload", "CGIHandler upload", 1.00, "cat to cat"),
+/// How 1 GiB is moved, and what moves the same bytes with no Python in it.
+const ROWS: [(&str, &str); 3] = [
+    ("1 GiB by file_wrapper", "C program that splices"),
+    ("1 GiB in 16 KiB chunks", "cat to cat"),
+    ("1 GiB uploaded", "cat to cat"),
 ];
 
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
@@ -40,18 +39,20 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         program.env("BENCH_CHUNKS", (SIZE / CHUNK).to_string()).output(Output::Cat)
     };
     let splice = stage.compile("splice", "splice", &[])?;
-    let programs = [
-        stage.program(ROWS[0].3, &splice).arg(&file.path).output(Output::Cat),
-        stage.cgi2wsgi("cold hello", &HELLO).output(Output::Read("Hello, world!\n")),
+    let [by_wrapper, in_chunks, uploaded] =
+        ROWS.map(|(what, _)| [format!("{what}: cgi2wsgi"), format!("{what}: CGIHandler")]);
+    let all = [
+        stage.program(ROWS[0].1, &splice).arg(&file.path).output(Output::Cat),
+        stage.cgi2wsgi("cold hello", &HELLO).greets(),
         stage.program("cat to cat", Path::new("cat")).arg(&file.path).output(Output::Cat),
-        download(stage.cgi2wsgi(ROWS[0].0, &DOWNLOAD)),
-        download(stage.cgihandler(ROWS[0].1, &DOWNLOAD)?),
-        chunks(stage.cgi2wsgi(ROWS[1].0, &CHUNKS)),
-        chunks(stage.cgihandler(ROWS[1].1, &CHUNKS)?),
-        upload(stage.cgi2wsgi(ROWS[2].0, &UPLOAD), &file),
-        upload(stage.cgihandler(ROWS[2].1, &UPLOAD)?, &file),
+        download(stage.cgi2wsgi(&by_wrapper[0], &DOWNLOAD)),
+        download(stage.cgihandler(&by_wrapper[1], &DOWNLOAD)?),
+        chunks(stage.cgi2wsgi(&in_chunks[0], &CHUNKS)),
+        chunks(stage.cgihandler(&in_chunks[1], &CHUNKS)?),
+        upload(stage.cgi2wsgi(&uploaded[0], &UPLOAD), &file),
+        upload(stage.cgihandler(&uploaded[1], &UPLOAD)?, &file),
     ];
-    for program in programs.iter().filter(|program| program.is_read_by_cat()) {
+    for program in all.iter().filter(|program| program.is_read_by_cat()) {
         let answered = program.count()?;
         ensure!(answered >= SIZE, "{} answered {answered} bytes only", program.title());
     }
@@ -62,21 +63,18 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
                 nothing else; the C program moves it in by `splice`, without a copy. Peak memory is the kernel's \
                 `ru_maxrss`, of cgi2wsgi's the worker's."
             .to_owned(),
-        series: interleave(&all(&programs), bench.rounds(ROUNDS))?,
+        series: interleave(&programs(&all), bench.rounds(ROUNDS))?,
         ..Section::default()
     };
-    for (subject, peer, target, alone) in ROWS {
+    let rows = [by_wrapper, in_chunks, uploaded].into_iter().zip(ROWS.map(|(_, alone)| alone));
+    for ([subject, peer], alone) in rows {
         // Measured, not guessed: how much of the peer's time is the moving itself.
-        let share = section.share(alone, peer)?;
+        let share = section.share(alone, &peer)?;
         let held_back =
             format!("To move the bytes without Python, {alone}, is {share} of the peer.");
-        section.compare(subject, peer, Target::AtMost(target), &held_back)?;
-    }
-    for (subject, ..) in ROWS {
-        memory::compare(&mut section, subject, "cold hello")?;
-    }
-    for (subject, _, _, alone) in ROWS {
-        section.compare(subject, alone, Target::None, "")?;
+        section.compare(Of::Medians, &subject, &peer, &held_back)?;
+        peak::compare(&mut section, &subject, "cold hello")?;
+        section.compare(Of::Medians, &subject, alone, "")?;
     }
     section.tabulate();
     Ok(section)

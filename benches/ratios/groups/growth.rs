@@ -6,10 +6,9 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::Bench;
-use crate::bodies::{DOWNLOAD, Large, UPLOAD, upload};
-use crate::cold::all;
+use crate::groups::bodies::{DOWNLOAD, Large, UPLOAD, upload};
 use crate::report::{Section, Table, time};
-use crate::sampling::{Series, interleave};
+use crate::sampling::{Series, interleave, programs};
 use crate::stage::{Application, Stage};
 use crate::statistics::ratio;
 use crate::subject::{Output, Program};
@@ -87,8 +86,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     ];
     for (what, steps) in grown {
         let steps = steps.context(what)?;
-        let programs: Vec<Program> = steps.iter().flat_map(|step| step.pair.clone()).collect();
-        let series = interleave(&all(&programs), rounds).context(what)?;
+        let pairs: Vec<Program> = steps.iter().flat_map(|step| step.pair.clone()).collect();
+        let series = interleave(&programs(&pairs), rounds).context(what)?;
         section.tables.push(table(what, &steps, &series));
     }
     Ok(section)
@@ -107,7 +106,7 @@ fn step(
 
 fn table(what: &str, steps: &[Step], series: &[Series]) -> Table {
     let rows = steps.iter().zip(series.chunks_exact(2)).map(|(step, pair)| {
-        let ratio = ratio(&pair[0].seconds(), &pair[1].seconds());
+        let ratio = ratio(&pair[0].seconds(), &pair[1].seconds(), 0.5);
         vec![
             step.amount.clone(),
             time(pair[0].median()),

@@ -1,39 +1,47 @@
 //! What a resident server gives: the same applications under gunicorn and under `mod_wsgi`, over the loopback interface;
 //! and what Apache adds to a CGI program.
 
-use std::fmt::Write as _;
-
 use anyhow::{Result, ensure};
 
 use crate::Bench;
-use crate::cold::{DJANGO, FLASK, HELLO, with_site};
 use crate::http::Visit;
-use crate::report::{Section, Target};
+use crate::packages::APACHE;
+use crate::report::{Of, Section};
 use crate::sampling::interleave;
-use crate::servers;
-use crate::stage::{Application, Stage, VERSION};
+use crate::servers::cgi_site::CgiSite;
+use crate::servers::{apache, gunicorn, mod_wsgi};
+use crate::stage::{Application, DJANGO, FLASK, GREETING, HELLO, Stage, VERSION};
 use crate::subject::{Output, Subject};
 
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 30;
 
-const APPLICATIONS: [(&str, &Application, &str); 3] = [
-    ("hello", &HELLO, "Hello, world!\n"),
-    ("Flask", &FLASK, "</html>"),
-    ("Django", &DJANGO, "Ada"),
-];
+const APPLICATIONS: [(&str, &Application, &str); 3] =
+    [("hello", &HELLO, GREETING), ("Flask", &FLASK, "</html>"), ("Django", &DJANGO, "Ada")];
+
+pub(crate) fn prepare(bench: &Bench) -> Result<()> {
+    APACHE.program()?;
+    mod_wsgi::module_file()?;
+    gunicorn::executable(&bench.stage).map(drop)
+}
 
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let stage = &bench.stage;
     let mut named = APPLICATIONS.map(|(name, application, _)| (name, application)).to_vec();
     named.push(("version", &VERSION));
-    let mod_wsgi = servers::apache(stage, "mod-wsgi", &servers::mod_wsgi_sites(stage, &named)?)?;
+    let mod_wsgi = mod_wsgi::start(stage, &named)?;
     same_python(stage, mod_wsgi.port)?;
-    let apache = servers::apache(stage, "apache", &cgi_sites(stage)?)?;
+    let mut sites = vec![CgiSite::new("/floor", stage.path("bin/floor"))];
+    sites.extend(
+        APPLICATIONS.map(|(name, application, _)| {
+            CgiSite::cgi2wsgi(stage, &format!("/{name}"), application)
+        }),
+    );
+    let apache = apache::with_cgi(stage, "apache", &sites)?;
     let mut gunicorns = Vec::new();
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
     for (name, application, expected) in APPLICATIONS {
-        let gunicorn = servers::gunicorn(stage, application)?;
-        let cold = with_site(stage, stage.cgi2wsgi(&format!("cold {name}"), application));
+        let gunicorn = gunicorn::start(stage, application)?;
+        let cold = stage.with_site(stage.cgi2wsgi(&format!("cold {name}"), application));
         subjects.push(Box::new(cold.output(Output::Read(expected))));
         let path = format!("/{name}/");
         let visit = |server: &str, port, path: &str| {
@@ -44,9 +52,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         subjects.push(visit("mod_cgid: cold", apache.port, &path));
         gunicorns.push(gunicorn);
     }
-    let hello = APPLICATIONS[0].2;
     let floor = "mod_cgid: C program";
-    subjects.push(Box::new(Visit::new(floor, apache.port, "/floor", hello)));
+    subjects.push(Box::new(Visit::new(floor, apache.port, "/floor", GREETING)));
     let subjects: Vec<&dyn Subject> = subjects.iter().map(AsRef::as_ref).collect();
     let mut section = Section {
         title: "What a resident server gives",
@@ -59,15 +66,11 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     };
     for (name, ..) in APPLICATIONS {
         for server in ["gunicorn", "mod_wsgi"] {
-            section.compare(
-                &format!("cold {name}"),
-                &format!("{server} {name}"),
-                Target::None,
-                "",
-            )?;
+            let (ours, peer) = (format!("cold {name}"), format!("{server} {name}"));
+            section.compare(Of::Medians, &ours, &peer, "")?;
         }
     }
-    section.compare("mod_cgid: cold hello", floor, Target::None, "")?;
+    section.compare(Of::Medians, "mod_cgid: cold hello", floor, "")?;
     section.tabulate();
     Ok(section)
 }
@@ -83,27 +86,4 @@ fn same_python(stage: &Stage, port: u16) -> Result<()> {
          answered:\n{text}"
     );
     Ok(())
-}
-
-/// The applications as CGI programs, by the configuration that users are given.
-fn cgi_sites(stage: &Stage) -> Result<String> {
-    let mut sites = format!("ScriptAlias /floor \"{}\"\n", stage.path("bin/floor").display());
-    sites += "<Location /floor>\n    Require all granted\n    SetEnv ap_trust_cgilike_cl 1\n</Location>\n";
-    for (name, application, _) in APPLICATIONS {
-        let Application { directory, module, callable } = application;
-        writeln!(sites, "Define MOUNT /{name}")?;
-        writeln!(sites, "Define CGI2WSGI \"{}\"", stage.path("bin/cgi2wsgi").display())?;
-        writeln!(sites, "Include \"{}\"", stage.path("apache/site.conf").display())?;
-        writeln!(sites, "<Location /{name}>")?;
-        let mut set =
-            |variable: &str, value: &str| writeln!(sites, "    SetEnv {variable} \"{value}\"");
-        set("CGI2WSGI_APP", &format!("{module}:{callable}"))?;
-        set("CGI2WSGI_CHDIR", &stage.path(directory).display().to_string())?;
-        set("CGI2WSGI_VENV", &stage.python_env().display().to_string())?;
-        for (variable, value) in stage.site_variables() {
-            set(variable, &value.display().to_string())?;
-        }
-        writeln!(sites, "</Location>")?;
-    }
-    Ok(sites)
 }

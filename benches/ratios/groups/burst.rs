@@ -1,0 +1,72 @@
+//! Many requests at one moment, after a silence.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::Bench;
+use crate::groups::crowd::slowest;
+use crate::report::{self, Of, Section};
+use crate::sampling::Series;
+use crate::stage::{DJANGO, Stage};
+use crate::subject::{Program, Sample, Subject};
+
+/// How long no request came.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Requests at one moment.
+const COUNT: usize = 50;
+const BURSTS: usize = 5;
+
+const WARM: &str = "slowest of 50 after a minute of silence: warm Django";
+const COLD: &str = "slowest of 50 after a minute of silence: cold Django";
+
+pub(crate) fn measure(bench: &Bench) -> Result<Section> {
+    let stage = &bench.stage;
+    // Each burst has a zygote of its own, for one minute in which nothing runs.
+    for number in 0..bench.rounds(BURSTS) {
+        stage.private_directory(&place(number))?;
+        warm(stage, number).run().context("the first request of a zygote")?;
+    }
+    report::progress(&format!("   {} s of silence", SILENCE.as_secs()));
+    thread::sleep(SILENCE);
+    let cold = stage.ping(stage.cgi2wsgi(COLD, &DJANGO));
+    let mut ours = Series { name: WARM.to_owned(), samples: Vec::new() };
+    let mut peer = Series { name: COLD.to_owned(), samples: Vec::new() };
+    for number in 0..bench.rounds(BURSTS) {
+        let mut turns = [(&mut ours, warm(stage, number)), (&mut peer, cold.clone())];
+        if number % 2 == 1 {
+            turns.reverse();
+        }
+        for (series, program) in turns {
+            let seconds = slowest(&program, COUNT).with_context(|| series.name.clone())?;
+            series.samples.push(Sample { seconds, peak: None });
+        }
+        report::progress(&format!("   burst {} of {}", number + 1, bench.rounds(BURSTS)));
+    }
+    let mut section = Section {
+        title: "A burst",
+        about: format!(
+            "{COUNT} requests for the small view of the Django site begin at one moment, and the time is that of the \
+             slowest one. Warm, without `--warm-request`, each burst has a zygote of its own that has had no request for a minute \
+             or longer."
+        ),
+        series: vec![ours, peer],
+        ..Section::default()
+    };
+    section.compare(Of::Medians, WARM, COLD, "")?;
+    section.tabulate();
+    stage.no_fall_back()?;
+    Ok(section)
+}
+
+fn warm(stage: &Stage, number: usize) -> Program {
+    let program = stage.warm(stage.ping(stage.cgi2wsgi(WARM, &DJANGO)));
+    program.env("TMPDIR", stage.path(&place(number)))
+}
+
+/// Zygotes of one directory know of each other.
+fn place(number: usize) -> String {
+    format!("burst-{number}")
+}
