@@ -239,13 +239,17 @@ _cgi2wsgi() {
             return 0
             ;;
         cgi2wsgi__subcmd__init)
-            opts="-o -h --name --output --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-ignore --warm-memory --help apache htaccess caddy lighttpd nginx"
+            opts="-o -h --name --as --output --chdir --pythonpath --python --venv --mount --handler --nph --timeout --max-body --debug --timings --log --log-format --log-size --record --record-all --record-max --record-secrets --warm --warm-idle --warm-spare --warm-max --warm-request --warm-ignore --warm-memory --help apache htaccess caddy lighttpd nginx"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -134,6 +134,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l record-secre
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l name -d 'The name of the site, such as example.org or example.org:8080; --mount is its path there' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l as -d 'For root: USER\'s rights decide which Python can be used and what is refused; the server\'s usual user, such as www-data, if not given' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -s o -l output -d 'Write to FILE, which must not be there yet; htaccess writes index.cgi beside it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l chdir -d 'Change to DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l pythonpath -d 'Import from DIR too; repeatable' -r

@@ -25,8 +25,8 @@ mod script;
 mod server;
 mod show;
 mod site;
-mod trial;
-mod user;
+pub(super) mod trial;
+pub(super) mod user;
 mod warmth;
 mod way;
 
@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use self::finding::{Finding, word};
 use self::inside::Inside;
@@ -95,23 +95,11 @@ pub(super) fn problems(
 
 /// In a child that has become the user, with all groups: the kernel decides then what may be done.
 fn as_user(name: &str, arguments: CheckArgs, mut variables: Variables) -> Result<u8> {
-    ensure!(
-        rustix::process::geteuid().is_root(),
-        "--as {name:?} is for root: sudo cgi2wsgi check --as {name:?} ..."
-    );
-    let user = User::named(name)?;
-    // What root's shell has of its own: a server's process has none of it.
-    for of_root in
-        ["XDG_RUNTIME_DIR", "VIRTUAL_ENV", "SUDO_USER", "SUDO_UID", "SUDO_GID", "SUDO_COMMAND"]
-    {
-        variables.remove(of_root);
-    }
-    variables.set("HOME", user.home.as_os_str().as_encoded_bytes());
-    variables.set("USER", user.name.as_bytes());
-    variables.set("LOGNAME", user.name.as_bytes());
+    let user = User::for_root(name, "check")?;
+    user.make_own(&mut variables);
     match system::fork().context("no process can be forked")? {
         Fork::Child => {
-            let code = match system::become_user(user.uid, user.gid, &user.groups) {
+            let code = match user.become_it() {
                 Ok(()) => {
                     let report = Report::new(user.name.clone(), arguments.json);
                     Check::new(arguments, variables, user, report).run()

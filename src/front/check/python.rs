@@ -14,6 +14,7 @@ use super::way;
 use crate::cgi::variables::Variables;
 use crate::front::find;
 use crate::front::find::python::Interpreter;
+use crate::front::find::way::is_noexec;
 use crate::front::settings::Settings;
 use crate::front::supervise::ended;
 use crate::handoff::Application;
@@ -34,22 +35,38 @@ pub(super) fn find(
     };
     let interpreter = found.map_err(|error| {
         let text = format!("{error:#}");
-        let cure = cure_in(&text).or_else(|| closed(&text, user)).or_else(|| {
+        let noexec = || {
+            let path = path_in(&text).filter(|path| is_noexec(path))?;
+            Some(way::mount_of(path))
+        };
+        let cure = cure_in(&text).or_else(|| closed(&text, user)).or_else(noexec).or_else(|| {
             let is_missing = text.contains("there is no Python") || text.contains("is not in PATH");
             is_missing.then(|| {
                 usable().map(|python| format!("cgi2wsgi check --python {}", word(python)))
             })?
         });
         let cure = cure.or_else(|| {
-            text.contains("is not a virtual environment").then(|| {
-                settings.venv.as_ref().map(|venv| format!("python3 -m venv {}", word(venv)))
-            })?
+            text.contains("is not a virtual environment")
+                .then(|| settings.venv.as_ref().map(|venv| make_venv(settings, venv)))?
         });
         Finding::problem(ABOUT, text).maybe_cure(cure)
     })?;
     match way::executable(ABOUT, &interpreter.executable, user) {
         Some(finding) => Err(finding),
         None => Ok(interpreter),
+    }
+}
+
+/// What gives a site the virtual environment that it names: one that is there after all, or a new one. A relative path
+/// begins at `--chdir`, and the command is for the directory of the shell.
+fn make_venv(settings: &Settings, venv: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let base = settings.chdir.as_ref().map_or_else(|| here.clone(), |to| here.join(to));
+    let meant = base.join(venv);
+    let near = [here.join(venv), meant.join("venv"), meant.join(".venv")];
+    match near.iter().find(|near| near.join("pyvenv.cfg").is_file()) {
+        Some(near) => format!("cgi2wsgi check --venv {}", word(near)),
+        None => format!("python3 -m venv {}", word(meant)),
     }
 }
 
@@ -62,8 +79,13 @@ fn cure_in(text: &str) -> Option<String> {
 
 /// The directory that keeps this user from the path that a message names.
 fn closed(text: &str, user: &User) -> Option<String> {
-    let path = text.split([' ', '"']).find(|word| word.starts_with('/'))?;
-    way::to(Path::new(path)).err()?.finding(ABOUT, Path::new(path), user).cure
+    let path = path_in(text)?;
+    way::to(path).err()?.finding(ABOUT, path, user).cure
+}
+
+/// The path that a message names first.
+fn path_in(text: &str) -> Option<&Path> {
+    text.split([' ', '"']).find(|word| word.starts_with('/')).map(Path::new)
 }
 
 /// A Python that can run a worker, if one is where they usually are.

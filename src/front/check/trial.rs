@@ -20,11 +20,11 @@ const MOST: usize = 4 << 20;
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// What a process has left.
-pub(super) struct Ended {
+pub(in crate::front) struct Ended {
     pub(super) stdout: Vec<u8>,
-    pub(super) stderr: Vec<u8>,
+    pub(in crate::front) stderr: Vec<u8>,
     /// What it wrote to the descriptor that it was given.
-    pub(super) result: Vec<u8>,
+    pub(in crate::front) result: Vec<u8>,
     /// How it ended; nothing if it had to be killed.
     pub(super) status: Option<ExitStatus>,
     pub(super) took: Duration,

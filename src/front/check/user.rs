@@ -1,18 +1,22 @@
 //! Whose rights a check looks with: a user of this machine, by `/etc/passwd` and `/etc/group`.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+
+use crate::cgi::variables::Variables;
+use crate::system;
 
 /// A user, with the groups that a server's process of that user has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct User {
+pub(in crate::front) struct User {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) groups: Vec<u32>,
-    pub(super) name: String,
+    pub(in crate::front) name: String,
     pub(super) home: PathBuf,
 }
 
@@ -28,6 +32,39 @@ impl User {
             name: uid.to_string(),
             home: PathBuf::from("/"),
         })
+    }
+
+    /// The one that root has named for a verb with `--as`.
+    pub(in crate::front) fn for_root(name: &str, verb: &str) -> Result<Self> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "--as {name:?} is for root: sudo cgi2wsgi {verb} --as {name:?} ..."
+        );
+        Self::named(name)
+    }
+
+    /// The first of these that this machine has.
+    pub(in crate::front) fn first_of(names: &[&str]) -> Option<Self> {
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let is_there = |name: &&&str| entry(&passwd, name).is_some_and(|user| user.name == **name);
+        Self::named(names.iter().find(is_there)?).ok()
+    }
+
+    /// Takes from an environment what root's shell has of its own, and a server's process of this user has not.
+    pub(in crate::front) fn make_own(&self, variables: &mut Variables) {
+        for of_root in
+            ["XDG_RUNTIME_DIR", "VIRTUAL_ENV", "SUDO_USER", "SUDO_UID", "SUDO_GID", "SUDO_COMMAND"]
+        {
+            variables.remove(of_root);
+        }
+        variables.set("HOME", self.home.as_os_str().as_encoded_bytes());
+        variables.set("USER", self.name.as_bytes());
+        variables.set("LOGNAME", self.name.as_bytes());
+    }
+
+    /// Has this process, which root has forked for that, be one of this user, with all groups, for good.
+    pub(in crate::front) fn become_it(&self) -> io::Result<()> {
+        system::become_user(self.uid, self.gid, &self.groups)
     }
 
     /// The one of a name, or of a number.

@@ -7,10 +7,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
+use rustix::fs::{Access, access};
 
 use super::finding::{Finding, word};
 use super::user::{User, name_of};
+use crate::front::find::way::is_noexec;
 
 /// As many links as the system follows.
 const MOST_LINKS: usize = 40;
@@ -131,14 +132,18 @@ impl Obstacle {
     }
 }
 
+/// What shows how the file system of a file is mounted.
+pub(super) fn mount_of(file: &Path) -> String {
+    format!("findmnt -T {} -o TARGET,OPTIONS", word(file))
+}
+
 /// What keeps a file that is there from being executed.
 pub(super) fn executable(about: &'static str, file: &Path, user: &User) -> Option<Finding> {
     if let Err(obstacle) = to(file) {
         return Some(obstacle.finding(about, file, user));
     }
     let shown = file.display();
-    let is_noexec = statvfs(file).is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::NOEXEC));
-    if is_noexec {
+    if is_noexec(file) {
         return Some(
             Finding::problem(
                 about,
@@ -146,7 +151,7 @@ pub(super) fn executable(about: &'static str, file: &Path, user: &User) -> Optio
                     "{shown} is on a file system that is mounted noexec: nothing there can be run"
                 ),
             )
-            .cure(format!("findmnt -T {} -o TARGET,OPTIONS", word(file))),
+            .cure(mount_of(file)),
         );
     }
     if access(file, Access::EXEC_OK).is_err() {

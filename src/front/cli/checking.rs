@@ -51,6 +51,7 @@ pub struct CheckArgs {
 #[command(after_help = "Examples:\n  \
                   cgi2wsgi init apache --name example.org -o site.conf /srv/site/app.py\n  \
                   cgi2wsgi init nginx --mount /app --warm mysite.wsgi\n  \
+                  sudo cgi2wsgi init caddy --as www-data /srv/site/app.py\n  \
                   cgi2wsgi init htaccess -o ~/public_html/.htaccess ~/site/app.py\n\n\
                   Exit status: 0 if it is written, 2 if cgi2wsgi check has a problem with the site, or the command line \
                   is wrong.")]
@@ -64,6 +65,11 @@ pub struct InitArgs {
     /// The name of the site, such as example.org or example.org:8080; --mount is its path there
     #[arg(long, value_name = "HOST")]
     pub name: Option<String>,
+
+    /// For root: USER's rights decide which Python can be used and what is refused; the server's usual user, such as
+    /// www-data, if not given
+    #[arg(long = "as", value_name = "USER")]
+    pub user: Option<String>,
 
     /// Write to FILE, which must not be there yet; htaccess writes index.cgi beside it
     #[arg(short, long, value_name = "FILE")]

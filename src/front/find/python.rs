@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::Access;
 
-use super::way::{obstacle, obstacle_to_enter};
+use super::way::{is_noexec, obstacle, obstacle_to_enter};
 use super::{this_executable, this_user};
 use crate::cgi::variables::Variables;
 use crate::front::settings::Settings;
@@ -238,6 +238,12 @@ fn checked(interpreter: Interpreter) -> Result<Interpreter> {
             ),
         }
     }
+    ensure!(
+        is_executable(executable) || !is_noexec(executable),
+        "the Python {} is on a file system that is mounted noexec, where nothing can be run: use one \
+         elsewhere, such as /usr/bin/python3 (--python), or have it mounted with exec",
+        executable.display()
+    );
     ensure!(
         is_executable(executable),
         "the Python {} cannot be executed by {}: chmod a+rx it and the directories on the way to it, \

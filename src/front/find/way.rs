@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Access;
+use rustix::fs::{Access, StatVfsMountFlags, statvfs};
 
 use crate::did_you_mean;
 
@@ -21,6 +21,11 @@ pub enum Obstacle {
     Dangling(PathBuf, PathBuf),
     /// This is a file, and the way goes on behind it.
     File(PathBuf),
+}
+
+/// Whether a file cannot be executed because of its file system, whatever its mode says.
+pub fn is_noexec(file: &Path) -> bool {
+    statvfs(file).is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
 /// What keeps this user from a file or directory; nothing if it can be reached.

@@ -1,6 +1,8 @@
 //! `cgi2wsgi init SERVER APP`: writes the configuration that runs an application under a server, with the real paths of
 //! this machine. What `check` has a problem with is refused.
 //!
+//! For root it is the server's user whose rights count, as with `check --as`: root's own Python is of no use to a server.
+//!
 //! [`servers`] has the text of each server; this file finds the values, and writes.
 
 pub mod servers;
@@ -10,21 +12,27 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
+use rustix::io::FdFlags;
+use serde_json::{Value, json};
 
 use self::servers::{Server, Values};
-use super::check;
+use super::check::{self, trial, user::User};
 use super::cli::{InitArgs, Options};
 use super::exit::MISCONFIGURED;
 use super::find;
 use super::settings::Settings;
 use crate::cgi::variables::Variables;
 use crate::handoff::{Application, Callable, Source};
-use crate::report;
+use crate::{report, system};
 
 /// Linux before 5.1 reads so much of a `#!` line, in bytes.
 const LONGEST_LINE: usize = 127;
+
+/// How long all of a check may take.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Writes what was asked for.
 pub fn run(arguments: InitArgs, variables: &Variables) -> ExitCode {
@@ -38,25 +46,79 @@ pub fn run(arguments: InitArgs, variables: &Variables) -> ExitCode {
 }
 
 fn try_run(arguments: InitArgs, variables: &Variables) -> Result<()> {
-    let InitArgs { server, app, name, output, options } = arguments;
-    let mount = mount(&options)?;
-    if let Some(name) = &name {
+    let InitArgs { options, .. } = &arguments;
+    mount(options)?;
+    if let Some(name) = &arguments.name {
         is_a_name(name)?;
     }
     ensure!(options.handler.is_none(), "--handler is for Apache's Action: see servers/action.conf");
+    let user = match &arguments.user {
+        Some(name) => Some(User::for_root(name, "init")?),
+        None if rustix::process::geteuid().is_root() => User::first_of(arguments.server.users()),
+        None => None,
+    };
+    let Texts { configuration, script } = match user {
+        Some(user) => composed_as(&user, &arguments, variables)?,
+        None => compose(&arguments, variables)?,
+    };
+    let output = arguments.output.map(PathBuf::from);
+    match script {
+        Some(script) => write_folder(&configuration, &script, output),
+        None => write(&configuration, output, 0o644),
+    }
+}
+
+/// What is to be written.
+struct Texts {
+    configuration: String,
+    /// `index.cgi`, beside a `.htaccess`.
+    script: Option<String>,
+}
+
+/// [`compose`] in a child that has become the server's user: what that user cannot enter, read or run is not chosen.
+fn composed_as(user: &User, arguments: &InitArgs, variables: &Variables) -> Result<Texts> {
+    let mut variables = variables.clone();
+    user.make_own(&mut variables);
+    let ended = trial::run(PATIENCE, |number| {
+        let mut result = File::from(system::own(number));
+        // Root writes what comes by it: the application, which the check imports, must not have it.
+        let texts = rustix::io::fcntl_setfd(&result, FdFlags::CLOEXEC)
+            .map_err(Error::from)
+            .and_then(|()| Ok(user.become_it()?))
+            .and_then(|()| compose(arguments, &variables));
+        let said = match texts {
+            Ok(texts) => json!({"configuration": texts.configuration, "script": texts.script}),
+            Err(error) => json!({"error": format!("{error:#}")}),
+        };
+        u8::from(result.write_all(said.to_string().as_bytes()).is_err())
+    })?;
+    io::stderr().write_all(&ended.stderr)?;
+    let said: Value =
+        serde_json::from_slice(&ended.result).context("the check was ended before it was over")?;
+    if let Some(error) = said["error"].as_str() {
+        bail!("{error}\n(with the rights of {}; --as USER takes another's)", user.name);
+    }
+    let text = |name: &str| said[name].as_str().map(str::to_owned);
+    Ok(Texts { configuration: text("configuration").unwrap_or_default(), script: text("script") })
+}
+
+/// The texts, by what this process can see.
+fn compose(arguments: &InitArgs, variables: &Variables) -> Result<Texts> {
+    let InitArgs { server, app, name, options, .. } = arguments;
+    let (server, mount) = (*server, mount(options)?);
     let host = name.clone().map(|name| name.split(':').next().unwrap_or_default().to_owned());
-    let problems = check::problems(&app, host, &options, variables);
+    let problems = check::problems(app, host, options, variables);
     if !problems.is_empty() {
         bail!("nothing is written, for cgi2wsgi check finds:\n{}", problems.join(""));
     }
     let settings = Settings::new(Some(app.clone()), options.clone(), variables)?;
-    let application = find::application::find(&settings, &app)?;
+    let application = find::application::find(&settings, app)?;
     let interpreter = find::python::find(&settings, &application, variables)?;
     let program = find::this_executable().context("this executable cannot be found")?;
     let mut values = Values {
         application: application.shown(),
         mount,
-        name,
+        name: name.clone(),
         program: text(&program)?,
         settings: Vec::new(),
     };
@@ -76,15 +138,15 @@ fn try_run(arguments: InitArgs, variables: &Variables) -> Result<()> {
         let directories = std::env::join_paths(&application.import_directories)?;
         set("CGI2WSGI_PYTHONPATH", text(Path::new(&directories))?);
     }
-    for (name, value) in further(&options) {
+    for (name, value) in further(options) {
         set(name, value?);
     }
     if server == Server::Htaccess {
         set("CGI2WSGI_MOUNT", "auto".to_owned());
         let script = script(&application, &values.program)?;
-        return write_folder(&server.write(&values)?, &script, output.map(PathBuf::from));
+        return Ok(Texts { configuration: server.write(&values)?, script: Some(script) });
     }
-    write(&server.write(&values)?, output.map(PathBuf::from), 0o644)
+    Ok(Texts { configuration: server.write(&values)?, script: None })
 }
 
 /// The path of the application, without a slash at the end.

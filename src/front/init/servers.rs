@@ -55,6 +55,17 @@ impl Server {
         }
     }
 
+    /// The users as which it runs programs, as systems name them. A shared host runs them as the site's owner.
+    pub(super) fn users(self) -> &'static [&'static str] {
+        match self {
+            Self::Apache => &["www-data", "apache", "http", "wwwrun"],
+            Self::Htaccess => &[],
+            Self::Caddy => &["caddy", "www-data"],
+            Self::Lighttpd => &["www-data", "lighttpd", "http"],
+            Self::Nginx => &["www-data", "nginx", "http"],
+        }
+    }
+
     /// What to do with the text.
     fn place(self) -> &'static str {
         match self {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::harness::command::{Output, Test, run, trials_of};
-use crate::harness::process::{PATIENCE, User, until};
+use crate::harness::command::{Output, Test, collect, run, trials_of};
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, User, until};
 use crate::harness::stage::Stage;
 use crate::harness::table::failed;
 use crate::harness::world::World;
@@ -67,6 +67,7 @@ const TESTS: &[(&str, Test)] = &[
     ("colours are for a terminal, and NO_COLOR switches them off", colours),
     ("an import that hangs leaves no process behind", nothing_left),
     ("--as looks with the rights of another user and its groups", another_user),
+    ("a file system that is mounted noexec is named, for a script and for a Python", noexec),
     ("without APP the installation is checked, and files that look like one are named", no_app),
 ];
 
@@ -292,11 +293,7 @@ fn another_user(stage: &Stage) -> Result<()> {
         let mut command = check(stage, &place, Python::System)?;
         command.args(["--as", user, "private/site/app.py"]);
         let current = User::current();
-        crate::harness::command::collect(crate::harness::process::Running::start(
-            command,
-            &current,
-            crate::harness::process::AtParentDeath::Kill,
-        )?)
+        collect(Running::start(command, &current, AtParentDeath::Kill)?)
     };
     if User::current().uid != 0 {
         return check_as("root")?.ends(2)?.says("is for root").map(drop);
@@ -313,6 +310,36 @@ fn another_user(stage: &Stage) -> Result<()> {
     std::os::unix::fs::chown(place.join("private"), Some(0), Some(stage.user.gid))?;
     fs::set_permissions(place.join("private"), fs::Permissions::from_mode(0o750))?;
     check_as(&name)?.ends(0).map(drop)
+}
+
+fn noexec(stage: &Stage) -> Result<()> {
+    let place = stage.workplace("check-noexec")?;
+    fs::create_dir(place.join("mounted"))?;
+    let current = User::current();
+    let line = format!("#!{}\n{HELLO}", stage.bridge().display());
+    write(&place.join("index.cgi"), &line)?;
+    // A mount of this process' own: root makes it, and another user as root of a namespace of its own.
+    let mounted = "mount -t tmpfs -o noexec,mode=755 none mounted && cp index.cgi mounted/app.cgi && \
+                   cp \"$PYTHON\" mounted/python3 && chmod 755 mounted/app.cgi mounted/python3 && exec \"$@\"";
+    for (words, about) in [
+        (&["mounted/app.cgi"][..], "✗ #! line"),
+        (&["--python", "mounted/python3", "index.cgi"], "✗ python"),
+    ] {
+        let mut command = stage.command(Path::new("unshare"));
+        if current.uid != 0 {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.args(["--mount", "--propagation", "private", "sh", "-c", mounted, "sh"]);
+        command.arg(stage.bridge()).arg("check").args(words).current_dir(&place);
+        command.env("PYTHON", base_python(stage)?).env("CGI2WSGI_PYTHON", base_python(stage)?);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = collect(Running::start(command, &current, AtParentDeath::Kill)?)?;
+        let text = report(output.ends(2)?);
+        let line = text.lines().find(|line| line.starts_with(about));
+        let line = line.with_context(|| format!("no {about:?} in {text}"))?;
+        ensure!(line.contains("mounted noexec") && line.contains("findmnt -T "), "{line}");
+    }
+    Ok(())
 }
 
 fn no_app(stage: &Stage) -> Result<()> {

@@ -2,11 +2,14 @@
 //! configuration, a file that is there already.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 
 use super::{MODULE, init, site};
-use crate::harness::command::Test;
+use crate::harness::command::{Output, Test, collect};
+use crate::harness::process::{AtParentDeath, Running, User};
 use crate::harness::stage::Stage;
 
 pub(super) const TESTS: &[(&str, Test)] = &[
@@ -16,6 +19,7 @@ pub(super) const TESTS: &[(&str, Test)] = &[
         "a mount and a name that are none are refused, and a file that is there is left alone",
         bad_input,
     ),
+    ("for root the rights of the server's user choose the Python, and refuse", as_user),
 ];
 
 fn refused_by_check(stage: &Stage) -> Result<()> {
@@ -52,6 +56,40 @@ fn hostile_paths(stage: &Stage) -> Result<()> {
         output.ends(2)?.says("cannot stand in a configuration").with_context(|| name)?;
         ensure!(output.stdout.is_empty(), "something is written");
     }
+    Ok(())
+}
+
+fn as_user(stage: &Stage) -> Result<()> {
+    let place = site(stage, "init-as")?;
+    let current = User::current();
+    let init_as = |user: &str, words: &[&str]| -> Result<Output> {
+        let mut command = stage.command(&stage.bridge());
+        command.args(["init", "apache", "shown.py", "--as", user]).args(words).current_dir(&place);
+        command.env("PATH", format!("{}:/usr/bin:/bin", place.join("closed/bin").display()));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        collect(Running::start(command, &current, AtParentDeath::Kill)?)
+    };
+    if current.uid != 0 {
+        return init_as("root", &[])?.ends(2)?.says("is for root").map(drop);
+    }
+    init_as("nobody-of-that-name", &[])?.ends(2)?.says("no such user")?;
+    // As root's own Python in /root is.
+    let bin = place.join("closed/bin");
+    fs::create_dir_all(&bin)?;
+    symlink(stage.python().canonicalize()?, bin.join("python3"))?;
+    let root = init_as("root", &[])?;
+    let python = format!("CGI2WSGI_PYTHON \"{}\"", bin.join("python3").display());
+    let text = String::from_utf8_lossy(&root.ends(0)?.stdout).into_owned();
+    ensure!(text.contains(&python), "no {python} in {text}");
+    fs::set_permissions(place.join("closed"), fs::Permissions::from_mode(0o700))?;
+    let user = stage.user.uid.to_string();
+    let output = init_as(&user, &[])?;
+    let text = String::from_utf8_lossy(&output.ends(0)?.stdout).into_owned();
+    ensure!(text.contains("CGI2WSGI_PYTHON \"/usr/bin/python3\""), "{text}");
+    let output = init_as(&user, &["--python", "closed/bin/python3", "-o", "site.conf"])?;
+    output.ends(2)?.says("✗ python")?.says(&place.join("closed").display().to_string())?;
+    output.says("(with the rights of ")?;
+    ensure!(!place.join("site.conf").exists() && output.stdout.is_empty(), "something is written");
     Ok(())
 }
 

@@ -46,7 +46,27 @@ pub(super) const SITES: &[Site] = &[
         python: Unnamed,
         about: "✗ python",
         seen: &["is not a virtual environment"],
-        cure: "python3 -m venv env",
+        cure: "python3 -m venv {place}/env",
+        ..SITE
+    },
+    Site {
+        name: "a relative --venv that is missing begins at --chdir",
+        files: &[("site/app.py", HELLO)],
+        arguments: &["--chdir", "site", "--venv", "env", "app.py"],
+        python: Unnamed,
+        about: "✗ python",
+        seen: &["not a virtual environment", "{place}/site/env"],
+        cure: "python3 -m venv {place}/site/env",
+        ..SITE
+    },
+    Site {
+        name: "a relative --venv that is there, but not below --chdir, is found",
+        files: &[("site/app.py", HELLO), ("env/pyvenv.cfg", "home = /usr/bin\n")],
+        arguments: &["--chdir", "site", "--venv", "env", "app.py"],
+        python: Unnamed,
+        about: "✗ python",
+        seen: &["not a virtual environment"],
+        cure: "cgi2wsgi check --venv {place}/env",
         ..SITE
     },
     Site {
