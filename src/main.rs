@@ -20,7 +20,7 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let began = Moment::now();
-    let variables = Variables::from_process();
+    let variables = Variables::of_environment(std::env::vars_os());
     if variables.are_from_a_server() {
         return answer::under_a_server(std::env::args_os().skip(1).collect(), &variables, began);
     }

@@ -3,7 +3,7 @@
 //! Only a container: what the names mean is [`super::request`]'s business.
 
 use std::collections::hash_map::Entry;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Environment variables in their original order, each name once.
@@ -11,11 +11,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 pub struct Variables(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Variables {
-    /// The variables of this process. Of a name that stands there twice, the
-    /// first one counts, as in Python's `os.environ`; but a header that came
-    /// twice is joined, which nginx leaves to the program behind it (E13).
-    pub fn from_process() -> Self {
-        Self::joining(std::env::vars_os().map(|(n, value)| (n.into_vec(), value.into_vec())))
+    /// Those of a process environment. If a name stands there twice, the first one counts, as in Python's `os.environ`;
+    /// but a header that came twice is joined, which nginx leaves to the program behind it (E13).
+    pub fn of_environment(pairs: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        Self::joining(pairs.map(|(name, value)| (name.into_vec(), value.into_vec())))
     }
 
     fn joining(pairs: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod checking;
 
-pub use self::checking::{CheckArgs, InitArgs};
+pub use self::checking::{CheckArgs, InitArgs, Server};
 
 /// What a person types.
 #[derive(Debug, Parser)]

@@ -10,19 +10,22 @@
 //! - [`answer`]: all of that for one CGI request;
 //! - [`account`]: what is known of a request, for `--log` and `--record`;
 //! - [`record`]: what `--record` writes;
-//! - [`number`], [`secrets`]: what a log calls a request, and what it leaves out;
+//! - [`number`], [`secrets`]: what a log calls a request, and what it leaves out; [`json`]: how it is written;
+//!   [`trusted_directory`]: where such files may be;
 //! - [`request`], [`check`], [`init`], [`profile`], [`warm`]: the other verbs; [`meant`]:
 //!   what a person meant who typed something else;
-//! - [`exit`]: exit statuses.
+//! - [`exit`]: exit statuses; [`deadline`]: when a request is given up; [`users`]: their names.
 
 pub mod account;
 pub mod answer;
 pub mod check;
 pub mod cli;
 pub mod connect;
+pub mod deadline;
 pub mod exit;
 pub mod find;
 pub mod init;
+pub mod json;
 pub mod launch;
 pub mod meant;
 pub mod number;
@@ -35,5 +38,7 @@ pub mod request;
 pub mod secrets;
 pub mod settings;
 pub mod supervise;
+pub mod trusted_directory;
+pub mod users;
 pub mod version;
 pub mod warm;

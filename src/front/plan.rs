@@ -4,18 +4,20 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use rustix::fs::Mode;
 
 use super::account;
 use super::cli::Options;
+use super::deadline::Deadline;
+use super::exit::{FAILED, MISCONFIGURED};
 use super::find::python::Interpreter;
 use super::find::worker::Worker;
 use super::find::{self};
 use super::refuse::owed;
 use super::settings::Settings;
-use super::supervise::Deadline;
 use crate::cgi::handler;
 use crate::cgi::head::Form;
 use crate::cgi::mount::Mount;
@@ -40,6 +42,22 @@ pub enum Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Setup(error)
+    }
+}
+
+impl Failure {
+    /// Tells it to a person at a shell. Returns the exit status.
+    pub fn tell(&self) -> ExitCode {
+        match self {
+            Self::Setup(error) => {
+                report::error(&format!("{error:#}"));
+                ExitCode::from(MISCONFIGURED)
+            }
+            Self::Refused(refusal, ..) => {
+                report::error(&format!("{} ({})", refusal.reason, refusal.status));
+                ExitCode::from(FAILED)
+            }
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
 
 use super::account;
+use super::deadline::Deadline;
 use super::exit::FAILED;
 use super::page::Page;
-use super::supervise::Deadline;
 use crate::cgi::body::Body;
 use crate::cgi::file_id::FileId;
 use crate::cgi::head::Form;

@@ -11,8 +11,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::build::BUILD;
 use super::encoding::{Reader, Writer};
+use super::limits::Limits;
 use super::service::Service;
-use super::zygote::Limits;
 use crate::cgi::mount::Mount;
 use crate::cgi::variables::Variables;
 use crate::system::{self, Disposition};
@@ -150,93 +150,6 @@ fn ignored_signals() -> Vec<i32> {
         .filter(|signal| ![libc::SIGPIPE, libc::SIGXFSZ].contains(signal))
         .filter(|signal| system::disposition(*signal) == Disposition::Ignored)
         .collect()
-}
-
-/// Whether a variable belongs to one request: RFC 3875 4.1's meta-variables,
-/// and what servers add for each request. Everything else, such as what
-/// `SetEnv` sets, is the same for all of an application's requests.
-///
-/// Apache gives a program each variable that steers the server itself too, with
-/// an underscore for what no variable's name may have. Its documentation and
-/// Debian's `setenvif.conf` set those by what the client says of itself.
-pub fn is_of_a_request(name: &[u8]) -> bool {
-    const OF_APACHE: &[&[u8]] = &[
-        b"dont_vary",
-        b"downgrade_1_0",
-        b"force_gzip",
-        b"force_no_vary",
-        b"force_proxy_request_1_0",
-        b"force_response_1_0",
-        b"gzip_only_text_html",
-        b"no_brotli",
-        b"no_cache",
-        b"no_etag",
-        b"no_gzip",
-        b"nokeepalive",
-        b"prefer_language",
-        b"proxy_chain_auth",
-        b"proxy_initial_not_pooled",
-        b"proxy_interim_response",
-        b"proxy_nokeepalive",
-        b"proxy_sendchunked",
-        b"proxy_sendcl",
-        b"redirect_carefully",
-        b"ssl_accurate_shutdown",
-        b"ssl_unclean_shutdown",
-        b"suppress_error_charset",
-    ];
-    const NAMES: &[&[u8]] = &[
-        b"AUTH_TYPE",
-        b"CONTEXT_DOCUMENT_ROOT",
-        b"CONTEXT_PREFIX",
-        b"DOCUMENT_ROOT",
-        b"DOCUMENT_URI",
-        b"FCGI_ROLE",
-        b"GATEWAY_INTERFACE",
-        b"HTTPS",
-        b"PATH_INFO",
-        b"PATH_TRANSLATED",
-        b"QUERY_STRING",
-        b"UNIQUE_ID",
-        b"UNIQUE_STAMP",
-        b"USER_NAME",
-        b"DATE_GMT",
-        b"DATE_LOCAL",
-        b"LAST_MODIFIED",
-        b"CGI2WSGI_LOG",
-        b"CGI2WSGI_LOG_FORMAT",
-        b"CGI2WSGI_LOG_SIZE",
-        b"CGI2WSGI_RECORD",
-        b"CGI2WSGI_RECORD_ALL",
-        b"CGI2WSGI_RECORD_MAX",
-        b"CGI2WSGI_RECORD_SECRETS",
-        b"CGI2WSGI_TIMINGS",
-        b"HTTP2",
-        b"H2PUSH",
-        b"_",
-    ];
-    const BEGINNINGS: &[&[u8]] = &[
-        b"AUTHORIZE_",
-        b"CONTENT_",
-        b"GEOIP_",
-        b"H2_",
-        b"HTTP_",
-        b"MATCH_",
-        b"MELLON_",
-        b"MMDB_",
-        b"OIDC_",
-        b"REDIRECT_",
-        b"REMOTE_",
-        b"REQUEST_",
-        b"SCRIPT_",
-        b"SERVER_",
-        b"SSL_",
-        b"Shib_",
-        b"AUTHENTICATE_",
-    ];
-    NAMES.contains(&name)
-        || OF_APACHE.contains(&name)
-        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
 #[cfg(test)]

@@ -59,8 +59,8 @@ mod tests {
 
     use super::super::call::tests::call;
     use super::super::identity::Identity;
+    use super::super::limits::Limits;
     use super::super::service::tests::service;
-    use super::super::zygote::Limits;
     use super::*;
     use crate::timings::Moment;
 

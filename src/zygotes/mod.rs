@@ -20,5 +20,6 @@ pub mod names;
 pub mod polling;
 pub mod prefault;
 pub mod process;
+mod remote;
 pub mod status;
 pub mod threads;

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use super::names::Names;
+use super::remote::force;
 use crate::timings::Moment;
-use rustix::fs::{AtFlags, CWD, StatxFlags, statat, statx};
+use rustix::fs::{AtFlags, CWD, statat};
 
 /// How often they are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -80,17 +81,6 @@ fn version_of_tables(path: &Path) -> Option<(i64, i64)> {
     File::open(path).ok()?.read_exact_at(&mut head, 0).ok()?;
     let number = |at: usize| head.get(at..at + 4)?.try_into().ok().map(i32::from_be_bytes);
     Some((number(40)?.into(), number(60)?.into()))
-}
-
-/// What the machine answers where the file is, is what the next call says. Before Linux 4.11 that is all there is.
-fn force(path: &Path, follow: AtFlags) {
-    let _ = statx(CWD, path, follow | AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
-}
-
-/// Asks the machine where a directory is whether it has changed: names that were looked up before are then looked up
-/// anew.
-pub fn ask(directory: &Path) {
-    force(directory, AtFlags::empty());
 }
 
 /// Of one type, whatever the system's is.

@@ -103,25 +103,49 @@ fn check_specification(tests: &Tests) -> Result<()> {
     Ok(())
 }
 
-/// Each trap cites its proofs in a list, one a line.
+/// Each trap cites its proofs in a list, one a line, and at least one. Each number that a source or a name of a test cites
+/// is explained.
 fn check_traps(tests: &Tests) -> Result<()> {
     let page = read("docs/traps.md")?;
     let (mut trap, mut wrong, mut cited) = ("", Vec::new(), 0);
+    let mut unproved = BTreeSet::new();
     let mut is_proof = false;
     for line in page.lines() {
         if let Some(heading) = line.strip_prefix("### ") {
             trap = heading;
+            unproved.insert(trap);
         }
         let goes_on = is_proof && (line.is_empty() || line.starts_with("- "));
         is_proof = goes_on || line == "**Proved by:**";
         for name in Some(line).filter(|_| is_proof).into_iter().flat_map(quoted) {
             cited += 1;
+            unproved.remove(trap);
             if !tests.has(name) {
                 wrong.push(format!("{trap}: no test {name:?}"));
             }
         }
     }
     ensure!(cited > 250, "only {cited} citations were found");
+    ensure!(unproved.is_empty(), "without a proof: {unproved:?}");
+    let explained: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("### ")
+                .or_else(|| line.strip_prefix("| ["))
+                .or_else(|| line.strip_prefix("| "))
+        })
+        .filter_map(|rest| rest.split(['.', ']', ' ']).next())
+        .collect();
+    let named = tests.rows.iter().filter_map(|name| Some((name.split_once(':')?.0, name)));
+    for (numbers, name) in named {
+        let is_number = |word: &str| {
+            let (letter, digits) = word.split_at(word.len().min(1));
+            "EBRPWMVUL".contains(letter) && digits.parse::<u8>().is_ok()
+        };
+        let unknown =
+            numbers.split([',', ' ']).find(|word| is_number(word) && !explained.contains(word));
+        wrong.extend(unknown.map(|number| format!("{number} of {name:?} is not explained")));
+    }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }

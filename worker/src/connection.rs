@@ -1,13 +1,14 @@
 //! The worker's end of the connection to its front.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 use cgi2wsgi::cgi::file_id::FileId;
 use cgi2wsgi::handoff::Reply;
 use cgi2wsgi::handoff::channel::send_reply;
 
-use crate::descriptors::CONNECTION;
+/// The number of its descriptor, for signal handlers and forks.
+pub(crate) static CONNECTION: AtomicI32 = AtomicI32::new(-1);
 
 /// A connection, which lasts until the process ends.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 
 use cgi2wsgi::system;
 
+use crate::connection::CONNECTION;
 use crate::handlers;
 
 /// The lowest number that they get, where the limit of open files has room for it: applications close those that they
@@ -16,8 +17,6 @@ const LOWEST: RawFd = 700;
 
 static STDIN: AtomicI32 = AtomicI32::new(-1);
 static STDOUT: AtomicI32 = AtomicI32::new(-1);
-/// The connection to the front.
-pub(crate) static CONNECTION: AtomicI32 = AtomicI32::new(-1);
 /// A zygote's listening socket.
 static LISTENER: AtomicI32 = AtomicI32::new(-1);
 static NULL: AtomicI32 = AtomicI32::new(-1);

@@ -17,7 +17,7 @@ use cgi2wsgi::handoff::Reply;
 use cgi2wsgi::handoff::signals as numbers;
 use pyo3::prelude::*;
 
-use crate::descriptors::CONNECTION;
+use crate::connection::CONNECTION;
 
 /// How long a worker whose front is gone may take to end.
 const GRACE: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use cgi2wsgi::cgi::refusal::Refusal;
 use cgi2wsgi::cgi::request::{BodyLength, Request, set_true_length, too_large};
 use cgi2wsgi::cgi::response::{BeforeHead, Response};
 use cgi2wsgi::handoff::call::Told;
-use cgi2wsgi::handoff::identity::is_of_a_request;
+use cgi2wsgi::handoff::request_variables::is_of_a_request;
 use cgi2wsgi::handoff::{Call, Reply, Service};
 use cgi2wsgi::report;
 use cgi2wsgi::timings::Phase;
@@ -27,6 +27,7 @@ use crate::connection::Connection;
 use crate::descriptors::{self, RequestDescriptors};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
+use crate::python::exception::log_exception;
 use crate::python::import_times::ImportTimes;
 use crate::python::own_server::Watch;
 use crate::python::{self, collector, debugger, environment, finish, remedies, termination};
@@ -388,7 +389,7 @@ impl Problem {
         if termination::came() && exchange.is_whole() && error.is_instance_of::<PySystemExit>(py) {
             return Self::Output(io::ErrorKind::BrokenPipe.into());
         }
-        let log = call::log_exception(py, error, debug);
+        let log = log_exception(py, error, debug);
         if !termination::came() {
             debugger::post_mortem(py, error);
         }

@@ -15,8 +15,8 @@ use rustix::io::Errno;
 use rustix::stdio::stdin;
 
 use crate::cgi::request::BodyLength;
+use crate::front::deadline::Deadline;
 use crate::front::record::LARGEST_BODY;
-use crate::front::supervise::Deadline;
 use crate::timings::Moment;
 
 /// How long a server may be silent where it does not say how long a body is, once what was announced is there.

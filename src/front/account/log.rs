@@ -14,8 +14,9 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, fstat, renameat, statat};
 use serde::Serialize;
 
-use super::place::Place;
-use crate::report::{is_escaped, printable_line};
+use crate::front::json::printable;
+use crate::front::trusted_directory::TrustedDirectory;
+use crate::report::printable_line;
 
 /// The size beyond which another file is begun, in bytes, where `--log-size` does not say.
 pub const LARGEST: u64 = 10 << 20;
@@ -78,26 +79,26 @@ impl Log {
     /// Adds an entry.
     pub fn write(&self, entry: &Entry<'_>) -> Result<(), String> {
         let name = self.file.file_name().ok_or("--log names no file")?;
-        let place = Place::of_file(&self.file)?;
+        let directory = TrustedDirectory::of_file(&self.file)?;
         let text = match self.format {
             Format::Text => entry.text(),
             Format::Json => entry.json(),
         };
-        let mut file = self.open(&place, name)?;
+        let mut file = self.open(&directory, name)?;
         file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", self.file.display()))
     }
 
     /// The file to append to, which is begun anew if it is too large.
-    fn open(&self, place: &Place, name: &OsStr) -> Result<File, String> {
+    fn open(&self, directory: &TrustedDirectory, name: &OsStr) -> Result<File, String> {
         loop {
-            let file = place.open(name, OFlags::APPEND | OFlags::CREATE)?;
+            let file = directory.open(name, OFlags::APPEND | OFlags::CREATE)?;
             if file.metadata().map_or(0, |file| file.len()) < self.largest {
                 return Ok(file);
             }
             // One of all that find it too large renames it; the others find that this is not the file any more. Where
             // that cannot be done, a log that is too large is better than none.
             if flock(&file, FlockOperation::LockExclusive).is_err()
-                || (is_at(place, name, &file) && rename(place, name).is_err())
+                || (is_at(directory, name, &file) && rename(directory, name).is_err())
             {
                 return Ok(file);
             }
@@ -105,17 +106,17 @@ impl Log {
     }
 }
 
-fn is_at(place: &Place, name: &OsStr, file: &File) -> bool {
-    match (fstat(file), statat(&place.directory, name, AtFlags::SYMLINK_NOFOLLOW)) {
+fn is_at(directory: &TrustedDirectory, name: &OsStr, file: &File) -> bool {
+    match (fstat(file), statat(&directory.directory, name, AtFlags::SYMLINK_NOFOLLOW)) {
         (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
         _ => false,
     }
 }
 
-fn rename(place: &Place, name: &OsStr) -> rustix::io::Result<()> {
+fn rename(directory: &TrustedDirectory, name: &OsStr) -> rustix::io::Result<()> {
     let mut old = OsString::from(name);
     old.push(".1");
-    renameat(&place.directory, name, &place.directory, old)
+    renameat(&directory.directory, name, &directory.directory, old)
 }
 
 impl Entry<'_> {
@@ -141,25 +142,8 @@ impl Entry<'_> {
 
     fn json(&self) -> String {
         // Strings, numbers and lists of them can always be written.
-        ascii(&serde_json::to_string(self).unwrap_or_default()) + "\n"
+        printable(&serde_json::to_string(self).unwrap_or_default()) + "\n"
     }
-}
-
-/// A text of JSON in which everything that a terminal obeys or a reader does not see is escaped; it says the same.
-pub fn ascii(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    let mut units = [0; 2];
-    for character in json.chars() {
-        // Between strings JSON has line breaks, which mean nothing.
-        if character == '\n' || !is_escaped(character) {
-            text.push(character);
-            continue;
-        }
-        for unit in character.encode_utf16(&mut units) {
-            let _ = write!(text, "\\u{unit:04x}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -2,12 +2,11 @@
 //! there is one request: whoever learns something tells it here, and nothing is kept where neither option is on.
 //!
 //! - [`lines`]: what is written to standard error meanwhile; [`body`]: the request body;
-//! - [`log`]: the line of a request, and its file; [`place`]: where such a file may be.
+//! - [`log`]: the line of a request, and its file.
 
 pub mod body;
 pub mod lines;
 pub mod log;
-pub mod place;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, word};
 use super::user::User;
-use super::way::{self, Obstacle};
+use super::way;
 use crate::did_you_mean;
 use crate::front::find;
+use crate::front::find::way::{Obstacle, obstacle};
 use crate::front::settings::Settings;
 use crate::handoff::Application;
 use crate::handoff::application::is_archive;
@@ -47,16 +48,16 @@ pub(super) fn file_of(app: &OsStr, base: &Path) -> Option<PathBuf> {
 pub(super) fn find(settings: &Settings, app: &OsStr, user: &User) -> Result<Application, Finding> {
     let base = base(settings);
     if let Some(file) = file_of(app, &base) {
-        match way::to(&file) {
-            Ok(()) => {
+        match obstacle(&file) {
+            None => {
                 is_a_file(&file, app)?;
                 if let Some(finding) = way::readable(ABOUT, &file, user) {
                     return Err(finding);
                 }
                 is_python(&file, &beginning(&file))?;
             }
-            Err(Obstacle::Missing(missing, None)) if missing == file => {}
-            Err(obstacle) => return Err(obstacle.finding(ABOUT, &file, user)),
+            Some(Obstacle::Absent(_)) => {}
+            Some(obstacle) => return Err(way::finding(&obstacle, ABOUT, &file, user)),
         }
     }
     find::application::find(settings, app).map_err(|error| {

@@ -8,7 +8,8 @@ use super::finding::{Finding, word};
 use super::import::raised;
 use super::inside::Inside;
 use super::site::Site;
-use super::user::{User, name_of};
+use super::user::User;
+use crate::front::find::way::rights;
 
 const DATABASE: &str = "database";
 const KEY: &str = "SECRET_KEY";
@@ -145,27 +146,34 @@ fn databases(facts: &Value, user: &User, migrate: &str) -> Vec<Finding> {
     all.map(|facts| {
         let text = |name: &str| facts[name].as_str().unwrap_or_default();
         let (path, directory) = (text("path"), text("directory"));
-        let owner = |path: &str| {
-            use std::os::unix::fs::MetadataExt;
-            std::fs::metadata(path).map_or_else(|_| "?".to_owned(), |found| name_of(found.uid()))
-        };
+        let rights = |path: &str| rights(Path::new(path));
         let who = user.shown();
         if facts["directory_is_there"] == false {
-            return Finding::problem(DATABASE, format!("{path}: there is no directory {directory}"))
-                .cure(format!("mkdir -p {}", word(directory)));
+            return Finding::problem(
+                DATABASE,
+                format!("{path}: there is no directory {directory}"),
+            )
+            .cure(format!("mkdir -p {}", word(directory)));
         }
         if facts["is_there"] == true && facts["is_writable"] == false {
-            let seen = format!("{who} may not write {path} (of {})", owner(path));
-            return Finding::problem(DATABASE, seen)
-                .cure(format!("chown {} {} {}", word(&user.name), word(directory), word(path)));
+            let seen = format!("{who} may not write {path}{}", rights(path));
+            return Finding::problem(DATABASE, seen).cure(format!(
+                "chown {} {} {}",
+                word(&user.name),
+                word(directory),
+                word(path)
+            ));
         }
         if facts["directory_is_writable"] == false {
             let seen = format!(
-                "{who} may not write into {directory} (of {}), where SQLite puts the journal of {path}",
-                owner(directory)
+                "{who} may not write into {directory}{}, where SQLite puts the journal of {path}",
+                rights(directory)
             );
-            return Finding::problem(DATABASE, seen)
-                .cure(format!("chown {} {}", word(&user.name), word(directory)));
+            return Finding::problem(DATABASE, seen).cure(format!(
+                "chown {} {}",
+                word(&user.name),
+                word(directory)
+            ));
         }
         if facts["is_there"] == false {
             let seen = format!("{path} is not there yet, and can be made");

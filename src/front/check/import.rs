@@ -8,14 +8,15 @@ use serde_json::Value;
 
 use super::finding::{Finding, word};
 use super::inside::{Import, Inside};
+use super::main_thread::{Frame, is_server};
 use super::packages::{package_of, successor};
 use super::site::Site;
 use super::user::User;
 use super::way;
 use crate::did_you_mean;
+use crate::front::find::way::{Obstacle, obstacle};
 use crate::front::supervise::ended;
 use crate::handoff::Source;
-use crate::listening::is_in_a_server;
 
 pub(super) const ABOUT: &str = "import";
 
@@ -92,12 +93,12 @@ fn slowest(profile: &[Import]) -> String {
 
 /// The process ended, or had to be ended, in the middle of the import.
 fn not_finished(inside: &Inside, site: &Site, patience: Duration) -> Finding {
-    let frames = of_threads(&inside.errors);
+    let frames = Frame::of_main_thread(&inside.errors);
     let own: Vec<String> = frames
         .iter()
-        .filter(|(file, ..)| site.owns(file))
+        .filter(|frame| site.owns(&frame.file))
         .take(FRAMES)
-        .map(|(file, line, name)| format!("File {file:?}, line {line}, in {name}"))
+        .map(|Frame { file, line, function }| format!("File {file:?}, line {line}, in {function}"))
         .collect();
     let timed_out = inside.errors.contains("Timeout (") || inside.ended.status.is_none();
     if !timed_out {
@@ -110,9 +111,9 @@ fn not_finished(inside: &Inside, site: &Site, patience: Duration) -> Finding {
         .detail(own);
     }
     let seconds = patience.as_secs_f64();
-    if serves(&frames) {
+    if is_server(&frames) {
         let modules: Vec<_> =
-            frames.iter().filter(|(.., name)| name == "<module>").cloned().collect();
+            frames.iter().filter(|frame| frame.function == "<module>").cloned().collect();
         return Finding::problem(
             ABOUT,
             format!("runs a server and does not end: put the call that starts it, such as app.run(), below {GUARD}"),
@@ -125,40 +126,15 @@ fn not_finished(inside: &Inside, site: &Site, patience: Duration) -> Finding {
         .detail(own)
 }
 
-/// Whether the main thread of a traceback that faulthandler has written waits in a server.
-pub(super) fn shows_server(errors: &str) -> bool {
-    serves(&of_threads(errors))
-}
-
-fn serves(frames: &[(String, u64, String)]) -> bool {
-    frames.iter().any(|(file, _, name)| {
-        let package = file.split("-packages/").nth(1).and_then(|path| path.split('/').next());
-        is_in_a_server(name, package.unwrap_or_default()) || file.ends_with("socketserver.py")
-    })
-}
-
 /// A command that opens the site's own line.
-fn edit(frames: &[(String, u64, String)], site: &Site) -> Option<String> {
-    let (file, line, _) = frames.iter().find(|(file, ..)| site.owns(file))?;
+fn edit(frames: &[Frame], site: &Site) -> Option<String> {
+    let Frame { file, line, .. } = frames.iter().find(|frame| site.owns(&frame.file))?;
     Some(format!("vi +{line} {}", word(file)))
 }
 
 fn last_line(text: &str) -> String {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     lines.next_back().unwrap_or_default().trim().to_owned()
-}
-
-/// The frames that faulthandler writes for the main thread, which is the last: file, line and function, the innermost
-/// first.
-fn of_threads(errors: &str) -> Vec<(String, u64, String)> {
-    let thread = errors.rfind("(most recent call first):").map_or("", |at| &errors[at..]);
-    let frame = |line: &str| {
-        let rest = line.trim().strip_prefix("File \"")?;
-        let (file, rest) = rest.rsplit_once("\", line ")?;
-        let (line, name) = rest.split_once(" in ")?;
-        Some((file.to_owned(), line.parse().ok()?, name.to_owned()))
-    };
-    thread.lines().filter_map(frame).collect()
 }
 
 /// The application's frames of an exception, the innermost last.
@@ -317,13 +293,17 @@ pub(super) fn forbidden(file: &Path, user: &User) -> Option<String> {
     if file.as_os_str().is_empty() {
         return None;
     }
-    match way::to(file) {
-        Ok(()) => Some(format!("chown {} {}", word(&user.name), word(file))),
-        Err(way::Obstacle::Missing(path, _)) => {
+    match obstacle(file) {
+        None => Some(format!("chown {} {}", word(&user.name), word(file))),
+        Some(
+            Obstacle::Absent(path)
+            | Obstacle::Missing(path)
+            | Obstacle::Dangling { target: path, .. },
+        ) => {
             let directory = path.parent().map(PathBuf::from)?;
             Some(format!("chown {} {}", word(&user.name), word(directory)))
         }
-        Err(obstacle) => obstacle.finding(ABOUT, file, user).cure,
+        Some(obstacle) => way::finding(&obstacle, ABOUT, file, user).cure,
     }
 }
 
@@ -419,16 +399,6 @@ pub(super) mod tests {
         assert!(cure.is_some_and(|cure| cure.contains("--pythonpath")));
         assert!(missing("dep", &site).0.contains("did you mean deep?"));
         assert!(missing("urllib2", &site).0.contains("urllib.request"));
-    }
-
-    #[test]
-    fn the_main_thread_of_a_hang_is_read() {
-        let errors = "Timeout (0:00:01)!\nThread 0x1 (most recent call first):\n  File \"/a.py\", line 1 in f\n\
-                      Thread 0x2 (most recent call first):\n  File \"/s/app.py\", line 9 in <module>\n  File \"<string>\", line 1 in main\n";
-        let expected = [("/s/app.py", 9, "<module>"), ("<string>", 1, "main")];
-        let expected: Vec<_> =
-            expected.iter().map(|(f, l, n)| ((*f).to_owned(), *l, (*n).to_owned())).collect();
-        assert_eq!(of_threads(errors), expected);
     }
 
     #[test]

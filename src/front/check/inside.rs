@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::import;
+use super::main_thread::{self, Frame};
 use super::trial::{self, Ended};
 use crate::cgi::variables::Variables;
 use crate::front::find::python::Interpreter;
@@ -69,7 +69,8 @@ impl Inside {
                     system::kill(process, numbers::TRACE);
                 }
             }
-            took >= LOOK && import::shows_server(&String::from_utf8_lossy(errors))
+            took >= LOOK
+                && main_thread::is_server(&Frame::of_main_thread(&String::from_utf8_lossy(errors)))
         };
         let action = |number| {
             let mut command = command(interpreter, application, variables, host, patience, number);

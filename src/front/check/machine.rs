@@ -13,6 +13,7 @@ use super::way;
 use crate::cgi::variables::Variables;
 use crate::did_you_mean;
 use crate::front::find;
+use crate::front::find::way::obstacle;
 use crate::front::find::worker::Worker;
 use crate::front::settings::VARIABLES;
 use crate::handoff::build::{BUILD, worker_file_name};
@@ -84,8 +85,8 @@ pub(super) fn temporary(variables: &Variables, user: &User) -> Finding {
     if !place.is_absolute() {
         return Finding::problem(ABOUT, format!("{shown} is relative")).cure("unset TMPDIR");
     }
-    if let Err(obstacle) = way::to(&place) {
-        let finding = obstacle.finding(ABOUT, &place, user);
+    if let Some(obstacle) = obstacle(&place) {
+        let finding = way::finding(&obstacle, ABOUT, &place, user);
         let cure = finding.cure.clone();
         return finding.cure(cure.unwrap_or_else(|| format!("mkdir -m 1777 {}", word(&place))));
     }

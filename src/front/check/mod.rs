@@ -6,6 +6,7 @@
 //! - [`server`]: what the configuration of a web server means;
 //! - [`machine`], [`script`], [`application`], [`python`]: what files and limits tell;
 //! - [`trial`]: a process with a deadline; [`inside`]: the site's own Python in one (`inside.py`);
+//!   [`main_thread`]: where it hangs;
 //! - [`import`], [`callable`], [`frameworks`], [`packages`], [`site`]: what that Python's facts mean;
 //! - [`request`], [`warmth`]: real requests.
 //!
@@ -18,6 +19,7 @@ mod frameworks;
 mod import;
 mod inside;
 mod machine;
+mod main_thread;
 mod packages;
 mod python;
 mod request;
@@ -46,6 +48,7 @@ use super::cli::{CheckArgs, Options};
 use super::exit::MISCONFIGURED;
 use super::find::python::Interpreter;
 use super::find::this_executable;
+use super::find::way::obstacle;
 use super::settings::Settings;
 use crate::cgi::variables::Variables;
 use crate::handoff::{Application, Source};
@@ -298,10 +301,10 @@ impl Check {
     /// Whether there is an application that can be asked for a page.
     fn inside(&mut self, inside: &Inside, site: &Site, patience: Duration) -> bool {
         if let Source::Module(_) = site.application.source
-            && let Err(obstacle) = way::to(&site.application.directory)
+            && let Some(obstacle) = obstacle(&site.application.directory)
         {
             let directory = &site.application.directory;
-            self.report.push(obstacle.finding(application::ABOUT, directory, &self.user));
+            self.report.push(way::finding(&obstacle, application::ABOUT, directory, &self.user));
         }
         let (findings, goes_on) = import::judge(inside, site, &self.user, patience);
         self.report.extend(findings);

@@ -14,7 +14,7 @@ use super::way;
 use crate::cgi::variables::Variables;
 use crate::front::find;
 use crate::front::find::python::Interpreter;
-use crate::front::find::way::is_noexec;
+use crate::front::find::way::{is_noexec, obstacle};
 use crate::front::settings::Settings;
 use crate::front::supervise::ended;
 use crate::handoff::Application;
@@ -80,7 +80,7 @@ fn cure_in(text: &str) -> Option<String> {
 /// The directory that keeps this user from the path that a message names.
 fn closed(text: &str, user: &User) -> Option<String> {
     let path = path_in(text)?;
-    way::to(path).err()?.finding(ABOUT, path, user).cure
+    way::finding(&obstacle(path)?, ABOUT, path, user).cure
 }
 
 /// The path that a message names first.

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Level, verdict};
+use crate::front::json::ascii;
 use crate::report::{printable, printable_line};
 
 /// The most of one text, in characters.
@@ -103,21 +104,6 @@ fn value(finding: &Finding) -> Value {
         "cure": finding.cure,
         "detail": finding.detail,
     })
-}
-
-/// JSON in which every character beyond ASCII is escaped: a terminal obeys some of them.
-fn ascii(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for character in json.chars() {
-        if character.is_ascii() && character != '\x7f' {
-            text.push(character);
-        } else {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                text += format!("\\u{unit:04x}").as_str();
-            }
-        }
-    }
-    text
 }
 
 /// A finding: one line, and its details below it.

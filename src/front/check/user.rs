@@ -85,12 +85,6 @@ impl User {
     }
 }
 
-/// The name of a user, or the number where there is none.
-pub(super) fn name_of(uid: u32) -> String {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    entry(&passwd, &uid.to_string()).map_or_else(|| uid.to_string(), |user| user.name)
-}
-
 fn asked(command: &[&str]) -> String {
     let output = Command::new(command[0]).args(&command[1..]).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()

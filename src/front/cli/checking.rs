@@ -2,10 +2,24 @@
 
 use std::ffi::OsString;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Options;
-use crate::front::init::servers::Server;
+
+/// What a configuration can be written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Server {
+    /// Apache 2.4, in its own configuration
+    Apache,
+    /// A shared host: .htaccess and index.cgi
+    Htaccess,
+    /// Caddy with the cgi plugin
+    Caddy,
+    /// lighttpd 1.4
+    Lighttpd,
+    /// nginx with fcgiwrap
+    Nginx,
+}
 
 /// `cgi2wsgi check`: what is wrong with a site.
 #[derive(Debug, Default, Args)]

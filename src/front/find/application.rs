@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::Access;
 
-use super::way::{Obstacle, names_in, obstacle, obstacle_to_enter, this_user};
+use super::way::{Obstacle, names_in, obstacle, obstacle_to_enter};
 use crate::did_you_mean;
 use crate::front::settings::Settings;
+use crate::front::users::this_user;
 use crate::handoff::application::{is_archive, package_root};
 use crate::handoff::{Application, Callable, Source};
 
@@ -181,7 +182,7 @@ fn no_such_file(file: &Path, app: &OsStr) -> anyhow::Error {
         return anyhow::anyhow!("the application {app:?} is a directory: name a file in it{there}");
     }
     match obstacle(file) {
-        Some(Obstacle::Missing(missing)) if missing == file => {}
+        Some(Obstacle::Absent(_)) => {}
         Some(obstacle @ Obstacle::Missing(_)) => {
             return anyhow::anyhow!(
                 "no application {app:?}: there is no directory {}: {obstacle}",

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek, sendfile};
 
-use super::this_user;
 use crate::cgi::variables::Variables;
+use crate::front::users::this_user;
 use crate::handoff::build::{BUILD, worker_file_name};
 use crate::system;
 use crate::zygotes::directory::Directory;

@@ -9,8 +9,6 @@ pub mod worker;
 
 use std::path::PathBuf;
 
-pub(in crate::front) use self::way::this_user;
-
 /// Where this executable really is, whatever links lead to it.
 pub fn this_executable() -> Option<PathBuf> {
     std::env::current_exe().ok().filter(|path| path.is_absolute())

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::Access;
 
+use super::this_executable;
 use super::way::{is_noexec, obstacle, obstacle_to_enter};
-use super::{this_executable, this_user};
 use crate::cgi::variables::Variables;
 use crate::front::settings::Settings;
+use crate::front::users::this_user;
 use crate::handoff::application::package_root;
 use crate::handoff::{Application, Source};
 

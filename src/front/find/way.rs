@@ -1,26 +1,49 @@
-//! Why a path cannot be reached by this user: the first thing on the way to it that is missing, closed or no directory.
+//! Why a path cannot be reached by this user: the first thing on the way to it, through links too, that is missing, closed
+//! or not a directory.
 
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, StatVfsMountFlags, statvfs};
+use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
 use crate::did_you_mean;
+use crate::front::users::{shown, this_user};
+
+/// As many links as the system follows.
+const MOST_LINKS: usize = 40;
 
 /// The first thing on a way that ends it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// This directory may not be entered.
     Closed(PathBuf),
-    /// This is not there.
+    /// The directory on the way is there, and what the path names in it is not.
+    Absent(PathBuf),
+    /// This, on the way, is not there.
     Missing(PathBuf),
     /// This link leads to what is not there.
-    Dangling(PathBuf, PathBuf),
+    Dangling {
+        /// The first link on the way.
+        link: PathBuf,
+        /// The first thing behind it that is not there.
+        target: PathBuf,
+    },
     /// This is a file, and the way goes on behind it.
     File(PathBuf),
+    /// The system says so.
+    Other(PathBuf, String),
+}
+
+/// A link, while the way goes through the components of its target.
+struct Through {
+    link: PathBuf,
+    /// How many components of the path are left when its target is reached.
+    left_behind_it: usize,
 }
 
 /// Whether a file cannot be executed because of its file system, whatever its mode says.
@@ -30,28 +53,63 @@ pub fn is_noexec(file: &Path) -> bool {
 
 /// What keeps this user from a file or directory; nothing if it can be reached.
 pub fn obstacle(path: &Path) -> Option<Obstacle> {
-    let mut steps: Vec<&Path> = path.ancestors().collect();
-    steps.reverse();
-    let mut before = Path::new("/");
-    for step in steps.into_iter().filter(|step| !step.as_os_str().is_empty()) {
-        match fs::metadata(step) {
-            Ok(_) => before = step,
-            Err(error) => {
-                let target = fs::read_link(step).ok();
-                return Some(match (error.kind(), target) {
-                    (ErrorKind::PermissionDenied, None) => Obstacle::Closed(before.to_owned()),
-                    // The link can be read: what it leads to lies behind something else.
-                    (ErrorKind::PermissionDenied, Some(target)) => {
-                        obstacle(&before.join(target)).unwrap_or(Obstacle::Closed(step.to_owned()))
-                    }
-                    (ErrorKind::NotADirectory, None) => Obstacle::File(before.to_owned()),
-                    (_, Some(target)) => Obstacle::Dangling(step.to_owned(), target),
-                    (_, None) => Obstacle::Missing(step.to_owned()),
+    walk(path).err()
+}
+
+fn walk(path: &Path) -> Result<(), Obstacle> {
+    let other = |path: &Path, error: &io::Error| Obstacle::Other(path.into(), error.to_string());
+    let absolute = std::path::absolute(path).map_err(|error| other(path, &error))?;
+    let mut left = components(&absolute);
+    let mut here = PathBuf::from("/");
+    let mut through: Option<Through> = None;
+    let mut links = 0;
+    while let Some(name) = left.pop_front() {
+        through = through.filter(|it| left.len() >= it.left_behind_it);
+        if access(&here, Access::EXEC_OK).is_err() {
+            return Err(Obstacle::Closed(here));
+        }
+        if name == ".." {
+            here.pop();
+            continue;
+        }
+        let next = here.join(&name);
+        match fs::symlink_metadata(&next) {
+            Ok(found) if found.is_symlink() => {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(Obstacle::Other(next, "links lead in a circle".to_owned()));
+                }
+                let target = fs::read_link(&next).map_err(|error| other(&next, &error))?;
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                through.get_or_insert(Through { link: next, left_behind_it: left.len() });
+                for name in components(&target).into_iter().rev() {
+                    left.push_front(name);
+                }
+            }
+            Ok(found) if !found.is_dir() && !left.is_empty() => return Err(Obstacle::File(next)),
+            Ok(_) => here = next,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(match through {
+                    Some(Through { link, .. }) => Obstacle::Dangling { link, target: next },
+                    None if left.is_empty() => Obstacle::Absent(next),
+                    None => Obstacle::Missing(next),
                 });
             }
+            Err(error) => return Err(other(&next, &error)),
         }
     }
-    None
+    Ok(())
+}
+
+fn components(path: &Path) -> VecDeque<OsString> {
+    let name = |component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    };
+    path.components().filter_map(name).collect()
 }
 
 /// The same for a directory that is to be entered.
@@ -60,9 +118,7 @@ pub fn obstacle_to_enter(path: &Path) -> Option<Obstacle> {
         if !path.is_dir() {
             return Some(Obstacle::File(path.to_owned()));
         }
-        rustix::fs::access(path, Access::EXEC_OK)
-            .is_err()
-            .then(|| Obstacle::Closed(path.to_owned()))
+        access(path, Access::EXEC_OK).is_err().then(|| Obstacle::Closed(path.to_owned()))
     })
 }
 
@@ -71,32 +127,42 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Closed(directory) => {
                 let shown = directory.display();
-                write!(f, "{} may not enter the directory {shown}", this_user())?;
-                if let Ok(found) = fs::metadata(directory) {
-                    let mode = found.permissions().mode() & 0o7777;
-                    write!(f, " (mode {mode:04o}, owner {})", user(found.uid()))?;
-                }
                 write!(
                     f,
-                    ": chmod a+x {shown}, or move what is in it to where every user may go, such as /srv"
+                    "{} may not enter the directory {shown}{}: chmod a+x {shown}, or move what is in \
+                     it to where every user may go, such as /srv",
+                    this_user(),
+                    rights(directory)
                 )
             }
-            Self::Missing(path) => {
+            Self::Absent(path) | Self::Missing(path) => {
                 let parent = path.parent().unwrap_or(Path::new("/"));
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let there = names_in(parent);
                 let meant = did_you_mean::question(&name, there.iter().map(String::as_str));
                 write!(f, "{} has no {name:?}{meant}", parent.display())
             }
-            Self::Dangling(link, target) => write!(
+            Self::Dangling { link, target } => write!(
                 f,
                 "{} is a link to {}, which does not exist",
                 link.display(),
                 target.display()
             ),
-            Self::File(file) => write!(f, "{} is a file and no directory", file.display()),
+            Self::File(file) => write!(f, "{} is a file, not a directory", file.display()),
+            Self::Other(path, error) => write!(f, "{}: {error}", path.display()),
         }
     }
+}
+
+/// Mode and owner of a file or directory, in parentheses and behind a space; nothing where they cannot be told.
+pub(in crate::front) fn rights(path: &Path) -> String {
+    fs::metadata(path).map_or_else(
+        |_| String::new(),
+        |found| {
+            let mode = found.permissions().mode() & 0o7777;
+            format!(" (mode {mode:04o}, owner {})", shown(found.uid()))
+        },
+    )
 }
 
 pub(super) fn names_in(directory: &Path) -> Vec<String> {
@@ -105,32 +171,6 @@ pub(super) fn names_in(directory: &Path) -> Vec<String> {
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
-}
-
-/// The user this process runs as, for messages.
-pub(in crate::front) fn this_user() -> String {
-    format!("user {}", user(rustix::process::geteuid().as_raw()))
-}
-
-/// A user's name and number, or the number alone.
-fn user(number: u32) -> String {
-    const LONGEST: u64 = 1 << 20;
-    let mut accounts = String::new();
-    if let Ok(file) = File::open("/etc/passwd") {
-        let _ = file.take(LONGEST).read_to_string(&mut accounts);
-    }
-    match name_of(number, &accounts) {
-        Some(name) => format!("{name} ({number})"),
-        None => number.to_string(),
-    }
-}
-
-fn name_of(number: u32, accounts: &str) -> Option<&str> {
-    accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(number)).then_some(name)
-    })
 }
 
 #[cfg(test)]
@@ -142,26 +182,31 @@ mod tests {
     #[test]
     fn the_first_obstacle_on_a_way_is_named() {
         let place = tempfile::tempdir().expect("a directory");
-        let at = |path: &str| place.path().join(path);
+        let root = place.path().canonicalize().expect("it is there");
+        let at = |path: &str| root.join(path);
         fs::create_dir(at("site")).expect("made");
         fs::write(at("site/app.py"), "").expect("written");
-        symlink("gone", at("site/link")).expect("made");
-        assert_eq!(obstacle(&at("site/app.py")), None);
+        for (target, link) in
+            [("site/app.py", "good"), ("gone", "bad"), ("site", "other"), ("circle", "circle")]
+        {
+            symlink(target, at(link)).expect("made");
+        }
+        for there in ["site/app.py", "good", "site/../site/app.py", "other/app.py", "site"] {
+            assert_eq!(obstacle(&at(there)), None, "{there}");
+        }
         assert_eq!(obstacle(&at("sit/e/app.py")), Some(Obstacle::Missing(at("sit"))));
+        assert_eq!(obstacle(&at("site/ap.py")), Some(Obstacle::Absent(at("site/ap.py"))));
+        // The link is not what is wrong.
+        assert_eq!(obstacle(&at("other/ap.py")), Some(Obstacle::Absent(at("site/ap.py"))));
         assert_eq!(obstacle(&at("site/app.py/x")), Some(Obstacle::File(at("site/app.py"))));
-        let dangling = Obstacle::Dangling(at("site/link"), "gone".into());
-        assert_eq!(obstacle(&at("site/link")), Some(dangling));
-        assert_eq!(obstacle_to_enter(&at("site")), None);
+        assert_eq!(obstacle(&at("good/x")), Some(Obstacle::File(at("site/app.py"))));
+        let dangling = || Some(Obstacle::Dangling { link: at("bad"), target: at("gone") });
+        assert_eq!(obstacle(&at("bad")), dangling());
+        assert_eq!(obstacle(&at("bad/app.py")), dangling());
+        assert!(matches!(obstacle(&at("circle")), Some(Obstacle::Other(..))));
+        assert_eq!(obstacle_to_enter(&at("other")), None);
         assert_eq!(obstacle_to_enter(&at("site/app.py")), Some(Obstacle::File(at("site/app.py"))));
         let said = Obstacle::Missing(at("sit")).to_string();
         assert!(said.ends_with("has no \"sit\"; did you mean site?"), "{said}");
-    }
-
-    #[test]
-    fn a_user_has_a_name_where_the_system_knows_one() {
-        let accounts = "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:1000::/home/ann:\n";
-        assert_eq!(name_of(1000, accounts), Some("ann"));
-        assert_eq!(name_of(0, accounts), Some("root"));
-        assert_eq!(name_of(1, accounts), None);
     }
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::carried::{self, Carried};
-use super::{this_executable, this_user};
+use super::this_executable;
+use crate::front::users::this_user;
 use crate::handoff::build::{BUILD, worker_file_name};
 
 /// What Python is to load.

@@ -18,9 +18,9 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use rustix::io::FdFlags;
 use serde_json::{Value, json};
 
-use self::servers::{Server, Values};
+use self::servers::Values;
 use super::check::{self, trial, user::User};
-use super::cli::{InitArgs, Options};
+use super::cli::{InitArgs, Options, Server};
 use super::exit::MISCONFIGURED;
 use super::find;
 use super::settings::Settings;

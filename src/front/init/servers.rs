@@ -2,7 +2,8 @@
 //! it.
 
 use anyhow::{Result, ensure};
-use clap::ValueEnum;
+
+use crate::front::cli::Server;
 
 const APACHE: &str = include_str!("templates/apache.conf");
 const HTACCESS: &str = include_str!("templates/htaccess");
@@ -13,21 +14,6 @@ const NGINX: &str = include_str!("templates/nginx.conf");
 
 /// Where Debian's fcgiwrap listens.
 const FCGIWRAP: &str = "unix:/run/fcgiwrap.socket";
-
-/// What a configuration can be written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Server {
-    /// Apache 2.4, in its own configuration
-    Apache,
-    /// A shared host: .htaccess and index.cgi
-    Htaccess,
-    /// Caddy with the cgi plugin
-    Caddy,
-    /// lighttpd 1.4
-    Lighttpd,
-    /// nginx with fcgiwrap
-    Nginx,
-}
 
 /// What is said in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use super::plan::Plan;
 use super::supervise::{NotBegun, Process, Worker};
 use crate::cgi::variables::Variables;
 use crate::handoff::channel::{self, Outgoing};
-use crate::handoff::identity::is_of_a_request;
+use crate::handoff::request_variables::is_of_a_request;
 use crate::handoff::{Order, ZygoteOrder};
 use crate::system::{self, Disposition};
 use crate::timings::Moment;

@@ -56,14 +56,7 @@ impl Run {
 pub fn run(arguments: ProfileArgs, environment: Variables) -> ExitCode {
     match try_run(arguments, environment) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Setup(error)) => {
-            report::error(&format!("{error:#}"));
-            ExitCode::from(MISCONFIGURED)
-        }
-        Err(Failure::Refused(refusal, ..)) => {
-            report::error(&format!("{} ({})", refusal.reason, refusal.status));
-            ExitCode::from(FAILED)
-        }
+        Err(failure) => failure.tell(),
     }
 }
 

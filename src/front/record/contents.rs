@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Body, LARGEST_BODY, Text};
 use crate::cgi::variables::Variables;
 use crate::front::secrets::{self, LEFT_OUT, is_secret};
-use crate::handoff::identity::is_of_a_request;
+use crate::handoff::request_variables::is_of_a_request;
 
 /// The variables of a request; all of them, and nothing left out, with `secrets`.
 pub fn variables(

@@ -10,8 +10,8 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, mkdirat, openat, renameat, u
 use rustix::io::Errno;
 
 use super::{Record, Target};
-use crate::front::account::place::Place;
-use crate::front::find::this_user;
+use crate::front::trusted_directory::TrustedDirectory;
+use crate::front::users::this_user;
 
 /// What the names of records end in.
 const SUFFIX: &str = ".json";
@@ -24,8 +24,8 @@ pub fn write(record: &Record, target: &Target) -> Result<(), String> {
     match target {
         Target::File(file) => {
             let name = file.file_name().ok_or("--save names no file")?;
-            let place = Place::of_file(file)?;
-            let mut file = place.open(name, OFlags::CREATE | OFlags::TRUNC)?;
+            let parent = TrustedDirectory::of_file(file)?;
+            let mut file = parent.open(name, OFlags::CREATE | OFlags::TRUNC)?;
             file.write_all(record.encode().as_bytes()).map_err(|error| error.to_string())
         }
         Target::Directory { path, most } => {
@@ -42,13 +42,13 @@ pub fn write(record: &Record, target: &Target) -> Result<(), String> {
 fn open(path: &Path) -> Result<OwnedFd, String> {
     let shown = path.display();
     let name = path.file_name().ok_or_else(|| format!("{shown} is no directory for records"))?;
-    let place = Place::of_file(path)?;
-    match mkdirat(&place.directory, name, Mode::RWXU) {
+    let parent = TrustedDirectory::of_file(path)?;
+    match mkdirat(&parent.directory, name, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(format!("{shown} cannot be made by {}: {error}", this_user())),
     }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = openat(&place.directory, name, flags, Mode::empty())
+    let directory = openat(&parent.directory, name, flags, Mode::empty())
         .map_err(|error| format!("{shown} is no directory, or a link to one: {error}"))?;
     let stat = fstat(&directory).map_err(|error| format!("{shown}: {error}"))?;
     if stat.st_uid != rustix::process::geteuid().as_raw() {

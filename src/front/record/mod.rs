@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
 
-use crate::front::account::log::ascii;
+use crate::front::json::printable;
 
 /// The form of a record; another number stands for one that this program may not understand.
 const FORM: u32 = 1;
@@ -197,7 +197,7 @@ impl Record {
     /// The text of it, which a terminal can show.
     pub fn encode(&self) -> String {
         // Strings, numbers and lists and maps of them can always be written.
-        ascii(&serde_json::to_string_pretty(self).unwrap_or_default()) + "\n"
+        printable(&serde_json::to_string_pretty(self).unwrap_or_default()) + "\n"
     }
 
     /// What [`Self::encode`] gave; what is wrong with it, and in which line and column of `file`.

@@ -1,6 +1,5 @@
 //! From curl-like flags to a request's variables and body.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -8,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use anyhow::{Context, Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 
+use super::body_file::open;
 use super::multipart;
 use crate::cgi::head::is_token;
 use crate::cgi::path;
@@ -22,7 +22,7 @@ pub(in crate::front) fn request(
     arguments: &RequestArgs,
     mut environment: Variables,
 ) -> Result<(Variables, Option<File>)> {
-    environment.retain(|name, _| !is_of_a_request(name));
+    environment.retain(|name, _| !is_from_a_server(name));
     let mut request = environment;
     let url = Url::parse(&arguments.url)?;
     let body = body(arguments)?;
@@ -94,7 +94,7 @@ pub(super) fn add_headers(request: &mut Variables, arguments: &RequestArgs) -> R
 }
 
 /// Whether a variable is one that a server sets for a request.
-pub(super) fn is_of_a_request(name: &[u8]) -> bool {
+pub(super) fn is_from_a_server(name: &[u8]) -> bool {
     const META_VARIABLES: [&str; 24] = [
         "AUTH_TYPE",
         "CONTENT_LENGTH",
@@ -203,29 +203,6 @@ fn body(arguments: &RequestArgs) -> Result<Option<Body>> {
         }
     };
     Ok(Some(Body { file, length, content_type: content_type.into() }))
-}
-
-/// The file behind `@`, and what is left to read of it; `-` is standard input.
-pub(super) fn open(path: &[u8]) -> Result<(File, u64)> {
-    let shown = || format!("@{}", String::from_utf8_lossy(path));
-    let mut file = if path == b"-" {
-        File::from(rustix::stdio::stdin().try_clone_to_owned()?)
-    } else {
-        File::open(OsStr::from_bytes(path)).with_context(shown)?
-    };
-    let metadata = file.metadata().with_context(shown)?;
-    if metadata.is_dir() {
-        bail!("{} is a directory", shown());
-    }
-    if metadata.is_file() {
-        let position = file.stream_position().unwrap_or(0);
-        return Ok((file, metadata.len().saturating_sub(position)));
-    }
-    // A pipe: its length is known when it has ended.
-    let mut spooled = tempfile::tempfile().context("no temporary file for the body")?;
-    let length = io::copy(&mut file, &mut spooled).with_context(shown)?;
-    spooled.rewind()?;
-    Ok((spooled, length))
 }
 
 /// The parts of a URL that make variables.

@@ -1,6 +1,7 @@
 //! `cgi2wsgi request APP [URL]`: the curl of WSGI. Builds the variables of a
 //! request, runs it as a server would, and shows the response.
 
+mod body_file;
 pub(super) mod build;
 mod in_child;
 mod multipart;
@@ -24,7 +25,7 @@ use self::write_out::Format;
 use crate::cgi::head::usual_reason;
 use crate::cgi::variables::Variables;
 use crate::front::cli::{Options, RequestArgs};
-use crate::front::exit::{FAILED, MISCONFIGURED};
+use crate::front::exit::FAILED;
 use crate::front::plan::{Failure, Plan};
 use crate::front::{account, answer, meant};
 use crate::report;
@@ -37,14 +38,7 @@ const STATUS_OF_400_OR_MORE: u8 = 22;
 pub fn run(arguments: RequestArgs, environment: &Variables, began: Moment) -> ExitCode {
     match try_run(arguments, environment, began) {
         Ok(code) => ExitCode::from(code),
-        Err(Failure::Setup(error)) => {
-            report::error(&format!("{error:#}"));
-            ExitCode::from(MISCONFIGURED)
-        }
-        Err(Failure::Refused(refusal, ..)) => {
-            report::error(&format!("{} ({})", refusal.reason, refusal.status));
-            ExitCode::from(FAILED)
-        }
+        Err(failure) => failure.tell(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result};
 
-use super::build::open;
+use super::body_file::open;
 use crate::cgi::path;
 
 /// The body that the fields make, at its end, and its content type.

@@ -159,13 +159,13 @@ fn request(
     environment: &Variables,
 ) -> Result<(Variables, Option<File>)> {
     let mut variables = environment.clone();
-    variables.retain(|name, _| !build::is_of_a_request(name));
+    variables.retain(|name, _| !build::is_from_a_server(name));
     // Without it nothing tells that it is a server's request.
     variables.set("GATEWAY_INTERFACE", "CGI/1.1");
     for (name, text) in &record.variables {
         let value = text.bytes().map_err(Error::msg).with_context(|| name.clone())?;
         // What is this process' own stays: the record may be another machine's.
-        if build::is_of_a_request(name.as_bytes()) || variables.get(name).is_none() {
+        if build::is_from_a_server(name.as_bytes()) || variables.get(name).is_none() {
             variables.set(name, value);
         }
     }

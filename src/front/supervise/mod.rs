@@ -29,6 +29,7 @@ pub(super) use self::process::Process;
 use self::signals::{Signal, Signals};
 use super::account;
 use super::account::lines::Streams;
+use super::deadline::Deadline;
 use super::exit::FAILED;
 use super::refuse::Rest;
 use crate::cgi::head::Form;
@@ -40,15 +41,6 @@ use crate::zygotes::import_output::ImportOutput;
 
 /// How often a signal that nothing has come of is sent at most.
 const TIMES: u32 = 20;
-
-/// When to give up.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline {
-    /// The moment, counted from the front's start.
-    pub at: Moment,
-    /// `--timeout`.
-    pub timeout: Duration,
-}
 
 /// A worker: its connection and its process.
 #[derive(Debug)]

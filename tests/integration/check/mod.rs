@@ -302,7 +302,10 @@ fn another_user(stage: &Stage) -> Result<()> {
     let name = stage.user.uid.to_string();
     fs::set_permissions(place.join("private"), fs::Permissions::from_mode(0o700))?;
     let text = report(check_as(&name)?.ends(2)?);
-    let closed = format!("may not enter {} (mode 700, of root)", place.join("private").display());
+    let closed = format!(
+        "may not enter the directory {} (mode 0700, owner root (0))",
+        place.join("private").display()
+    );
     ensure!(text.contains(&closed), "no {closed:?} in {text}");
     let cure = format!("chmod o+x {}", place.join("private").display());
     ensure!(text.contains(&cure), "no {cure:?} in {text}");

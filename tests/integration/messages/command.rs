@@ -58,7 +58,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "a link that leads nowhere",
         &["{site}/app.py/x.py"],
-        "no application \"{site}/app.py/x.py\": {site}/app.py is a file and no directory",
+        "no application \"{site}/app.py/x.py\": {site}/app.py is a file, not a directory",
     )
     .files(APP),
     Mistake::new(

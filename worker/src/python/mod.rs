@@ -1,7 +1,7 @@
 //! What is done with the interpreter that has loaded this module. Knows neither request nor response.
 //!
 //! - [`environment`]: `os.environ` becomes the request's; [`application`]: imports the application; [`remedies`]: what to do
-//!   about its exceptions;
+//!   about its exceptions; [`exception`]: how they are logged;
 //! - [`imports`], [`collector`], [`arenas`]: a quick start, by Python's own rules;
 //! - [`debugger`]: `request --pdb`; [`import_times`]: `--timings`; [`own_server`]: `app.run()` in an import;
 //! - [`termination`]: SIGTERM as an exception; [`finish`]: the end of the process.
@@ -11,6 +11,7 @@ mod arenas;
 pub(crate) mod collector;
 pub(crate) mod debugger;
 pub(crate) mod environment;
+pub(crate) mod exception;
 pub(crate) mod finish;
 pub(crate) mod fork;
 pub(crate) mod import_times;

@@ -4,14 +4,15 @@
 use std::io;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PySystemExit, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::caught;
 use super::exchange::Exchange;
 use super::file_wrapper::FileWrapper;
-use super::start_response::{StartResponse, shown, type_name};
+use super::start_response::StartResponse;
+use crate::python::exception::{log_exception, shown, type_name};
 use crate::python::termination;
 
 /// Chunks of a list are joined up to this many bytes.
@@ -256,46 +257,4 @@ fn bytes<'c>(chunk: &'c Bound<'_, PyAny>, at: usize) -> Result<&'c [u8], Failure
             type_name(chunk)
         ))
     })
-}
-
-/// What was written about an exception.
-pub(crate) struct Logged {
-    /// One line: what was raised.
-    pub(crate) summary: String,
-    /// The traceback as text, where it was asked for.
-    pub(crate) traceback: Option<String>,
-}
-
-/// Writes an exception with its traceback to standard error, where
-/// `SystemExit` is like any other (P7).
-pub(crate) fn log_exception(py: Python<'_>, error: &PyErr, as_text: bool) -> Logged {
-    // M1: before Python 3.12 the exception and the error state have one each, and that of an exception which was raised in
-    // an `except` lacks the frames that it has passed since. What writes it takes the exception's.
-    if let Some(traceback) = error.traceback(py) {
-        let _ = error.value(py).setattr("__traceback__", traceback);
-    }
-    error.display(py);
-    // Nothing can be done for a stream that the application has broken.
-    let _ = py.import("sys").and_then(|sys| sys.getattr("stderr")?.call_method0("flush"));
-    let value = error.value(py);
-    let summary = if error.is_instance_of::<PySystemExit>(py) {
-        let code = value.getattr("code").ok().filter(|code| !code.is_none());
-        let code = code.as_ref().map(shown).unwrap_or_default();
-        format!("the application called sys.exit({code})")
-    } else {
-        let text =
-            value.str().map_or_else(|_| "?".into(), |text| text.to_string_lossy().into_owned());
-        let first = text.lines().next().unwrap_or_default();
-        let separator = if first.is_empty() { "" } else { ": " };
-        format!("the application raised {}{separator}{first}", type_name(value.as_any()))
-    };
-    let traceback = as_text.then(|| formatted(error, py).unwrap_or_default());
-    Logged { summary, traceback }
-}
-
-fn formatted(error: &PyErr, py: Python<'_>) -> PyResult<String> {
-    let arguments = (error.get_type(py), error.value(py), error.traceback(py));
-    let lines = py.import("traceback")?.call_method1("format_exception", arguments)?;
-    let text = PyString::new(py, "").call_method1("join", (lines,))?;
-    Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
 }

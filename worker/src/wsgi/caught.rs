@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::exchange::Exchange;
+use crate::python::exception::log_exception;
 
 /// The last one.
 static LAST: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
@@ -205,7 +206,7 @@ impl<'py> Django<'py> {
         if self.is_logged()? {
             return Ok(());
         }
-        let summary = super::call::log_exception(self.0.py(), &error, false).summary;
+        let summary = log_exception(self.0.py(), &error, false).summary;
         report::warning(&format!(
             "{summary}, which Django caught (answered 500) and does not log itself, for DEBUG is off and \
              LOGGING in {} has no handler for the logger django.request",

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use super::exchange::Exchange;
+use crate::python::exception::{shown, type_name};
 
 /// The callable that the application is given.
 #[pyclass(frozen, name = "start_response", module = "cgi2wsgi_worker")]
@@ -120,24 +121,6 @@ fn latin_1(text: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<u8>> {
             shown(text)
         ))
     })
-}
-
-pub(crate) fn type_name(object: &Bound<'_, PyAny>) -> String {
-    object.get_type().qualname().map_or_else(|_| "?".into(), |name| name.to_string())
-}
-
-/// The repr of an object, cut to the length of a log line, and without its address, which tells a reader nothing.
-pub(crate) fn shown(object: &Bound<'_, PyAny>) -> String {
-    let mut repr =
-        object.repr().map_or_else(|_| "?".into(), |repr| repr.to_string_lossy().into_owned());
-    if let Some((before, address)) = repr.split_once(" at 0x") {
-        let rest = address.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
-        repr = format!("{before}{rest}");
-    }
-    match repr.char_indices().nth(80) {
-        Some((end, _)) => format!("{}...", &repr[..end]),
-        None => repr,
-    }
 }
 
 /// The `write` callable, for applications older than iterables.

@@ -58,7 +58,8 @@ static RECORDING: AtomicBool = AtomicBool::new(false);
 /// Whether it is the import that asks, and not a request (`--warm-request`).
 static IS_IMPORT: AtomicBool = AtomicBool::new(true);
 
-/// From here on a request is answered. What it lists is its own business: other requests add to it. The files that it reads and misses may be in memory from here on, as templates are.
+/// From here on a request is answered. What it lists is its own business: other requests add to it. The
+/// files that it reads and misses may be in memory from here on, as templates are.
 pub(super) fn leave_import() {
     IS_IMPORT.store(false, Relaxed);
 }
@@ -113,7 +114,7 @@ fn note_event(arguments: &Bound<'_, PyTuple>) -> Option<()> {
             note_made(&arguments()?, 1, 3)
         }
         "os.link" => note_made(&arguments()?, 1, 3),
-        "sqlite3.connect" => databases::note_connect(&arguments()?.get_item(0).ok()?),
+        "sqlite3.connect" => note_connect(&arguments()?.get_item(0).ok()?),
         _ => None,
     }
 }
@@ -219,6 +220,19 @@ pub(super) fn path_in(named: &Bound<'_, PyAny>, directory: Option<i32>) -> Optio
         Some(number) => Some(path_of_descriptor(number)?.join(path)),
         None => std::path::absolute(path).ok(),
     }
+}
+
+fn note_connect(named: &Bound<'_, PyAny>) -> Option<()> {
+    let file = databases::file_of(&path_of(named)?)?;
+    let is_there = file.exists();
+    change(|consulted| {
+        if !is_there {
+            consulted.looked_for.insert(file.clone(), false);
+        }
+        // SQLite writes it without an event.
+        consulted.written.insert(file.clone());
+        consulted.databases.insert(file);
+    })
 }
 
 pub(super) fn path_of(named: &Bound<'_, PyAny>) -> Option<PathBuf> {

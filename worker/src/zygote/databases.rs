@@ -5,25 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use pyo3::prelude::*;
-
-use super::consulted::{change, path_of};
-
-pub(super) fn note_connect(named: &Bound<'_, PyAny>) -> Option<()> {
-    let file = file_of(&path_of(named)?)?;
-    let is_there = file.exists();
-    change(|consulted| {
-        if !is_there {
-            consulted.looked_for.insert(file.clone(), false);
-        }
-        // SQLite writes it without an event.
-        consulted.written.insert(file.clone());
-        consulted.databases.insert(file);
-    })
-}
-
 /// The file of a database by its name, which may be a URI. Nothing: it is in memory.
-fn file_of(named: &Path) -> Option<PathBuf> {
+pub(super) fn file_of(named: &Path) -> Option<PathBuf> {
     let name = named.as_os_str().as_bytes();
     if name.is_empty() || name == b":memory:" {
         return None;

@@ -9,10 +9,10 @@ use pyo3::prelude::*;
 use super::{consulted, rehearsal, stat_calls};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
+use crate::python::exception::log_exception;
 use crate::python::finish::Noted;
 use crate::python::own_server::Watch;
 use crate::python::{self, collector, imports, termination};
-use crate::wsgi::call::log_exception;
 
 /// How long an import whose time is over has to write its tracebacks.
 const TRACING: Duration = Duration::from_millis(500);

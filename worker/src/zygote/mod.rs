@@ -11,6 +11,7 @@ mod child;
 mod claims;
 mod consulted;
 mod databases;
+mod edited;
 mod import;
 mod inherited;
 mod journal;
@@ -100,7 +101,7 @@ fn live(
     mut journal: Journal,
     leave: &dyn Fn(),
 ) -> Over {
-    let began = watch::now();
+    let began = edited::now();
     title::of_zygote(&order.service.application);
     descriptors::guard_listener(Some(listener.as_raw_fd()));
     let before = Before::import();

@@ -12,7 +12,7 @@ use cgi2wsgi::zygotes::polling::nanoseconds;
 use pyo3::prelude::*;
 
 use super::consulted::{Consulted, Listed};
-use super::watch::{Own, now};
+use super::edited::{Edited, now};
 use crate::python::imports::misses;
 
 /// What was asked of one directory, and what it answered.
@@ -76,8 +76,9 @@ impl Questions {
     }
 
     /// What was looked for and there is to stay, among what people edit.
-    pub(super) fn ask_for_found(&mut self, own: &Own) {
-        let found = self.looked_for.iter().filter(|(path, is_there)| **is_there && own.has(path));
+    pub(super) fn ask_for_found(&mut self, edited: &Edited) {
+        let found =
+            self.looked_for.iter().filter(|(path, is_there)| **is_there && edited.has(path));
         let found: Vec<PathBuf> = found.map(|(path, _)| path.clone()).collect();
         for path in found {
             if let (Some(directory), Some(name)) = (path.parent(), path.file_name()) {
@@ -92,9 +93,9 @@ impl Questions {
     }
 
     /// All of them, those of what people edit first.
-    pub(super) fn take(&mut self, own: &Own) -> Vec<(PathBuf, Question)> {
+    pub(super) fn take(&mut self, edited: &Edited) -> Vec<(PathBuf, Question)> {
         let mut all: Vec<_> = std::mem::take(&mut self.of).into_iter().collect();
-        all.sort_unstable_by(|(a, _), (b, _)| (!own.has(a), a).cmp(&(!own.has(b), b)));
+        all.sort_unstable_by(|(a, _), (b, _)| (!edited.has(a), a).cmp(&(!edited.has(b), b)));
         all
     }
 

@@ -16,8 +16,9 @@ use cgi2wsgi::handoff::Service;
 use pyo3::prelude::*;
 
 use super::journal::note;
+use crate::python::exception::log_exception;
 use crate::python::termination;
-use crate::wsgi::call::{self, Failure, log_exception};
+use crate::wsgi::call::{self, Failure};
 use crate::wsgi::environ;
 use crate::wsgi::exchange::Exchange;
 

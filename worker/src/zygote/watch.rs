@@ -26,6 +26,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use super::consulted;
+use super::edited::{Edited, now};
 use super::kernel::Kernel;
 use super::questions::{self, Questions};
 use cgi2wsgi::zygotes::names::Names;
@@ -42,29 +43,11 @@ const IS_IN_DOUBT: usize = 2;
 const MOST_WATCHED: usize = 1024;
 const MOST: usize = 8192;
 
-/// What people edit. It gets the watches first, if there are few, and where it is
-/// on another machine, that is asked.
-pub(super) struct Own {
-    directory: PathBuf,
-    venv: Option<PathBuf>,
-}
-
-impl Own {
-    fn of(application: &Application) -> Self {
-        Self { directory: application.directory.clone(), venv: application.venv.clone() }
-    }
-
-    pub(super) fn has(&self, file: &Path) -> bool {
-        file.starts_with(&self.directory)
-            && !self.venv.as_ref().is_some_and(|venv| file.starts_with(venv))
-    }
-}
-
 pub(super) struct Watch {
     kernel: Option<Kernel>,
     polled_files: PolledFiles,
     systems: FileSystems,
-    own: Own,
+    edited: Edited,
     /// What changed while the application was imported.
     early: Option<PathBuf>,
     /// The directories and links on the way to the files.
@@ -73,13 +56,6 @@ pub(super) struct Watch {
     shared: Option<SharedNumbers>,
     /// In how many directories the import has looked, if they are too many.
     too_many: Option<usize>,
-}
-
-/// This moment. File systems stamp by a clock that is up to a tick behind it,
-/// which is less than Python takes to start and to read a first file.
-pub(super) fn now() -> (i64, i64) {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    (now.tv_sec, now.tv_nsec)
 }
 
 impl Watch {
@@ -93,14 +69,14 @@ impl Watch {
         files.extend(mapped_files());
         // An executable that carries its worker is not mapped here.
         files.push(order.worker.clone());
-        let own = Own::of(application);
-        files.sort_unstable_by(|a, b| (!own.has(a), a).cmp(&(!own.has(b), b)));
+        let edited = Edited::of(application);
+        files.sort_unstable_by(|a, b| (!edited.has(a), a).cmp(&(!edited.has(b), b)));
         files.dedup();
         let mut watch = Self {
             kernel: Kernel::new(),
             polled_files: PolledFiles::default(),
             systems: FileSystems::default(),
-            own,
+            edited,
             early: None,
             passed: HashSet::new(),
             shared: SharedNumbers::new(3),
@@ -132,19 +108,20 @@ impl Watch {
                 None => self.is_early(path),
             }
         }
-        questions.ask_for_found(&self.own);
+        questions.ask_for_found(&self.edited);
         let count = questions.count();
         self.too_many = Some(count).filter(|count| *count > MOST);
         if self.too_many.is_some() {
             return;
         }
         let suffixes = questions::suffixes(py);
-        for (watched, (directory, question)) in questions.take(&self.own).into_iter().enumerate() {
+        for (watched, (directory, question)) in questions.take(&self.edited).into_iter().enumerate()
+        {
             self.add_way_to(&directory);
             if self.passed.insert(directory.clone()) {
                 self.watch(&directory, Part::Directory);
             }
-            let is_asked = self.own.has(&directory);
+            let is_asked = self.edited.has(&directory);
             let is_watched =
                 watched < MOST_WATCHED && self.systems.are_local(&directory, Part::Entries);
             let look = || {
@@ -247,7 +224,7 @@ impl Watch {
         let is_local = self.systems.are_local(path, part);
         let mut kernel = self.kernel.as_mut().filter(|_| is_local);
         if !kernel.as_mut().is_some_and(|kernel| kernel.watch(path, part)) {
-            self.polled_files.add(path.to_owned(), part, self.own.has(path));
+            self.polled_files.add(path.to_owned(), part, self.edited.has(path));
         }
     }
 

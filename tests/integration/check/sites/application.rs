@@ -56,7 +56,7 @@ pub(super) const SITES: &[Site] = &[
         made: "chmod 0 private",
         arguments: &["private/deep/app.py"],
         about: "✗ application",
-        seen: &["may not enter {place}/private (mode 0,"],
+        seen: &["may not enter the directory {place}/private (mode 0000,"],
         cure: "chmod o+x {place}/private",
         ..SITE
     },
@@ -65,7 +65,7 @@ pub(super) const SITES: &[Site] = &[
         files: &[("app.py", HELLO)],
         made: "chmod 0 app.py",
         about: "✗ application",
-        seen: &["may not read {place}/app.py (mode 0,"],
+        seen: &["may not read {place}/app.py (mode 0000,"],
         cure: "chmod a+r {place}/app.py",
         ..SITE
     },

@@ -61,7 +61,7 @@ pub(super) const SITES: &[Site] = &[
         )],
         arguments: &["index.cgi"],
         about: "✗ #! line",
-        seen: &["may not execute {place}/index.cgi (mode 644)"],
+        seen: &["may not execute {place}/index.cgi (mode 0644,"],
         cure: "chmod a+rx {place}/index.cgi",
         ..SITE
     },

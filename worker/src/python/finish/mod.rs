@@ -32,6 +32,7 @@ mod known;
 mod names;
 mod noted;
 mod raw;
+mod streams;
 mod survey;
 mod untracked;
 
@@ -40,8 +41,8 @@ use pyo3::types::PyDict;
 
 pub(crate) use self::noted::Noted;
 use self::survey::Survey;
+use super::exception::log_exception;
 use super::termination;
-use crate::wsgi::call::log_exception;
 
 /// Something of a module that is imported, if it is.
 fn imported<'py>(py: Python<'py>, module: &str) -> PyResult<Option<Bound<'py, PyAny>>> {

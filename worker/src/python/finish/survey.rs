@@ -7,10 +7,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
 
-use super::files::{overrides_closing, shows_resource_warnings, standard_streams};
 use super::known::{self, Nature};
 use super::names::{describe, names};
 use super::raw::{self, Class, Slot};
+use super::streams::{overrides_closing, shows_resource_warnings, standard_streams};
 
 /// An object whose end could be seen.
 pub(super) struct Finding<'py> {

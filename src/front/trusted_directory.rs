@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
 
-use crate::front::find::this_user;
+use crate::front::users::this_user;
 
 /// A directory, and the name of a file in it.
 #[derive(Debug)]
-pub struct Place {
-    /// The directory, which others cannot write to.
+pub struct TrustedDirectory {
+    /// It, open.
     pub directory: OwnedFd,
     /// The path, for messages.
     pub path: PathBuf,
 }
 
-impl Place {
+impl TrustedDirectory {
     /// The directory of `file`.
     pub fn of_file(file: &Path) -> Result<Self, String> {
         let directory = match file.parent() {
