@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::finding::{Finding, word};
 use super::inside::{Import, Inside};
 use super::main_thread::{Frame, is_server};
-use super::packages::{package_of, successor};
+use super::packages::{around, package_of, successor};
 use super::site::Site;
 use super::user::User;
 use super::way;
@@ -179,6 +179,9 @@ fn meaning(error: &Value, site: &Site, user: &User) -> (String, Option<String>) 
     let is = |name: &str| {
         error["bases"].as_array().into_iter().flatten().any(|base| base.as_str() == Some(name))
     };
+    if let Some(known) = around(text, &site.application.directory) {
+        return known;
+    }
     if is("ModuleNotFoundError") {
         return missing(error["name"].as_str().unwrap_or_default(), site);
     }

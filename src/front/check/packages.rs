@@ -1,4 +1,8 @@
-//! From the name of a module that is missing to what installs it.
+//! From the name of a module that is missing to what installs it, or to what is in its place.
+
+use std::path::Path;
+
+use super::finding::word;
 
 /// Packages that have another name than the module.
 const NAMES: [(&str, &str); 24] = [
@@ -57,6 +61,23 @@ pub(super) fn successor(module: &str) -> Option<&'static str> {
 
 fn of<'t>(table: &[(&str, &'t str)], name: &str) -> Option<&'t str> {
     table.iter().find(|(known, _)| *known == name).map(|(_, other)| *other)
+}
+
+/// What around a module makes it another, or unusable: a file of the application's that hides it, a library of the system
+/// that is missing. By the text of the exception; what to say, and to do.
+pub(super) fn around(text: &str, directory: &Path) -> Option<(String, Option<String>)> {
+    if text.contains("cannot open shared object file") {
+        let library = text.split(':').next().unwrap_or_default();
+        let hint = format!("the library {library} of the system is missing");
+        return Some((hint, Some(format!("apt-file search {}", word(library)))));
+    }
+    let name = text.split("; '").nth(1)?.strip_suffix("' is not a package")?;
+    let hiding = directory.join(format!("{name}.py"));
+    let other = hiding.with_file_name(format!("my_{name}.py"));
+    hiding.is_file().then(|| {
+        let hint = format!("{} hides the module {name} that is imported", hiding.display());
+        (hint, Some(format!("mv {} {}", word(&hiding), word(other))))
+    })
 }
 
 #[cfg(test)]

@@ -26,9 +26,13 @@ pub(super) fn before_response(
                 .to_owned()
         }
         Some(Cause::OwnServer) | None => format!(
-            "the application's process {} before it answered{}",
+            "the application's process {} before it answered{}{}",
             ended(how),
-            where_it_crashed(how)
+            where_it_crashed(how),
+            match how.and_then(|how| how.code()) {
+                Some(_) => ": an application returns, and does not call os._exit(), exec or a library's exit()",
+                None => "",
+            }
         ),
     }
 }

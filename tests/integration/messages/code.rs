@@ -230,7 +230,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
     app(
         "os._exit while it is imported",
         &[("app.py", "import os\n\nos._exit(3)\n")],
-        "the application's process ended itself with exit status 3 before it answered",
+        "the application's process ended itself with exit status 3 before it answered: an application returns, and \
+         does not call os._exit(), exec or a library's exit()",
     ),
     app(
         "a file relative to another directory",
@@ -246,7 +247,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
             "import sqlite3\n\nsqlite3.connect('/proc/db.sqlite3').execute('create table t (a)')\n",
         )],
         "the application raised OperationalError: unable to open database file; SQLite needs to write to the \
-         database file and to the directory that it is in, as user {uid}",
+         database file and to the directory that it is in, as user {uid}; a relative path begins at {site}",
     ),
     app(
         "a full disk",
@@ -254,6 +255,77 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "the application raised OSError: [Errno 28] No space left on device; a file system is full, which the \
          traceback tells: make room there",
     ),
+    // What a shell has, or another machine.
+    app(
+        "modules that import each other",
+        &[
+            ("app.py", "from views_of_shop import index\n\nNAME = 'shop'\n"),
+            ("views_of_shop.py", "from app import NAME\n"),
+        ],
+        "the application raised ImportError: cannot import name 'NAME' from partially initialized module 'app' (most \
+         likely due to a circular import) ({site}/app.py); app is imported again by what it imports: move what both \
+         need into a module of its own, or the import into the function that needs it",
+    ),
+    app(
+        "a variable that the server does not set",
+        &[("app.py", "import os\n\nKEY = os.environ['KEY_OF_SHOP']\n")],
+        "the application raised KeyError: 'KEY_OF_SHOP'; the environment has no KEY_OF_SHOP: a server's has what its \
+         configuration sets (Apache: SetEnv KEY_OF_SHOP ..., nginx: fastcgi_param), and nothing of a shell's",
+    ),
+    app(
+        "a name that the installed version of a package does not have",
+        &[("app.py", "from bottle import name_of_old\n")],
+        "the application raised ImportError: cannot import name 'name_of_old' from 'bottle' \
+         ({venv}/lib/python{version}/site-packages/bottle.py); the installed bottle 0.13.4 does not have it: the code \
+         was written for another version; {venv}/bin/python -m pip install 'bottle==...', or change the code",
+    ),
+    app(
+        "a module that the installed version of a package does not have",
+        &[("app.py", "import flask.ext_of_old\n")],
+        "the application raised ModuleNotFoundError: No module named 'flask.ext_of_old'; the installed flask 3.1.3 does \
+         not have it: the code was written for another version; {venv}/bin/python -m pip install 'flask==...', or \
+         change the code",
+    ),
+    app(
+        "an extension module for another Python",
+        &[("app.py", "import native\n"), ("native.cpython-32-x86_64-linux-gnu.so", "")],
+        "the application raised ModuleNotFoundError: No module named 'native'; \
+         {site}/native.cpython-32-x86_64-linux-gnu.so is for another Python than this one, {version}: install its \
+         package again with {venv}/bin/python -m pip",
+    ),
+    app(
+        "an extension module that is damaged",
+        &[("app.py", "import native\n"), ("native.so", "")],
+        "the application raised ImportError: {site}/native.so: file too short; an extension module was built for \
+         another Python or system than this one, Python {version}: install the package again with \
+         {venv}/bin/python -m pip",
+    ),
+    app(
+        "a library of the system that is missing",
+        &[("app.py", "import ctypes\n\nctypes.CDLL('libnobody.so.4')\n")],
+        "the application raised OSError: libnobody.so.4: cannot open shared object file: No such file or directory; the \
+         library libnobody.so.4 of the system is missing: install the package that has it (Debian: apt-file search \
+         libnobody.so.4), or name its directory in LD_LIBRARY_PATH in the server's configuration",
+    ),
+    app(
+        "a locale that is not there",
+        &[("app.py", "import locale\n\nlocale.setlocale(locale.LC_ALL, 'xx_XX.nothing')\n")],
+        "the application raised Error: unsupported locale setting; this machine does not have that locale: locale -a \
+         lists those that it has (Debian: dpkg-reconfigure locales), and C.UTF-8 is always there",
+    ),
+    app(
+        "a question at import",
+        &[("app.py", "name = input()\n")],
+        "the application raised EOFError: EOF when reading a line; it asks for input while it is imported, and under a \
+         server nobody types: put what asks below if __name__ == \"__main__\":",
+    ),
+    app(
+        "a file of the application's that cannot be read",
+        &[("app.py", "import closed\n"), ("closed.py", "")],
+        "the application raised PermissionError: [Errno 13] Permission denied: '{site}/closed.py'; this process runs as \
+         user {uid}, which has to read it: chmod a+r {site}/closed.py",
+    )
+    .modes(&[("closed.py", 0)]),
     // PEP 3333.
     app(
         "no start_response",

@@ -1,6 +1,8 @@
 //! What to do about an exception that nobody caught, where the exception is one of those that newcomers meet: the end
 //! of the line in the log. Looks at the exception, at the file system and at what is imported; runs nothing.
 
+mod surroundings;
+
 use std::path::{Path, PathBuf};
 
 use cgi2wsgi::handoff::{Application, Source};
@@ -82,8 +84,13 @@ pub(crate) fn remedy(
 ) -> Option<String> {
     let case = Case { py, error, application, is_import };
     case.of_name()
+        .or_else(|| case.of_syntax())
         .or_else(|| case.of_shadow())
+        .or_else(|| case.of_circle())
+        .or_else(|| case.of_version())
         .or_else(|| case.of_import())
+        .or_else(|| case.of_system())
+        .or_else(|| case.of_shell())
         .or_else(|| case.of_server())
         .or_else(|| case.of_access())
         .or_else(|| case.of_pythonpath())
@@ -181,9 +188,11 @@ impl Case<'_, '_> {
             .into_iter()
             .chain(&self.application.import_directories)
             .any(|directory| file.parent() == Some(directory));
-        let is_meant_otherwise = self.is_of_python(first)
-            || text.contains("partially initialized module")
-            || text.contains("is not a package");
+        // Another file that imports it back is a circle of the application's own.
+        let imports_itself = text.contains("partially initialized module")
+            && self.frames().first().is_some_and(|(innermost, _)| *innermost == file);
+        let is_meant_otherwise =
+            self.is_of_python(first) || imports_itself || text.contains("is not a package");
         (is_own && is_meant_otherwise).then(|| {
             format!(
                 "{} hides the module {first} that is imported: give the file another name",
@@ -212,10 +221,15 @@ impl Case<'_, '_> {
         if self.is::<PyModuleNotFoundError>() {
             return Some(self.missing_module(&self.attribute("name")?));
         }
-        let is_extension =
-            ["undefined symbol", "wrong ELF class", "invalid ELF header", "version `"]
-                .iter()
-                .any(|part| text.contains(part));
+        let is_extension = [
+            "undefined symbol",
+            "wrong ELF class",
+            "invalid ELF header",
+            "file too short",
+            "version `",
+        ]
+        .iter()
+        .any(|part| text.contains(part));
         (self.is::<PyImportError>() && is_extension).then(|| {
             let (major, minor) = self.version();
             format!(
@@ -316,6 +330,11 @@ impl Case<'_, '_> {
         let file = self.attribute("filename");
         if self.is::<PyPermissionError>() {
             let file = file?;
+            if Path::new(&file).extension() == Some("py".as_ref()) {
+                return Some(format!(
+                    "this process runs as user {user}, which has to read it: chmod a+r {file}"
+                ));
+            }
             let directory = Path::new(&file).parent().filter(|it| !it.as_os_str().is_empty());
             let directory =
                 directory.map_or_else(String::new, |it| format!(" and {}", it.display()));
@@ -338,7 +357,8 @@ impl Case<'_, '_> {
         if is_database {
             return Some(format!(
                 "SQLite needs to write to the database file and to the directory that it is in, as user \
-                 {user}"
+                 {user}; a relative path begins at {}",
+                std::env::current_dir().ok()?.display()
             ));
         }
         let is_full = matches!(self.errno(), Some(libc::ENOSPC | libc::EDQUOT));

@@ -75,6 +75,22 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
+        name: "a file that hides a package of Python is named",
+        files: &[("app.py", "import email.message\n"), ("email.py", "")],
+        about: "✗ import",
+        seen: &["{place}/email.py hides the module email"],
+        cure: "mv {place}/email.py {place}/my_email.py",
+        ..SITE
+    },
+    Site {
+        name: "a library of the system that is missing is named",
+        files: &[("app.py", "import ctypes\n\nctypes.CDLL('libnobody.so.4')\n")],
+        about: "✗ import",
+        seen: &["the library libnobody.so.4 of the system is missing"],
+        cure: "apt-file search libnobody.so.4",
+        ..SITE
+    },
+    Site {
         name: "an import that never ends is told its line",
         files: &[("app.py", "import time\n\ntime.sleep(600)\n")],
         arguments: &["--timeout", "3", "app.py"],
