@@ -95,7 +95,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s L -l locat
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s s -l silent -d 'As for curl, and without effect: there is no progress to be silent about'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s S -l show-error -d 'As for curl, and without effect: errors are always shown'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s k -l insecure -d 'As for curl, and without effect: there is no connection, and no certificate to check'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l pdb -d 'Start the debugger (pdb) on the terminal where an exception was raised that nobody, Flask or Django caught'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l pdb -d 'Start the debugger (pdb) on the terminal where an uncaught exception was raised, or one that Flask or Django caught'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'

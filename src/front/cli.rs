@@ -422,7 +422,7 @@ pub struct RequestArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "method", "data", "form", "json", "head", "location"])]
     pub replay: Option<OsString>,
 
-    /// Start the debugger (pdb) on the terminal where an exception was raised that nobody, Flask or Django caught
+    /// Start the debugger (pdb) on the terminal where an uncaught exception was raised, or one that Flask or Django caught
     #[arg(long)]
     pub pdb: bool,
 

@@ -121,9 +121,9 @@ pub fn crowd(directory: &Directory, name: &str) -> Option<Vec<u32>> {
     (count >= MOST).then_some(pids)
 }
 
-/// Whether nobody listens at a zygote's socket. It is removed then.
+/// Whether no process listens at a zygote's socket. It is removed then.
 fn is_abandoned(directory: &Directory, name: &str) -> bool {
-    // Nobody waits for a lock here: two that do this hold one each.
+    // This does not wait for a lock: two processes that do this hold one each.
     if let Ok(lock) = Lock::with(directory, name, FlockOperation::NonBlockingLockExclusive)
         && [socket_name(name), trial_name(name)]
             .iter()
@@ -198,6 +198,6 @@ mod tests {
         leave(&directory, "x", own);
         assert!(!path.exists() && directory.stat("x.lock").is_err(), "something is left");
         leave(&directory, "x", own);
-        assert!(directory.stat("x.lock").is_err(), "a lock of nobody is left");
+        assert!(directory.stat("x.lock").is_err(), "a lock without a zygote is left");
     }
 }

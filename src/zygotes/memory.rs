@@ -126,7 +126,7 @@ pub fn map_over(run: Run, protection: Protection, file: &OwnedFd, offset: u64) -
         | flag(executes, libc::PROT_EXEC);
     let flags = libc::MAP_SHARED | libc::MAP_FIXED;
     let run = run.as_iovec();
-    // SAFETY: the run is one that is mapped, and whoever has a pointer into it finds there what it found before.
+    // SAFETY: the run is one that is mapped, and a pointer into it finds there what it found before.
     let mapped = unsafe {
         libc::mmap(run.iov_base, run.iov_len, protection, flags, file.as_raw_fd(), offset)
     };

@@ -221,7 +221,7 @@ mod tests {
         const SECOND: u64 = 1_000_000_000;
         let last = AtomicU64::new(0);
         let start = 77 * SECOND;
-        assert!(is_my_turn(&last, start), "nobody has looked");
+        assert!(is_my_turn(&last, start), "it was not looked at yet");
         assert!(!is_my_turn(&last, start) && !is_my_turn(&last, start + SECOND - 1));
         assert!(is_my_turn(&last, start + SECOND) && !is_my_turn(&last, start + SECOND));
         // Two processes read the clock in one order and look in the other.

@@ -32,7 +32,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials_of("body", TESTS, world)
 }
 
-/// A request with a body that is announced and has not come.
+/// A request whose body is announced and does not arrive.
 fn upload(mut command: Command) -> Command {
     command.env("REQUEST_METHOD", "POST").env("CONTENT_LENGTH", "1000000").stdin(Stdio::piped());
     command
@@ -51,7 +51,7 @@ fn trickle(stage: &Stage) -> Result<()> {
             let is_over = Arc::clone(&is_over);
             move || {
                 while !is_over.load(SeqCst) {
-                    // Nobody is there any more: it is over.
+                    // The program has ended.
                     let _ = stdin.write_all(b"x");
                     std::thread::sleep(Duration::from_millis(50));
                 }
@@ -80,7 +80,7 @@ fn busy_visitor(stage: &Stage) -> Result<()> {
     for number in 0..3 {
         site.body(&format!("id=w{number}"))?;
     }
-    ensure!(slow.child().try_wait()?.is_none(), "nobody waits for the body");
+    ensure!(slow.child().try_wait()?.is_none(), "the front has ended before the body came");
     drop(stdin);
     collect(slow)?.ends(0)?;
     site.ends_clean()

@@ -28,6 +28,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a callable that is not there is exit status 2 and no response", no_such_callable),
     ("under CGI a wrong set-up is exit status 2 and a complete 500", wrong_setup_under_cgi),
     ("P1: options before the application work under CGI", options_under_cgi),
+    ("V1: words that the query explains are refused, whatever server is named", forged_server),
     ("B8: closed descriptors 0, 1 and 2 do no harm", closed_descriptors),
     ("B8: a non-blocking stdin that has nothing yet is waited for", non_blocking_stdin),
     ("B8: a non-blocking stdout that is full is waited for", non_blocking_stdout),
@@ -128,6 +129,30 @@ fn options_under_cgi(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// With `ModSecurity` Apache names any server that its `SecServerSignature` says, and appends the words all the same.
+fn forged_server(stage: &Stage) -> Result<()> {
+    let hello = stage.resolve("{fixtures}/hello.py");
+    for software in ["nginx/1.22.1", "lighttpd/1.4.69", "Caddy/v2.10", "Apache/2.4.71 (Unix)", ""] {
+        for (query, word, app) in [
+            ("--debug", "--debug", Some(&*hello)),
+            ("--chdir%3d/tmp", "--chdir=/tmp", Some(&*hello)),
+            ("os:system", "os:system", None),
+        ] {
+            let mut variables = CGI.to_vec();
+            variables.extend([("QUERY_STRING", query), ("SERVER_SOFTWARE", software)]);
+            variables.extend(app.map(|app| ("CGI2WSGI_APP", app)));
+            let output = run(stage, bridge(stage, &[word], &variables))?;
+            let (status, _) = output
+                .ends(1)
+                .and_then(|output| output.says("cannot be known"))
+                .and_then(Output::response)
+                .with_context(|| format!("{word} under {software:?}"))?;
+            ensure!(status == 400, "{word} under {software:?} is a {status}");
+        }
+    }
+    Ok(())
+}
+
 fn closed_descriptors(stage: &Stage) -> Result<()> {
     let arguments = ["{fixtures}/hello.py"];
     let mut command = bridge(stage, &arguments, &CGI);
@@ -141,7 +166,7 @@ fn closed_descriptors(stage: &Stage) -> Result<()> {
     let (status, body) = output.ends(0)?.response()?;
     ensure!(status == 200 && body == "Hello, world!\n", "{status} {body}");
 
-    // With stdout and stderr gone nobody can see the answer; no descriptor may come to be another file.
+    // With stdout and stderr closed the answer cannot be seen; the test is that no other file gets their numbers.
     let marker = stage.workplace("closed-descriptors")?.join("marker");
     let mut command = bridge(stage, &["{fixtures}/close_marker.py"], &CGI);
     command.env("MARKER", &marker).stdout(Stdio::null()).stderr(Stdio::null());

@@ -38,7 +38,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials_of("deaths", TESTS, world)
 }
 
-/// A way, what the log says of it, and whether it is `--timeout` that ends it.
+/// A way to end, what the log says of it, and whether `--timeout` ends it.
 struct Way {
     name: &'static str,
     said: &'static str,
@@ -178,7 +178,7 @@ fn warm_after_head(stage: &Stage) -> Result<()> {
     each(stage, &["chunk"], true, |way, _, output| is_cut(way, output))
 }
 
-/// What was delivered was delivered; the log says how the process ended, if that is not as it should be.
+/// The response is delivered; the log says how the process ended, if that is not as it should be.
 fn is_whole(way: &Way, output: &Output) -> Result<()> {
     let (status, body) = output.ends(0)?.response()?;
     ensure!(status == 200 && body == "begun\nended\n", "{status} {body}");

@@ -331,7 +331,7 @@ fn python_gone(stage: &Stage) -> Result<()> {
     refuses(&run(stage, piped(command, &[]))?, &expected)
 }
 
-/// The tests' user may own what it made; nobody may enter a directory of mode 0.
+/// No user but root may enter a directory of mode 0.
 fn python_forbidden(stage: &Stage) -> Result<()> {
     let place = stage.workplace("python-forbidden")?;
     let private = place.join("private");

@@ -1,5 +1,5 @@
 //! An application that starts a server of its own while it is imported, as with `app.run()` at the end of its file (M5):
-//! the import would never end, and it is told soon, without `--timeout`.
+//! the import would never end, and the log says so soon, without `--timeout`.
 
 use std::process::Stdio;
 use std::sync::Arc;

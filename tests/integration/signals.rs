@@ -188,7 +188,7 @@ fn state(pid: i32) -> Option<(char, i32)> {
 
 fn control_z(stage: &Stage) -> Result<()> {
     let site = site(stage)?;
-    // A shell with job control: nobody could continue a group that has none.
+    // A shell with job control: without one a stopped group could not be continued.
     let mut running = at_terminal(&site, "set -m; ", "; sleep 60")?;
     site.wait_lines("streaming", 1)?;
     let worker: i32 = site.lines("streaming")[0].parse()?;

@@ -1,8 +1,8 @@
 //! What is written to standard error while a request is answered: the lines of this process, and those of the worker
 //! (tracebacks, `wsgi.errors`, `print`), which come through a pipe and go on to the server's log as they come.
 //!
-//! The pipe is there with `--log` or `--record` alone. Whoever else holds it, such as a process that the application has
-//! left behind, holds up nobody (P3): its end is not waited for.
+//! The pipe is there with `--log` or `--record` alone. A process that holds it too, such as one that the application has
+//! left behind, delays nothing (P3): its end is not waited for.
 
 use std::cell::RefCell;
 use std::fs::File;

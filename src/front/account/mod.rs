@@ -1,5 +1,5 @@
 //! What is known of the request that this process answers, for `--log` and `--record`. There is one for a process, as
-//! there is one request: whoever learns something tells it here, and nothing is kept where neither option is on.
+//! there is one request: what any part learns of it is told here, and nothing is kept where neither option is on.
 //!
 //! - [`lines`]: what is written to standard error meanwhile; [`body`]: the request body;
 //! - [`log`]: the line of a request, and its file.

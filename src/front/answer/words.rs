@@ -1,6 +1,6 @@
 //! What the command line under a server means, where a server may have appended the words of the query string (P1).
 //!
-//! Nobody tells whether a server does: Apache does, Caddy and lighttpd do not, and what a server says of itself is no
+//! Whether a server does that cannot be known: Apache does, Caddy and lighttpd do not, and what a server says of itself is no
 //! proof. So the words at the end that the query explains are dropped where they cannot be the operator's, and the
 //! request is refused where they can: a visitor neither adds a word to the command line nor takes one away. They cannot
 //! be the operator's

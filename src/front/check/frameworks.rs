@@ -134,7 +134,7 @@ fn key(facts: &Value, cure: &str) -> Option<Finding> {
     } else if facts["is_known"] == true {
         "is a word that everybody tries"
     } else if length < 16 || facts["different"].as_u64().unwrap_or_default() < 5 {
-        "is short, or nearly one letter: whoever guesses it can sign in as anybody"
+        "is short, or nearly one letter: an attacker who guesses it can sign in as any user"
     } else {
         return None;
     };
@@ -189,7 +189,7 @@ fn static_files(facts: &Value, site: &Site) -> Finding {
     let text = |name: &str| facts[name].as_str().unwrap_or_default();
     let (url, root) = (text("url"), text("root"));
     if root.is_empty() {
-        let seen = "STATIC_ROOT is not set: with DEBUG off nobody serves them";
+        let seen = "STATIC_ROOT is not set: with DEBUG off they are not served";
         let here = word(site.application.directory.join("static"));
         return Finding::warning(ABOUT, seen).cure(format!("STATIC_ROOT = {here:?}"));
     }

@@ -7,7 +7,7 @@ use crate::handoff::Limits;
 use crate::report::printable_line;
 use crate::zygotes::{directory, process};
 
-/// So many names are told.
+/// So many names stand in a message.
 const MOST_NAMES: usize = 3;
 
 /// The longest of them, in characters: a client may have made it.

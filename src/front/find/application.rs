@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::Access;
 
-use super::way::{Obstacle, names_in, obstacle, obstacle_to_enter};
+use super::way::{Obstacle, names_in, obstacle, obstacle_to_enter, with_cure};
 use crate::did_you_mean;
 use crate::front::settings::Settings;
 use crate::front::users::this_user;
@@ -216,12 +216,11 @@ fn existing_directory(path: &Path, option: &str) -> Result<PathBuf> {
             path.parent().unwrap_or(Path::new("/")).display()
         ),
         Some(obstacle @ Obstacle::Closed(_)) => bail!("{option} {}: {obstacle}", path.display()),
-        Some(obstacle) => {
-            bail!(
-                "{option} {} does not exist: {obstacle}: give a directory that exists",
-                path.display()
-            )
-        }
+        Some(obstacle) => bail!(
+            "{option} {} does not exist: {}",
+            path.display(),
+            with_cure(&obstacle.to_string(), "give a directory that exists")
+        ),
     }
 }
 

@@ -92,7 +92,7 @@ impl Carried {
 
     fn in_memory(&self) -> io::Result<OwnedFd> {
         let name = worker_file_name();
-        // Nobody is to start it as a program; Linux before 6.3 cannot be told so.
+        // It is not to be started as a program; Linux before 6.3 has no flag for that.
         let flags = MemfdFlags::CLOEXEC;
         let memory = memfd_create(&*name, flags | MemfdFlags::NOEXEC_SEAL)
             .or_else(|_| memfd_create(&*name, flags))?;

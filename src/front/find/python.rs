@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::Access;
 
 use super::this_executable;
-use super::way::{is_noexec, obstacle, obstacle_to_enter};
+use super::way::{is_noexec, obstacle, obstacle_to_enter, with_cure};
 use crate::cgi::variables::Variables;
 use crate::front::settings::Settings;
 use crate::front::users::this_user;
@@ -200,9 +200,9 @@ fn holds_more_than_cgi2wsgi(venv: &Path) -> bool {
 /// The one to give where another was given that is not there.
 fn usual_python() -> &'static str {
     if is_executable(Path::new("/usr/bin/python3")) {
-        ": give the path of a Python, such as --python /usr/bin/python3"
+        "give the path of a Python, such as --python /usr/bin/python3"
     } else {
-        ": install python3, or give the path of a Python with --python"
+        "install python3, or give the path of a Python with --python"
     }
 }
 
@@ -227,7 +227,9 @@ fn checked(interpreter: Interpreter) -> Result<Interpreter> {
             ),
             _ if error.kind() == std::io::ErrorKind::NotFound => {
                 let cure = match obstacle(executable).filter(|_| interpreter.venv.is_none()) {
-                    Some(obstacle) => format!(": {obstacle}{}", usual_python()),
+                    Some(obstacle) => {
+                        format!(": {}", with_cure(&obstacle.to_string(), usual_python()))
+                    }
                     None => remake(),
                 };
                 bail!("there is no Python {}{cure}", executable.display())

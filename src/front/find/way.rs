@@ -154,6 +154,15 @@ impl fmt::Display for Obstacle {
     }
 }
 
+/// An explanation, and behind it what to do. An explanation that ends with a question is a sentence of its own.
+pub(in crate::front) fn with_cure(explanation: &str, cure: &str) -> String {
+    if explanation.ends_with('?') {
+        format!("{explanation} Otherwise {cure}")
+    } else {
+        format!("{explanation}: {cure}")
+    }
+}
+
 /// Mode and owner of a file or directory, in parentheses and behind a space; nothing where they cannot be told.
 pub(in crate::front) fn rights(path: &Path) -> String {
     fs::metadata(path).map_or_else(

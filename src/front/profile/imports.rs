@@ -30,7 +30,7 @@ impl Import {
 pub(super) struct Imports {
     /// What no module has claimed yet, with its depth.
     waiting: Vec<(usize, Import)>,
-    /// What nobody imports, with the moment of its end since the request began.
+    /// What no other module imports, with the moment of its end since the request began.
     roots: Vec<(Duration, Import)>,
 }
 

@@ -64,7 +64,7 @@ fn open(path: &Path) -> Result<OwnedFd, String> {
     Ok(directory)
 }
 
-/// Whoever reads the directory never sees half a record.
+/// A reader of the directory never sees half a record.
 fn add(directory: &OwnedFd, record: &Record) -> io::Result<()> {
     let time = record.time.replace([':', '-'], "");
     let name = format!("{time}-{}{SUFFIX}", record.request);

@@ -71,7 +71,7 @@ impl Asked<'_> {
         let program = OsStr::new("cgi2wsgi");
         let mut plan = Plan::make(self.app, self.options, self.variables, program, self.began)?;
         if self.debugs {
-            // Whoever looks at a program takes their time, and looks at what was started for it.
+            // A person in a debugger takes time, and wants a process that was started for this request.
             (plan.debugs, plan.warm, plan.deadline) = (true, None, None);
             plan.service.has_timeout = false;
         }

@@ -1,4 +1,4 @@
-//! A CGI response on its way to whoever reads it: what it was, for `-w`, `-L` and `--replay`.
+//! A CGI response on its way to its reader: what it was, for `-w`, `-L` and `--replay`.
 
 use std::io::{self, Read};
 

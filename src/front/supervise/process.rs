@@ -37,7 +37,7 @@ pub(in crate::front) struct OfZygote {
 pub(super) enum Death {
     /// In this way.
     Known(ExitStatus),
-    /// Nobody is there to tell how.
+    /// No process is left that could tell how.
     Unknown,
 }
 

@@ -80,7 +80,7 @@ fn a_directory_that_is_of_no_use_is_named_and_hides_no_other() {
 }
 
 #[test]
-fn another_directory_in_its_place_changes_nothing() {
+fn u4_another_directory_in_its_place_changes_nothing() {
     let temporary = tempfile::tempdir().expect("a directory");
     let opened = directory(temporary.path());
     fs::write(opened.path().join("x"), "mine").expect("written");

@@ -1,4 +1,4 @@
-"""web.py with its sessions in a shelf that nobody closes. It is opened at the request, and one that another process has
+"""web.py with its sessions in a shelf that is not closed. It is opened at the request, and one that another process has
 open is waited for."""
 
 import os

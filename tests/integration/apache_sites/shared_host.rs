@@ -62,7 +62,7 @@ pub(super) const UPLOADED: &str = "uploaded.example";
 pub(super) const PUBLIC: &str = "localhost";
 pub(super) const SHOWN: &str = "shown.example";
 const STYLE: &str = "p { color: green }\n";
-const BAIT: &str = "nobody is to read this\n";
+const BAIT: &str = "not for visitors\n";
 const BAITS: [&str; 8] = [
     "settings.py",
     "app.py",

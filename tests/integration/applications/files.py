@@ -31,7 +31,7 @@ def with_attributes(environ, start_response):
 
 
 def range_of(environ, start_response):
-    """A file with holes that nobody can read in a test's time."""
+    """A file with holes, too large to be read in a test's time."""
     path = environ["LARGE"]
     with open(path, "wb") as file:
         os.truncate(file.fileno(), 1 << 40)

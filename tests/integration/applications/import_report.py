@@ -120,7 +120,7 @@ def calls():
 
 
 def hooks(root):
-    """Whoever looks on, or replaces a method, sees what Python shows."""
+    """Code that watches the import, or replaces a method of it, sees what Python shows."""
     seen = []
 
     def look(event, arguments):

@@ -114,7 +114,7 @@ fn query_as_arguments() -> Vec<Case> {
         .collect()
 }
 
-/// Why words are read as nobody's.
+/// Why words belong neither to the operator nor to the application.
 pub(crate) const WHOSE: &str = "whether they are the operator's or a visitor's cannot be known";
 
 pub(crate) fn is_refused(answer: &Answer) -> Result<()> {

@@ -65,7 +65,7 @@ fn variables() -> Vec<Case> {
         host("nginx's empty SERVER_NAME is made good from Host", "SERVER_NAME=site.example"),
         // Debian's fastcgi_params of 1.22.1-9+deb12u10 leave the port out.
         host("Host has the port that the visitor wrote", "HTTP_HOST=site.example:8080"),
-        // nginx's own fastcgi_params make REMOTE_USER of a name whose password nobody checked.
+        // nginx's own fastcgi_params make REMOTE_USER of a name whose password was not checked.
         environ("RFC 4.1.11", "a name that nobody checked is no REMOTE_USER")
             .request(Request::get("").header("Authorization", "Basic dTpw"))
             .on(WEB_SERVERS)

@@ -60,7 +60,7 @@ impl Exchange {
         let cut_short = matches!(request.body, Body::CutShort { .. });
         let mut outgoing = stream.try_clone().context("cannot clone a connection")?;
         let connection = stream.try_clone().context("cannot clone a connection")?;
-        // What the server does not take any more is no failure: it has answered already.
+        // A server that has answered already may not read the rest: that is no failure.
         std::thread::spawn(move || {
             if outgoing.write_all(&wire).is_ok() && cut_short {
                 let _ = outgoing.shutdown(Shutdown::Write);
@@ -198,7 +198,7 @@ impl Exchange {
     }
 }
 
-/// What is left of an exchange that the client gave up.
+/// What is left of an exchange whose client has closed the connection.
 pub(crate) struct Abandoned {
     /// The program, where there is no server in between.
     pub(crate) process: Option<Running>,

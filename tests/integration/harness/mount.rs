@@ -1,4 +1,4 @@
-//! One application under one URL prefix, as every server is told to serve it.
+//! One application under one URL prefix, as every server is configured to serve it.
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -38,7 +38,7 @@ pub(crate) enum Program {
 /// A mount with the stage's real paths.
 pub(crate) struct Placed {
     pub(crate) executable: PathBuf,
-    /// As `cgi2wsgi` is told it; under `Action` the file, if there can be one.
+    /// As `cgi2wsgi` gets it; under `Action` the file, if there can be one.
     pub(crate) application: Option<String>,
     pub(crate) variables: Vec<(String, String)>,
 }
@@ -123,7 +123,7 @@ impl Mount {
 }
 
 /// The application as a `.wsgi` file: the named file again, beside itself, so that all that it looks for around it is
-/// there; of a module's callable, the line that somebody writes who has only files. A name with a callable that no
+/// there; for a module's callable, a file with the one line that imports it. A name with a callable that no
 /// `import` can spell, a file that is missing and no name at all make no file.
 fn wsgi_file(named: &str, own: &Path) -> Result<Option<PathBuf>> {
     let is_name = |text: &str| {

@@ -148,12 +148,12 @@ impl Running {
         until(patience, &what, || self.ended())
     }
 
-    /// Sends a signal to the process alone.
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
+    /// Sends a signal to the process alone.
     pub(crate) fn signal(&self, signal: c_int) -> Result<()> {
         send(self.pid(), signal).with_context(|| format!("cannot signal {}", self.name))
     }
@@ -298,14 +298,14 @@ pub(crate) fn loaded_by(file: &Path) -> Result<Vec<c_int>> {
     let entries = fs::read_dir("/proc").context("cannot read /proc")?.flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let name = file.to_str().context("the path is not UTF-8")?;
-    // Nobody can tell what a process has loaded that is gone, or that is another user's.
+    // What a process has loaded cannot be read when it is gone, or another user's.
     let has_loaded = |pid: &c_int| {
         fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains(name))
     };
     Ok(numbers.filter(has_loaded).collect())
 }
 
-/// Whether a process has left the session of whoever started it.
+/// Whether a process has left the session of the process that started it.
 pub(crate) fn leads_session(pid: c_int) -> bool {
     // SAFETY: getsid takes a number.
     unsafe { libc::getsid(pid) == pid }
@@ -316,9 +316,9 @@ pub(crate) fn terminate(pid: c_int) {
     let _ = send(pid, libc::SIGTERM);
 }
 
-/// Sends a signal to a process that is nobody's child, such as a zygote of the test's own.
+/// Sends a signal to a process that is not a child of the tests, such as a zygote.
 pub(crate) fn kill(pid: c_int, signal: c_int) -> Result<()> {
-    ensure!(pid > 1, "{pid} is nobody to signal");
+    ensure!(pid > 1, "{pid} is not one process");
     match send(pid, signal) {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
             Err(error).with_context(|| format!("cannot signal {pid}"))

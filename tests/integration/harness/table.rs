@@ -201,7 +201,7 @@ impl Case {
 
     fn run(&self, world: &World, kind: Kind, mount: &Mount) -> Result<()> {
         world.server(kind)?;
-        // A zygote tells the first who comes why it serves nobody.
+        // A zygote that refuses tells the first request why.
         let cold = self.goes_cold.filter(|_| mount.warm);
         let mut first = self.logged.clone();
         first.extend(self.logged_at_import.iter().copied().chain(cold));
@@ -292,7 +292,7 @@ impl Table {
                 let prefix = format!("/case/{}-{number}{suffix}", slug(case.trap));
                 let mut variables = case.variables.clone();
                 if warm && case.goes_cold.is_some() {
-                    // Which has a zygote of its own, that has told nobody yet.
+                    // It has a zygote of its own, which has told no request yet.
                     variables.push(("ROW".to_owned(), prefix.clone()));
                 }
                 Arc::new(Mount { prefix, program: case.program.clone(), variables, warm })

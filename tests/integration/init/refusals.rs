@@ -24,12 +24,12 @@ pub(super) const TESTS: &[(&str, Test)] = &[
 
 fn refused_by_check(stage: &Stage) -> Result<()> {
     let place = site(stage, "init-refused")?;
-    fs::write(place.join("broken.py"), "import package_of_nobody\n")?;
+    fs::write(place.join("broken.py"), "import package_that_is_not_there\n")?;
     let output = init(stage, &place, &["apache", "broken.py", "-o", "site.conf"])?;
     output
         .ends(2)?
         .says("✗ import")?
-        .says("No module named 'package_of_nobody'")?
+        .says("No module named 'package_that_is_not_there'")?
         .says("pip install")?;
     ensure!(!place.join("site.conf").exists() && output.stdout.is_empty(), "something is written");
     init(stage, &place, &["nginx", "missing.py"])?.ends(2)?.says("✗ application").map(drop)

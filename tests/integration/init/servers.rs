@@ -222,7 +222,7 @@ fn on_shared_host(stage: &Stage) -> Result<()> {
         ensure!(folder.join("index.cgi").is_file(), "no index.cgi");
         fs::create_dir(folder.join("static"))?;
         fs::write(folder.join("static/style.css"), "p { }\n")?;
-        fs::write(folder.join("secret.py"), "nobody is to read this\n")?;
+        fs::write(folder.join("secret.py"), "not for visitors\n")?;
         let folder = folder.display();
         write!(
             sites,
@@ -238,7 +238,7 @@ fn on_shared_host(stage: &Stage) -> Result<()> {
                 let request =
                     Request::get(format!("/{name}{target}")).header("Authorization", "Basic YTpi");
                 let text = ask(&server, &request)?.text();
-                ensure!(!text.contains("nobody is to read") && !text.contains("#!"), "{text}");
+                ensure!(!text.contains("not for visitors") && !text.contains("#!"), "{text}");
                 let line = format!("PATH_INFO={path}");
                 ensure!(
                     path.is_empty() || text.contains(&line),

@@ -141,7 +141,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "--chdir to what is not there",
         &["--chdir", "{site}/shp", "app.py"],
-        "--chdir {site}/shp does not exist: {site} has no \"shp\"; did you mean shop?: give a directory that \
+        "--chdir {site}/shp does not exist: {site} has no \"shp\"; did you mean shop? Otherwise give a directory that \
          exists",
     )
     .files(&[("shop/app.py", RIGHT)]),
@@ -162,7 +162,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "--pythonpath to what is not there",
         &["--pythonpath", "{site}/libs", "app.py"],
-        "--pythonpath {site}/libs does not exist: {site} has no \"libs\"; did you mean lib?: give a directory \
+        "--pythonpath {site}/libs does not exist: {site} has no \"libs\"; did you mean lib? Otherwise give a directory \
          that exists",
     )
     .files(&[("app.py", RIGHT), ("lib/x.py", "")]),

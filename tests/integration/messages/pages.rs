@@ -126,7 +126,7 @@ fn django_error(stage: &Stage) -> Result<()> {
         "warning: the application raised LookupError: no such <item>, which Django caught (answered 500) and does \
          not log itself, for DEBUG is off and LOGGING in the settings has no handler for the logger django.request [",
     )?;
-    // An application that logs says it once, and one that thinks that it does is told.
+    // An application that logs has it in the log once; one whose logging is not set up gets a line of ours.
     for (keeps, is_told) in [("False", false), ("True", true)] {
         let logging = format!(
             "LOGGING={{'version': 1, 'disable_existing_loggers': {keeps}, 'handlers': {{'c': {{'class': \

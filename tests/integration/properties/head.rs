@@ -1,4 +1,4 @@
-//! The head that an application is told, by its query, to answer with: right, odd, or an attack.
+//! The heads that the query has the application answer with: right, odd, or an attack.
 
 use super::Chance;
 

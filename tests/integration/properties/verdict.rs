@@ -58,7 +58,7 @@ impl Sample {
             });
             let log = scope.spawn(move || read(stderr));
             let end = running.wait(DEADLINE);
-            // Whoever waits for it is released.
+            // The process that waits for it goes on.
             drop(running);
             let open = server.join();
             drop(open);

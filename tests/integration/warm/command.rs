@@ -151,7 +151,7 @@ pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
     listed.split_whitespace().map(|pid| pid.parse().context("no number")).collect()
 }
 
-/// Hello.py, where the test may edit it.
+/// `hello.py`, copied to where the test may edit it.
 pub(crate) fn hello(stage: &Stage, place: &Path, name: &str) -> Result<String> {
     let file = place.join(name);
     fs::copy(stage.path("fixtures/hello.py"), &file).context("no copy")?;

@@ -1,4 +1,4 @@
-//! How a request ends whose child leaves no word: the front answers where there is no answer yet, and the log says how
+//! How a request ends whose child ends without a reply: the front answers where there is no answer yet, and the log says how
 //! the child ended.
 
 use std::fs;
@@ -174,7 +174,7 @@ fn titles(stage: &Stage) -> Result<()> {
     let (zygote, children) = (site.zygote()?, site.wait_children(2)?);
     let application = site.path("app.py");
     let shown = |pid: i32| -> Result<String> {
-        // Which ps shows, with spaces for NULs.
+        // As ps shows it, with spaces for NULs.
         let arguments = fs::read(format!("/proc/{pid}/cmdline"))?;
         Ok(String::from_utf8_lossy(&arguments).trim_end_matches('\0').to_owned())
     };

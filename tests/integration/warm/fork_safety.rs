@@ -44,7 +44,7 @@ fn examples() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples")
 }
 
-/// The examples with a database in which nobody has visited.
+/// The examples with a database, which has no visits yet.
 struct Site<'s> {
     warm: Warm<'s>,
     database: String,
@@ -100,7 +100,7 @@ impl<'s> Site<'s> {
         Ok(())
     }
 
-    /// The wrong one is found: each request has a connection of its own, and the first is told why it starts normally.
+    /// The wrong one is found: each request has a connection of its own, and the log of the first says why it starts normally.
     fn is_started_normally(&self, application: &str) -> Result<()> {
         for number in 1..=3 {
             let mut output = self.answer(application)?;

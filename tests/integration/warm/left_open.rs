@@ -1,4 +1,4 @@
-//! What an import leaves open, and what a fork would share (W1, W2, W3, P12): each kind is answered warm as cold, or the
+//! What an import leaves open, and a fork would share (W1, W2, W3, P12): each kind is answered warm as cold, or the
 //! application is started normally with a line that names the file or the peer. `docs/fork-safety.md` has the table.
 
 use std::fs::{self, Permissions};

@@ -147,7 +147,7 @@ fn threads(stage: &Stage) -> Result<()> {
     site.ends_clean()
 }
 
-/// A cold request forks nothing, and does not mind.
+/// A cold request forks nothing, so the limit does not matter to it.
 fn no_fork(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.write("import.py", "resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))\n")?;
@@ -201,7 +201,7 @@ fn timeout_in_line(stage: &Stage) -> Result<()> {
     site.body("id=next").map(drop)
 }
 
-/// A front stands in line for most of its time, and gets no more of it when a child has the request.
+/// A front waits in line for most of its `--timeout`; the child that then has the request gets only the rest.
 fn timeout_left(stage: &Stage) -> Result<()> {
     const TIMEOUT: Duration = Duration::from_secs(4);
     let site = Site::new(stage, &["--timeout", "4"])?;
@@ -292,7 +292,7 @@ fn awaited(stage: &Stage) -> Result<()> {
     ensure!(body == "y 1 h1 1\n", "{body}");
     ensure!(site.runs("x") == 0 && site.runs("y") == 1, "{:?}", site.lines("runs"));
     ensure!(site.starts() == 1, "{}", site.log());
-    // The zygote is idle from here on, as ever.
+    // The zygote is idle from here on.
     until(PATIENCE, "the end", || Ok(site.processes().is_empty().then_some(())))?;
     ensure!(site.log().contains("no request for 0.3 s"), "{}", site.log());
     site.ends_clean()

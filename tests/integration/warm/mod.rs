@@ -1,5 +1,5 @@
-//! Warm start (`--warm`): what must hold whatever dies, changes or stands in the way. That warm requests are answered as
-//! cold ones are is the table's business.
+//! Warm start (`--warm`): what must hold whatever dies, changes or is in the way. The table (`cases/`) shows that warm
+//! requests are answered as cold ones are.
 
 mod absent;
 mod apache;

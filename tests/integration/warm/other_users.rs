@@ -26,7 +26,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
 /// Escapes in the forms that terminals obey, and what turns letters round or cannot be seen.
 const ESCAPES: &str = "\x1b[2J\x1b]0;owned\x07\u{9b}31m\r\x08\x7f\u{202e}\u{200b}\u{2066}\u{2028}";
 
-/// A directory of the unprivileged user's, and a process of his that claims to be a zygote there.
+/// A directory of the unprivileged user's, and a process of that user which claims to be a zygote there.
 struct Forged<'s> {
     stage: &'s Stage,
     place: PathBuf,
@@ -143,7 +143,7 @@ fn traps(stage: &Stage) -> Result<()> {
     fs::write(path(&format!("{ESCAPES}.status")), "cgi2wsgi warm status 1\n")?;
     let listener = std::os::unix::net::UnixListener::bind(path("s.status"))?;
     forged.verb(&["status"])?;
-    // No log can be read there; others have one, perhaps.
+    // No log can be read there; other users may have one.
     forged.verb(&["log"])?.says("skipped: ")?.says("is no regular file")?;
     for number in 0..10_000 {
         fs::write(path(&format!("{number}.status")), "")?;
@@ -192,7 +192,7 @@ fn squatter(stage: &Stage) -> Result<()> {
     output.says(&why).map(drop)
 }
 
-/// In a namespace of processes of its own, so that no zygote of anybody else's ends.
+/// In a process namespace of its own, so that no zygote outside of the test ends.
 fn all_users(stage: &Stage) -> Result<()> {
     let warm = Warm::new(stage, "u-all")?;
     if User::current().uid != 0 {

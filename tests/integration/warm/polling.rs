@@ -32,7 +32,7 @@ pub(crate) struct Fronts<'s> {
     site: &'s Site<'s>,
     pub(crate) application: PathBuf,
     holder: Running,
-    /// What enters them, and who may.
+    /// The command that enters them, and the user.
     enter: Vec<String>,
     user: User,
 }
@@ -95,7 +95,7 @@ impl<'s> Fronts<'s> {
         Ok(Self { site, application: mount.join("app.py"), holder, enter, user: User::current() })
     }
 
-    /// How often somebody has asked for the attributes of a file on the mount.
+    /// How often the attributes of a file on the mount were asked for.
     fn looks_at(&self, name: &str) -> Result<usize> {
         let told = fs::read_to_string(self.site.path("told"))?;
         Ok(told.lines().filter(|line| *line == format!("getattr /{name}")).count())
@@ -264,7 +264,7 @@ fn behind(stage: &Stage) -> Result<()> {
 
 fn once_a_second(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
-    // The system believes to know all for an hour: what is asked is asked by who looks.
+    // The kernel caches attributes for an hour here: each request on the mount is the front's or the child's own.
     let hour = ["-o", "attr_timeout=3600,entry_timeout=3600"];
     let fronts = Fronts::mounted(&site, &hour)?;
     for _ in 0..2 {

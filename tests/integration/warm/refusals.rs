@@ -1,5 +1,5 @@
-//! An application that cannot be warm costs no visitor anything: the refusal stands, and requests do not wait to see
-//! whether another zygote can serve.
+//! An application that cannot be warm delays no request: the refusal stands, and requests do not wait for another zygote
+//! to try.
 
 use std::time::{Duration, Instant};
 

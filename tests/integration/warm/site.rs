@@ -99,7 +99,7 @@ impl<'s> Site<'s> {
         run(self.stage, self.command(query))
     }
 
-    /// The body of a good answer, of which nobody complains.
+    /// The body of a good answer, with nothing in the log.
     pub(crate) fn body(&self, query: &str) -> Result<String> {
         let output = self.ask(query)?;
         ensure!(output.stderr.is_empty(), "it complains: {}", output.stderr);
@@ -222,7 +222,7 @@ impl<'s> Site<'s> {
 impl Drop for Site<'_> {
     fn drop(&mut self) {
         for process in self.processes() {
-            // Whatever the test stopped or left; another may be gone already.
+            // Processes that the test has stopped must go on to end; others may be gone already.
             let _ = kill(process.pid, libc::SIGKILL);
         }
         let _ = until(PATIENCE, "the end", || Ok(self.processes().is_empty().then_some(())));

@@ -30,7 +30,7 @@ const CLIENTS: usize = 8;
 /// Of so many requests one goes to an application that keeps a store open, and one to one that keeps an archive open.
 const KEPT_OPEN: usize = 10;
 
-/// How much larger a zygote may be after that many requests, in bytes: what its allocator has not found a place for.
+/// How much larger a zygote may be after that many requests, in bytes: what its allocator fragments.
 const MORE: u64 = 1 << 20;
 
 /// A sequence that differs in every thread.
@@ -288,7 +288,7 @@ fn is_flat(site: &Site<'_>, requests: usize) -> Result<()> {
         clients.into_iter().collect()
     };
     quiet(50)?;
-    // Whoever was replaced has ended, and nobody who left is still being answered.
+    // Zygotes that were replaced have ended, and no request whose visitor left is still being answered.
     site.zygote_of_now()?;
     let (zygote, memory, descriptors) = state()?;
     quiet(requests)?;

@@ -54,7 +54,7 @@ fn zygote_dies_early(stage: &Stage) -> Result<()> {
         .try_for_each(|step| dies_at(stage, step, true).with_context(|| format!("{step:?}")))
 }
 
-/// The front has a connection, which ends at that step because one of the two is killed.
+/// The front's connection ends at that step, because the zygote or the child is killed.
 fn dies_at(stage: &Stage, step: Before, zygote_dies: bool) -> Result<()> {
     let site = Site::new(stage, &["--warm-spare", "1"])?;
     site.body("id=first")?;
@@ -113,7 +113,7 @@ fn silent_after_begun(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.body("id=first")?;
     for says_head in [false, true] {
-        // Who is said to be the child, and is alive: nobody answers for it as long as it is.
+        // The process that is named as the child is alive: as long as it is, the front does not answer for it.
         let mut command = stage.command(Path::new("/bin/sleep"));
         command.arg("600");
         let mut child = Running::start(command, &stage.user, AtParentDeath::Kill)?;
@@ -149,7 +149,7 @@ fn orphan(stage: &Stage) -> Result<()> {
     let zygote = site.zygote()?;
     kill(zygote, libc::SIGKILL)?;
     wait_gone(zygote)?;
-    // The child that is busy is no zygote: nobody waits for it.
+    // The busy child is no zygote: no new front waits for it.
     site.body("id=next")?;
     site.write("go", "")?;
     let body = good(&collect(streaming)?)?;
@@ -261,7 +261,7 @@ fn silent_in_front(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// A zygote that refuses is one process: a connection that says nothing holds up nobody behind it.
+/// A zygote that refuses is one process: a connection that says nothing delays no other behind it.
 fn silent_at_refusal(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.write(

@@ -215,7 +215,7 @@ fn threads(stage: &Stage) -> Result<()> {
         remark.contains("every request makes a normal (cold) start: ") && remark.contains(reason),
         "{remark}"
     );
-    // It ends when it is told to, though nothing of Python runs in it.
+    // It ends on SIGTERM, though no Python code runs in it.
     let said = warm.shows(&["stop", "--all"])?;
     ensure!(said.starts_with("stopped "), "{said}");
     Ok(())

@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[(
     all,
 )];
 
-/// Says who its parent is, which is the zygote, and what it was told.
+/// Answers with the number of its parent, which is the zygote, and its variables.
 const APPLICATION: &str = "import os
 
 def application(environ, start_response):

@@ -170,7 +170,7 @@ impl Arenas {
 /// A region that begins where a huge page can.
 fn map(size: usize, huge: bool) -> Option<*mut u8> {
     // SAFETY: an anonymous mapping at no address in particular; what is cut off at its ends is
-    // nobody's yet.
+    // not in use yet.
     unsafe {
         let (protection, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);

@@ -4,7 +4,7 @@
 //!
 //! Left out: what was asked before [`record`]. Python has started by then, so the hook has not seen
 //! `.pth` files, `pyvenv.cfg`, sitecustomize and what they opened. Those among them that are modules
-//! have a `__file__` in `sys.modules`; the others have to be named by whoever watches. What is asked
+//! have a `__file__` in `sys.modules`; the others have to be named by `watch`. What is asked
 //! without Python (by a C library, by another process) raises no event.
 //!
 //! `PySys_AddAuditHook` is not in the limited API of 3.9, so the hook is a C function that

@@ -113,7 +113,7 @@ impl Journal {
         {
             return;
         }
-        // Nobody reads what it was, and it is in memory.
+        // What it was is not read again, and it is in memory.
         let _ = File::options().write(true).open("/dev/null").and_then(|null| become_stderr(&null));
     }
 

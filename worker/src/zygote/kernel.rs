@@ -53,7 +53,7 @@ struct Watched {
 
 enum Meaning {
     Change(PathBuf),
-    /// Whoever looks at these knows.
+    /// A look at these tells.
     Hint(Vec<usize>),
 }
 
@@ -158,7 +158,7 @@ impl Kernel {
         let mut about = Vec::new();
         for &index in &watched.names {
             let Some(names) = self.names(index) else { continue };
-            // Linux before 5.17 tells of a removal before the name is gone: whoever looks still finds it.
+            // Linux before 5.17 tells of a removal before the name is gone: a look still finds it.
             if events.intersects(NAME_IS_GONE) && names.had(name) {
                 return Meaning::Change(names.directory().join(name));
             }

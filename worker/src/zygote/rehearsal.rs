@@ -1,6 +1,6 @@
 //! `--warm-request`: one request of the zygote's own, so that what an
 //! application does at its first request is done once for all of its children.
-//! Nobody sees the response; what goes wrong is in the log.
+//! The response is thrown away; what goes wrong is in the log.
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;

@@ -140,7 +140,7 @@ pub(super) fn nginx(lines: &[Line], is_open: impl Fn(&Path) -> bool) -> Vec<Find
     });
     if let Some(line) = remote.filter(|_| !lines.iter().any(|line| first(line) == "auth_basic")) {
         let seen = format!(
-            "line {}: REMOTE_USER is a name that nobody has checked, as in nginx's own fastcgi_params",
+            "line {}: REMOTE_USER is a name whose password was not checked, as in nginx's own fastcgi_params",
             line.number
         );
         findings.push(Finding::warning(ABOUT, seen).cure("fastcgi_param REMOTE_USER \"\";"));
@@ -208,7 +208,7 @@ mod tests {
         let gone = whole.replace("unix:/", "unix:/nowhere.socket");
         assert!(seen(&nginx(&parse(&gone, 1), |_| true))[0].contains("fcgiwrap does not run"));
         let open = format!("{whole}fastcgi_param REMOTE_USER $remote_user;\n");
-        assert!(seen(&nginx(&parse(&open, 1), |_| true))[0].contains("nobody has checked"));
+        assert!(seen(&nginx(&parse(&open, 1), |_| true))[0].contains("was not checked"));
         assert_eq!(nginx(&[], |_| true).len(), 3);
     }
 }
