@@ -286,7 +286,7 @@ pub fn close_borrowed(descriptor: impl AsFd) {
 }
 
 /// The descriptor of a number that was opened for this process, and that nothing else refers to.
-pub fn own(number: RawFd) -> OwnedFd {
+pub fn owned(number: RawFd) -> OwnedFd {
     // SAFETY: the caller is who it was opened for.
     unsafe { OwnedFd::from_raw_fd(number) }
 }

@@ -56,7 +56,7 @@ pub(crate) enum Over {
 #[pyfunction]
 fn run(py: Python<'_>, descriptor: RawFd) {
     // The front has opened it for this process, and BOOT hands it over here.
-    let descriptor = system::own(descriptor);
+    let descriptor = system::owned(descriptor);
     // A panic is a defect of ours; the front answers when this process has ended.
     let ended = catch_unwind(AssertUnwindSafe(|| obey(py, descriptor)));
     match ended {

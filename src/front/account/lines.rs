@@ -137,7 +137,7 @@ fn write(pending: &mut Vec<u8>) {
 }
 
 /// The lines of what was kept, without the label that each of cgi2wsgi's has for a log that many share.
-pub(super) fn of(kept: &report::Kept) -> Vec<String> {
+pub(super) fn shown(kept: &report::Kept) -> Vec<String> {
     let label = format!(" {}", report::label());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let lines = |text: &str| -> Vec<String> {

@@ -216,7 +216,7 @@ const ENDS: [i32; 2] = [libc::SIGTERM, libc::SIGHUP];
 /// The request is over: writes what is wanted of it.
 pub fn close(exit: u8) {
     let Some(account) = lock().take() else { return };
-    let lines = lines::of(&report::take_lines());
+    let lines = lines::shown(&report::take_lines());
     if let Some(log) = &account.settings.log
         && let Err(reason) = log.write(&account.entry(&lines))
     {

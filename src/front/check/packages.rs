@@ -51,15 +51,15 @@ const OF_PYTHON_2: [(&str, &str); 12] = [
 /// The package that has a module.
 pub(super) fn package_of(module: &str) -> &str {
     let top = module.split('.').next().unwrap_or(module);
-    of(&NAMES, top).unwrap_or(top)
+    look_up(&NAMES, top).unwrap_or(top)
 }
 
 /// The module of Python 3 that has the place of one of Python 2.
 pub(super) fn successor(module: &str) -> Option<&'static str> {
-    of(&OF_PYTHON_2, module)
+    look_up(&OF_PYTHON_2, module)
 }
 
-fn of<'t>(table: &[(&str, &'t str)], name: &str) -> Option<&'t str> {
+fn look_up<'t>(table: &[(&str, &'t str)], name: &str) -> Option<&'t str> {
     table.iter().find(|(known, _)| *known == name).map(|(_, other)| *other)
 }
 

@@ -80,7 +80,7 @@ fn composed_as(user: &User, arguments: &InitArgs, variables: &Variables) -> Resu
     let mut variables = variables.clone();
     user.make_own(&mut variables);
     let ended = trial::run(PATIENCE, |number| {
-        let mut result = File::from(system::own(number));
+        let mut result = File::from(system::owned(number));
         // Root writes what comes by it: the application, which the check imports, must not have it.
         let texts = rustix::io::fcntl_setfd(&result, FdFlags::CLOEXEC)
             .map_err(Error::from)

@@ -53,7 +53,7 @@ impl Server {
     }
 
     /// What to do with the text.
-    fn place(self) -> &'static str {
+    fn what_to_do(self) -> &'static str {
         match self {
             Self::Apache => {
                 "Put it where Apache reads it (Debian: /etc/apache2/conf-available/mysite.conf, then a2enconf mysite), \
@@ -96,7 +96,7 @@ impl Server {
              {}`. {}\n",
             comment(&values.application),
             self.name(),
-            self.place()
+            self.what_to_do()
         );
         let is_marker =
             |line: &&str| !line.trim_start().starts_with("# From here on it is made from");

@@ -6,14 +6,14 @@ use anyhow::{Context, Result};
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::flamegraph::{self, Options, TextTruncateDirection};
 
-use super::table::{Of, shown};
+use super::table::{Title, shown};
 use super::{Import, Run};
 
 /// An SVG image that can be searched and zoomed in a browser.
-pub(super) fn svg(run: &Run, of: &Of<'_>) -> Result<Vec<u8>> {
+pub(super) fn svg(run: &Run, title: &Title<'_>) -> Result<Vec<u8>> {
     let mut options = Options::default();
     let total = run.total().as_secs_f64() * 1e3;
-    options.title = format!("GET {} of {}: {total:.1} ms", of.url, of.application);
+    options.title = format!("GET {} of {}: {total:.1} ms", title.url, title.application);
     options.text_truncate_direction = TextTruncateDirection::Right;
     options.subtitle = Some("A cold request. Click to zoom, Ctrl-F to search".to_owned());
     "µs".clone_into(&mut options.count_name);
@@ -133,8 +133,8 @@ mod tests {
             "import of the application;a;b<> 9000",
         ];
         assert_eq!(folded(&run), expected);
-        let of = Of { url: "/", application: "/srv/<b>.py", runs: 3, lines: 1 };
-        let svg = String::from_utf8(svg(&run, &of).expect("an image")).expect("UTF-8");
+        let title = Title { url: "/", application: "/srv/<b>.py", runs: 3, lines: 1 };
+        let svg = String::from_utf8(svg(&run, &title).expect("an image")).expect("UTF-8");
         assert!(svg.contains("<svg") && svg.contains("b&lt;&gt;") && !svg.contains("<b>"));
     }
 }

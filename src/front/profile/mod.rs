@@ -89,17 +89,17 @@ fn try_run(mut arguments: ProfileArgs, environment: Variables) -> Result<(), Fai
     measured.sort_by_key(Run::total);
     let middle = measured.swap_remove(measured.len() / 2);
     let (plan, _) = make()?;
-    let of = table::Of {
+    let title = table::Title {
         url: &arguments.url,
         application: &plan.service.application.shown(),
         runs,
         lines,
     };
-    let shown = table::table(&middle, &of);
+    let shown = table::table(&middle, &title);
     io::stdout().write_all(shown.as_bytes()).context("the table cannot be written")?;
     if let Some(path) = arguments.svg {
         let path = PathBuf::from(path);
-        let svg = flame::svg(&middle, &of)?;
+        let svg = flame::svg(&middle, &title)?;
         std::fs::write(&path, svg).with_context(|| format!("--svg {}", path.display()))?;
         report::plain(&format!("the flame graph is in {}: open it in a browser", path.display()));
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::{Import, Run};
 use crate::report::printable_line;
 
-/// What was profiled.
-pub(super) struct Of<'o> {
+/// What was profiled, for the first line.
+pub(super) struct Title<'o> {
     /// What was requested.
     pub(super) url: &'o str,
-    /// Of which application.
+    /// The application, as it is shown.
     pub(super) application: &'o str,
     /// How often.
     pub(super) runs: usize,
@@ -34,16 +34,17 @@ fn milliseconds(duration: Duration) -> f64 {
 }
 
 /// The whole table.
-pub(super) fn table(run: &Run, of: &Of<'_>) -> String {
+pub(super) fn table(run: &Run, title: &Title<'_>) -> String {
     let mut text = String::new();
-    let (application, url) = (printable_line(of.application, 200), printable_line(of.url, 200));
+    let (application, url) =
+        (printable_line(title.application, 200), printable_line(title.url, 200));
     let total = run.total();
     let _ = writeln!(
         text,
         "GET {url} of {application}: {:.1} ms, status {} (the median of {} cold requests)\n",
         milliseconds(total),
         run.status,
-        of.runs
+        title.runs
     );
     for (phase, took) in &run.phases {
         let share = took.as_secs_f64() / total.as_secs_f64().max(f64::MIN_POSITIVE);
@@ -69,7 +70,7 @@ pub(super) fn table(run: &Run, of: &Of<'_>) -> String {
     if !all.is_empty() {
         let _ = writeln!(text, "\n  own ms  with what it imports  module");
     }
-    for import in all.iter().take(of.lines) {
+    for import in all.iter().take(title.lines) {
         let name = printable_line(&import.name, 120);
         let (own, whole) = (milliseconds(import.own), milliseconds(import.all));
         let _ = writeln!(text, "{own:>8.1}  {whole:>21.1}  {name}");
@@ -100,12 +101,12 @@ mod tests {
             imports: vec![("import".into(), vec![import])],
             status: 200,
         };
-        let of = Of { url: "/", application: "/srv/app.py", runs: 3, lines: 1 };
+        let title = Title { url: "/", application: "/srv/app.py", runs: 3, lines: 1 };
         let expected = "GET / of /srv/app.py: 40.0 ms, status 200 (the median of 3 cold requests)\n\n     \
                         10.0 ms  25 %  ██▌         import of the application  2 modules\n     \
                         30.0 ms  75 %  ███████▌    call, to the first byte\n\n  own ms  with what it imports  \
                         module\n     9.0                    9.0  b\n";
-        assert_eq!(table(&run, &of), expected);
+        assert_eq!(table(&run, &title), expected);
         assert_eq!((bar(0.0), bar(1.0)), (String::new(), "█".repeat(10)));
     }
 }

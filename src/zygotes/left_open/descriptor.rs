@@ -75,7 +75,7 @@ pub(super) enum Address {
 
 /// The descriptor of a number, which somebody else owns.
 pub(super) fn borrowed(number: RawFd) -> ManuallyDrop<OwnedFd> {
-    ManuallyDrop::new(system::own(number))
+    ManuallyDrop::new(system::owned(number))
 }
 
 /// The numbers of all descriptors of this process.
@@ -155,7 +155,7 @@ impl Socket {
         let family = socket_domain(held)?;
         let (own, peer) = if family == AddressFamily::UNIX {
             // Whatever kind it is: the addresses are of one form.
-            let socket = ManuallyDrop::new(UnixStream::from(system::own(held.as_raw_fd())));
+            let socket = ManuallyDrop::new(UnixStream::from(system::owned(held.as_raw_fd())));
             (socket.local_addr().map(Address::unix), socket.peer_addr().map(Address::unix))
         } else {
             let peer = getpeername(held).and_then(|peer| peer.ok_or(Errno::NOTCONN));

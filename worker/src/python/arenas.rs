@@ -48,7 +48,7 @@ struct Arenas {
     /// Which multiples of [`REGION`] are this module's, in order.
     regions: Vec<usize>,
     /// What is left of the newest region.
-    fresh: *mut u8,
+    unused: *mut u8,
     left: usize,
     /// What Python has given back, with their sizes, and how much of it has its pages still.
     free: Vec<(*mut u8, usize)>,
@@ -60,7 +60,7 @@ unsafe impl Send for Arenas {}
 
 static ARENAS: Mutex<Arenas> = Mutex::new(Arenas {
     regions: Vec::new(),
-    fresh: null_mut(),
+    unused: null_mut(),
     left: 0,
     free: Vec::new(),
     kept: 0,
@@ -135,9 +135,9 @@ impl Arenas {
         if self.left < size {
             self.extend(size.next_multiple_of(REGION))?;
         }
-        let arena = self.fresh;
+        let arena = self.unused;
         // SAFETY: `size` bytes of the region are left.
-        self.fresh = unsafe { arena.add(size) };
+        self.unused = unsafe { arena.add(size) };
         self.left -= size;
         Some(arena)
     }
@@ -145,8 +145,8 @@ impl Arenas {
     fn extend(&mut self, size: usize) -> Option<()> {
         // What a small application needs is less than it takes to clear huge pages.
         let (size, huge) = if self.regions.is_empty() { (2 * size, false) } else { (size, true) };
-        (self.fresh, self.left) = (map(size, huge)?, size);
-        let first = self.fresh.addr() / REGION;
+        (self.unused, self.left) = (map(size, huge)?, size);
+        let first = self.unused.addr() / REGION;
         let at = self.regions.partition_point(|region| *region < first);
         self.regions.splice(at..at, first..first + size / REGION);
         Some(())

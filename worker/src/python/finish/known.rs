@@ -155,7 +155,7 @@ pub(super) fn is_never_plain(name: &str) -> bool {
 
 /// The nature of a type that C code defined, by `__module__` and `__qualname__`, and
 /// whether the collector knows its objects.
-pub(super) fn of(module: &str, name: &str, is_collected: bool) -> Nature {
+pub(super) fn nature(module: &str, name: &str, is_collected: bool) -> Nature {
     match module {
         "builtins" => of_builtins(name),
         "_io" => of_io(name),

@@ -170,7 +170,7 @@ impl<'py> Survey<'py> {
                 return Ok(Nature::Plain);
             }
             let (module, name) = names(&object)?;
-            let nature = known::of(&module, &name, class.is_collected());
+            let nature = known::nature(&module, &name, class.is_collected());
             let is_exception = class.is_exception() && module == "builtins";
             return Ok(match nature {
                 Nature::Unknown if is_exception => Nature::Plain,
