@@ -36,10 +36,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::groups::{GROUPS, Group};
 use crate::page::Machine;
+use crate::report::Section;
 use crate::stage::Stage;
 
 /// What every group is given.
@@ -95,18 +96,22 @@ fn run() -> Result<()> {
         prepared.with_context(|| format!("{} cannot be prepared", group.name))?;
     }
     let mut machine = Machine::look(&bench.stage);
-    let is_whole = !quick && groups.len() == GROUPS.len();
+    let mut is_whole = !quick && groups.len() == GROUPS.len();
     let mut sections = Vec::new();
-    for Group { name, measure, .. } in groups {
-        let begun = Instant::now();
-        report::progress(&format!("== {name}"));
+    let mut failed = Vec::new();
+    for group in groups {
+        report::progress(&format!("== {}", group.name));
         machine.rest();
-        let section = measure(&bench).with_context(|| {
-            format!("{name} failed; what it ran is left in {}", bench.stage.keep().display())
-        })?;
-        report::say(&section.text(true))?;
-        report::progress(&format!("   {} s", begun.elapsed().as_secs()));
-        sections.push(section);
+        match measured(&bench, &group) {
+            Ok(section) => sections.push(section),
+            Err(error) => {
+                // What the other groups take minutes for is worth having.
+                let left = bench.stage.keep().display();
+                report::progress(&format!("   FAILED; what it ran is left in {left}: {error:#}"));
+                failed.push(group.name);
+                is_whole = false;
+            }
+        }
     }
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = project.join("docs");
@@ -114,5 +119,24 @@ fn run() -> Result<()> {
     let directory = if is_whole { &docs } else { Path::new(env!("CARGO_TARGET_TMPDIR")) };
     page::write(directory, &sections, &machine)?;
     report::progress(&format!("cargo bench: {} s", started.elapsed().as_secs()));
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
+}
+
+/// What a group finds, with a word about warm requests that were not.
+fn measured(bench: &Bench, group: &Group) -> Result<Section> {
+    let begun = Instant::now();
+    let before = bench.stage.fall_backs()?;
+    let mut section = (group.measure)(bench)?;
+    let mut fell_back = bench.stage.fall_backs()?;
+    fell_back.retain(|line| !before.contains(line));
+    if let Some(line) = fell_back.first() {
+        let count = fell_back.len();
+        let remark =
+            format!("**{count} warm requests were answered cold**, the first one: `{line}`.");
+        section.about = section.about + " " + &remark;
+    }
+    report::say(&section.text(true))?;
+    report::progress(&format!("   {} s", begun.elapsed().as_secs()));
+    Ok(section)
 }

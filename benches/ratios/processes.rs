@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long they do nothing then: some of the kernel's clock ticks.
 const REST: Duration = Duration::from_millis(200);
 
+/// A zygote, and the children that it forks ahead of need.
+pub(crate) const AT_REST: usize = 3;
+
 #[derive(PartialEq)]
 pub(crate) struct Process(PathBuf);
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::Bench;
-use crate::processes::{self, memory};
+use crate::processes::{self, AT_REST, memory};
 use crate::report::{self, Of, Section, Value, Verdict, mebibytes};
 use crate::sampling::Series;
 use crate::stage::{DJANGO, PING};
@@ -12,9 +12,6 @@ use crate::subject::Subject;
 
 const REQUESTS: usize = 10_000;
 const PART: usize = 100;
-
-/// A zygote and the children that it has forked ahead of need.
-const AT_REST: usize = 3;
 
 const NAME: &str = "10,000 warm Django in a row";
 
@@ -55,6 +52,5 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let what = format!("{NAME}: memory (PSS) after the last / after the first 100");
     section.verdicts.push(Verdict::new(what, grown, 1, ""));
     section.tabulate();
-    stage.no_fall_back()?;
     Ok(section)
 }

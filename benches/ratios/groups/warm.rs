@@ -6,14 +6,18 @@ use std::process::{Child, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::Bench;
-use crate::processes::{self, Process, memory};
+use crate::processes::{self, AT_REST, Process, memory};
 use crate::report::{Of, Section, Value, Verdict, fine, mebibytes};
 use crate::sampling::{interleave, programs};
 use crate::stage::{DJANGO, HELLO, PING, Stage};
 use crate::statistics::Ratio;
+use crate::subject::Program;
 
 const ROUNDS: usize = 300;
 const SLOW_ROUNDS: usize = 30;
+
+const WARM: &str = "warm Django";
+const WITHOUT: &str = "warm Django without --warm-request";
 
 /// Processes at a time, whose memory is added up.
 const CONCURRENT: usize = 20;
@@ -27,8 +31,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         stage.floor("C program"),
         stage.front_alone("the front alone"),
         stage.warm(stage.cgi2wsgi("warm hello", &HELLO)).greets(),
-        django("warm Django").env("CGI2WSGI_WARM_REQUEST", PING),
-        django("warm Django without --warm-request"),
+        django(WARM).env("CGI2WSGI_WARM_REQUEST", PING),
+        django(WITHOUT),
     ];
     let long = [
         stage.ping(stage.cgi2wsgi("cold Django, a small view", &DJANGO)),
@@ -48,65 +52,71 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let front = section.share("the front alone", "C program")?;
     let held_back = format!("The front alone, with nothing behind it, is {front} of the peer.");
     section.compare(Of::Medians, "warm hello", "C program", &held_back)?;
-    let hello = section.share("warm hello", "warm Django")?;
+    let hello = section.share("warm hello", WARM)?;
     let held_back = format!(
         "A warm hello is {hello} of the peer; the rest is what Django does in its first request, again in each child."
     );
-    let without = "warm Django without --warm-request";
-    section.compare(Of::Medians, without, "warm Django", &held_back)?;
+    section.compare(Of::Medians, WITHOUT, WARM, &held_back)?;
     let peer = "CGIHandler Django, a small view";
     let hello = section.share("warm hello", peer)?;
     let held_back = format!("A warm hello is {hello} of the peer.");
-    section.compare(Of::Medians, "warm Django", peer, &held_back)?;
-    section.compare(Of::Medians, without, peer, "")?;
-    section.verdicts.push(memory);
+    section.compare(Of::Medians, WARM, peer, &held_back)?;
+    section.compare(Of::Medians, WITHOUT, peer, "")?;
+    section.verdicts.extend(memory);
     section.tabulate();
-    stage.no_fall_back()?;
     Ok(section)
 }
 
 /// What requests that are all under way take together: warm, with the zygote and the children that wait, and cold.
-fn concurrent(stage: &Stage) -> Result<Verdict> {
+fn concurrent(stage: &Stage) -> Result<Vec<Verdict>> {
     let front = stage.path("bin/cgi2wsgi");
-    let (all, fronts, workers) = with_waiting(stage, true, |found| {
-        let fronts: Vec<&Process> = found.iter().filter(|process| process.runs(&front)).collect();
-        (memory(found), memory(fronts.iter().copied()), found.len() - fronts.len())
-    })?;
-    let cold = with_waiting(stage, false, |found| memory(found))?;
-    let value = all / cold;
-    #[expect(clippy::cast_precision_loss, reason = "some dozens")]
-    let each = (all - fronts) / workers as f64;
-    let held_back = format!(
-        "Of the peer's {}, the fronts take {}, and each of the {workers} processes of the zygote {} with its share of \
-         what they have in common.",
-        mebibytes(cold),
-        fine(fronts / cold),
-        mebibytes(each)
-    );
-    let what = format!(
-        "memory (PSS) of {CONCURRENT} requests: warm Django, with the zygote / cold Django"
-    );
-    Ok(Verdict::new(what, Value::Ratio(Ratio::exactly(value)), 1, &held_back))
-}
-
-/// Looks at the processes of requests that all wait for their bodies.
-fn with_waiting<T>(stage: &Stage, is_warm: bool, look: impl FnOnce(&[Process]) -> T) -> Result<T> {
-    let kind = if is_warm { "warm" } else { "cold" };
-    let program = stage
+    let waiting = stage
         .with_site(stage.cgi2wsgi("waiting", &DJANGO))
         .env("REQUEST_METHOD", "POST")
         .env("PATH_INFO", "/api/digest")
         .env("CONTENT_TYPE", "text/plain")
-        .env("CONTENT_LENGTH", "5")
-        .env("KEPT_WAITING", kind);
-    let program = if is_warm { stage.warm(program) } else { program };
+        .env("CONTENT_LENGTH", "5");
+    let warm = stage.warm(waiting.clone());
+    let (asked, without) = (warm.clone().env("CGI2WSGI_WARM_REQUEST", PING), warm);
+    let cold = with_waiting(waiting, "cold", 0, |found| memory(found))?;
+    let mut verdicts = Vec::new();
+    for (name, program) in [(WARM, asked), (WITHOUT, without)] {
+        let (all, fronts, workers) = with_waiting(program, name, AT_REST, |found| {
+            let fronts: Vec<_> = found.iter().filter(|process| process.runs(&front)).collect();
+            (memory(found), memory(fronts.iter().copied()), found.len() - fronts.len())
+        })?;
+        #[expect(clippy::cast_precision_loss, reason = "some dozens")]
+        let each = (all - fronts) / workers as f64;
+        let held_back = format!(
+            "Of the peer's {}, the fronts take {}, and each of the {workers} processes of the zygote {} with its share \
+             of what they have in common.",
+            mebibytes(cold),
+            fine(fronts / cold),
+            mebibytes(each)
+        );
+        let what =
+            format!("memory (PSS) of {CONCURRENT} requests: {name}, with the zygote / cold Django");
+        let value = Value::Ratio(Ratio::exactly(all / cold));
+        verdicts.push(Verdict::new(what, value, 1, &held_back));
+    }
+    Ok(verdicts)
+}
+
+/// Looks at the processes of requests that all wait for their bodies, and at so many others at least.
+fn with_waiting<T>(
+    program: Program,
+    kind: &str,
+    others: usize,
+    look: impl FnOnce(&[Process]) -> T,
+) -> Result<T> {
+    let program = program.env("KEPT_WAITING", kind);
     let mut children = Vec::new();
     for _ in 0..CONCURRENT {
         let mut command = program.command()?;
         children.push(command.stdin(Stdio::piped()).spawn().context("cannot start it")?);
     }
-    // A request is a front and a worker; warm, there is the zygote too.
-    let least = 2 * CONCURRENT + usize::from(is_warm);
+    // Each is a front and a worker.
+    let least = 2 * CONCURRENT + others;
     let seen = look(&processes::settled(&format!("KEPT_WAITING={kind}"), least)?);
     children.into_iter().try_for_each(answer)?;
     Ok(seen)
