@@ -46,7 +46,7 @@ const PANELS: [Panel; 2] = [
 
 const LEGEND: [(&str, Kind); 3] = [
     ("what you use today", Kind::Today),
-    ("cgi2wsgi", Kind::Ours),
+    ("cgi2wsgi, and how many times less than CGIHandler", Kind::Ours),
     ("the floor: no interpreter at all", Kind::Floor),
 ];
 
