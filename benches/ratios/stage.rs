@@ -103,7 +103,8 @@ impl Stage {
         stage.compile("floor", "floor-static", &["-static"])?;
         stage.set_up_django()?;
         stage.private_directory("tmp")?;
-        stage.same_python()?;
+        let log = || fs::read_to_string(&stage.errors).unwrap_or_default();
+        stage.same_python().with_context(log)?;
         Ok(stage)
     }
 
