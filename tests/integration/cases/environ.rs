@@ -2,14 +2,10 @@
 
 use anyhow::ensure;
 
-use super::{absent, listed};
+use super::{absent, environ, listed};
 use crate::harness::http::Request;
 use crate::harness::server::Kind;
 use crate::harness::table::{APACHE, Case};
-
-fn environ(trap: &'static str, sentence: &'static str) -> Case {
-    Case::new(trap, sentence, "show_environ.py")
-}
 
 /// A case whose only question is whether these lines are in the environ.
 fn lists(trap: &'static str, sentence: &'static str, lines: &'static [&'static str]) -> Case {

@@ -1,4 +1,4 @@
-//! The rows of the table, by theme. A row cites the trap of `pitfalls.md` that it is for (`E12`), or the section of
+//! The rows of the table, by theme. A row cites the trap of `docs/traps.md` that it is for (`E12`), or the section of
 //! PEP 3333 or RFC 3875 where no trap has a number.
 
 mod body;
@@ -40,6 +40,11 @@ pub(crate) fn all() -> Vec<Case> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// A row whose application lists its environ.
+fn environ(trap: &'static str, sentence: &'static str) -> Case {
+    Case::new(trap, sentence, "show_environ.py")
 }
 
 /// `show_environ.py` lists this line.

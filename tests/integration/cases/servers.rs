@@ -6,15 +6,11 @@ use std::fs;
 use anyhow::ensure;
 
 use super::process::{WHOSE, is_refused};
-use super::{absent, listed};
+use super::{absent, environ, listed};
 use crate::harness::http::Request;
 use crate::harness::process::{PATIENCE, until};
 use crate::harness::server::Kind;
 use crate::harness::table::{APACHE, Case, WEB_SERVERS};
-
-fn environ(trap: &'static str, sentence: &'static str) -> Case {
-    Case::new(trap, sentence, "show_environ.py")
-}
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = variables();

@@ -5,7 +5,7 @@ mod gateway;
 
 use anyhow::ensure;
 
-use super::listed;
+use super::{environ, listed};
 use crate::harness::exchange::Answer;
 use crate::harness::http::Request;
 use crate::harness::server::Kind;
@@ -13,10 +13,6 @@ use crate::harness::table::{APACHE, Case, SHELL, WEB_SERVERS};
 
 /// The servers that refuse a control character in a request's header; nginx 1.22 hands each of them on but CR and LF.
 const STRICT: &[Kind] = &[Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi, Kind::Lighttpd];
-
-fn environ(trap: &'static str, sentence: &'static str) -> Case {
-    Case::new(trap, sentence, "show_environ.py")
-}
 
 fn gateway(trap: &'static str, sentence: &'static str, name: &str) -> Case {
     Case::new(trap, sentence, "/gateway.py").get(&format!("/{name}"))

@@ -1,4 +1,4 @@
-//! The table: one row is a sentence about behaviour, the trap in `pitfalls.md` or the rule that it proves, an
+//! The table: one row is a sentence about behaviour, the trap in `docs/traps.md` or the rule that it proves, an
 //! application, a request and what the client must see. Every row becomes two trials on every server that it
 //! applies to: as it is, and under `--warm`. The rows are in `cases/`, by theme.
 

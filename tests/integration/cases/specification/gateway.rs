@@ -20,7 +20,7 @@ fn answers(sentence: &'static str, name: &str, body: &'static str) -> Case {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    let mut cases = environ();
+    let mut cases = of_the_environ();
     cases.extend(streams());
     cases.extend(start_response());
     cases.extend(refused());
@@ -29,7 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-fn environ() -> Vec<Case> {
+fn of_the_environ() -> Vec<Case> {
     let url = |sentence, target: &'static str, path: &'static str| {
         promise(sentence, "").get(target).drive(move |scene, exchange| {
             let answer = exchange.finish()?;
