@@ -79,9 +79,10 @@ def make(parts, platform, directory):
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    """For this machine: `pip install .`"""
+    """For this machine: `pip install .`, with cargo's profile from `--config-settings profile=dev`."""
+    profile = (config_settings or {}).get("profile", "release")
     with tempfile.TemporaryDirectory() as parts:
-        subprocess.run([ROOT / "packaging/parts", parts], check=True, stdout=sys.stderr)
+        subprocess.run([ROOT / "packaging/parts", parts, profile], check=True, stdout=sys.stderr)
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         return make(parts, platform, wheel_directory)
 

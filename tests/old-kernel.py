@@ -1,25 +1,55 @@
-"""old-kernel.py COMMAND...: runs a command to which the kernel answers as one before 3.17 does: memfd_create, pidfd_open,
-pidfd_send_signal, close_range, process_madvise and openat2 are system calls that it does not know (ENOSYS).
+"""old-kernel.py COMMAND...: runs a command to which the kernel answers as Linux 3.10 does, which many hosts still have.
 
-The filter (seccomp) is the simplest that there is: the number of the call, on this processor.
+System calls that came later are unknown (ENOSYS): memfd_create, getrandom, renameat2, execveat, copy_file_range, preadv2,
+statx and everything from pidfd_send_signal on, which is number 424 on all processors: pidfd_open, clone3, close_range,
+openat2, faccessat2, process_madvise. A file without a name (O_TMPFILE) is one in a directory (EISDIR), and the advice of
+madvise from MADV_COLD on is invalid (EINVAL).
+
+The filter (seccomp) knows this processor's numbers alone.
 """
 
 import ctypes
+import errno
 import os
 import platform
 import struct
 import sys
 
-# The newer ones have one number on all processors.
-NUMBERS = {"x86_64": [319], "aarch64": [279]}[platform.machine()] + [424, 434, 436, 437, 440]
-LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
-ALLOW, ENOSYS = 0x7FFF0000, 0x00050000 | 38
+LATER = 424
+UNKNOWN, OPEN, OPENAT, MADVISE = {
+    # memfd_create, getrandom, renameat2, execveat, membarrier, copy_file_range, preadv2, pwritev2, statx, rseq
+    "x86_64": ([319, 318, 316, 322, 324, 326, 327, 328, 332, 334], 2, 257, 28),
+    "aarch64": ([279, 278, 276, 281, 283, 285, 286, 287, 291, 293], None, 56, 233),
+}[platform.machine()]
+O_TMPFILE, MADV_COLD = 0o20000000, 20
+LOAD, EQUAL, AT_LEAST, HAS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+ALLOW = 0x7FFF0000
 NO_NEW_PRIVILEGES, SECCOMP, FILTER = 38, 22, 2
+program = []
 
-program = [struct.pack("HBBI", LOAD, 0, 0, 0)]
-for left, number in zip(range(len(NUMBERS), 0, -1), NUMBERS):
-    program.append(struct.pack("HBBI", EQUAL, left, 0, number))
-program += [struct.pack("HBBI", RETURN, 0, 0, ALLOW), struct.pack("HBBI", RETURN, 0, 0, ENOSYS)]
+
+def add(*instructions):
+    for code, if_so, else_so, value in instructions:
+        program.append(struct.pack("HBBI", code, if_so, else_so, value))
+
+
+def fails_with(number):
+    return RETURN, 0, 0, 0x00050000 | number
+
+
+def with_argument(call, index, comparison, value, error):
+    """The call fails if the lower half of that argument compares so."""
+    add((LOAD, 0, 0, 0), (EQUAL, 0, 3, call), (LOAD, 0, 0, 16 + 8 * index), (comparison, 0, 1, value), fails_with(error))
+
+
+with_argument(OPENAT, 2, HAS, O_TMPFILE, errno.EISDIR)
+if OPEN is not None:
+    with_argument(OPEN, 1, HAS, O_TMPFILE, errno.EISDIR)
+with_argument(MADVISE, 2, AT_LEAST, MADV_COLD, errno.EINVAL)
+add((LOAD, 0, 0, 0), (AT_LEAST, 0, 1, LATER), fails_with(errno.ENOSYS))
+for number in UNKNOWN:
+    add((EQUAL, 0, 1, number), fails_with(errno.ENOSYS))
+add((RETURN, 0, 0, ALLOW))
 
 code = ctypes.create_string_buffer(b"".join(program))
 filter = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))

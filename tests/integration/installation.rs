@@ -26,6 +26,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a missing worker is named with its build, with a whole 500", missing),
     ("a worker of another build is not used, whatever its name is", other_build),
     ("a damaged worker is named with what Python says of it", damaged),
+    ("a worker for another processor is named as that", other_processor),
     ("a worker that others can write to is not loaded", writable_by_others),
     (
         "one file that carries its worker answers under any name, and leaves nothing behind",
@@ -163,6 +164,17 @@ fn damaged(stage: &Stage) -> Result<()> {
     refuses(&hello(stage, &prefix, &[])?, &["does not start", "before it had loaded the worker"])?;
     fs::write(&worker, vec![b'x'; 5000])?;
     refuses(&hello(stage, &prefix, &[])?, &["cannot load the worker", "invalid ELF header"])
+}
+
+/// The worker's file, which says of itself that it is for IBM's mainframes (`e_machine` of the ELF header).
+fn other_processor(stage: &Stage) -> Result<()> {
+    let prefix = installed(stage, "other-processor", Some("bin"))?;
+    let worker = prefix.join("bin").join(Stage::worker_name()?);
+    let mut bytes = fs::read(&worker)?;
+    bytes[18..20].copy_from_slice(&22_u16.to_ne_bytes());
+    fs::write(&worker, bytes)?;
+    let is_for = format!("this cgi2wsgi is for {}, and that Python is not", std::env::consts::ARCH);
+    refuses(&hello(stage, &prefix, &[])?, &["cannot load the worker", &is_for, "pip install ."])
 }
 
 /// A request of hello.py to one file, with a temporary directory of its own.

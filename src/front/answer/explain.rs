@@ -20,10 +20,9 @@ pub(super) fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> S
             closed_directory(error, plan).or_else(|| hint_for(error)).unwrap_or_default()
         ),
         NotBegun::NoWorker(error) => format!("{error:#}"),
-        NotBegun::Unusable(reason) => format!(
-            "the Python {python} cannot run the application: {reason}; cgi2wsgi needs CPython 3.9 or \
-             newer, a usual build: name another with --python, or make the virtual environment with it"
-        ),
+        NotBegun::Unusable(reason) => {
+            format!("the Python {python} cannot run the application: {reason}; {}", cure(reason))
+        }
         NotBegun::Gone { how, was_loaded: false } => format!(
             "the Python {python} does not start: its process {} before it had loaded the worker; {}",
             ended(*how),
@@ -95,6 +94,33 @@ fn why_not_started(how: Option<ExitStatus>, variables: &Variables) -> String {
     }
 }
 
+/// What to do about a Python that has given a reason of its own.
+fn cure(reason: &str) -> String {
+    const THERE: &str = "install the one for that Python, or build it there with pip install .";
+    let Some((_, said)) = reason.split_once(" cannot load the worker: ") else {
+        return "cgi2wsgi needs CPython 3.9 or newer, a usual build: name another with --python, or \
+                make the virtual environment with it"
+            .to_owned();
+    };
+    let says = |text: &str| said.contains(text);
+    // A file for another processor is passed over by glibc, which then finds no file.
+    let is_of_another_processor = says("wrong ELF class")
+        || (said.starts_with('/')
+            && said.ends_with("cannot open shared object file: No such file or directory"))
+        || says("Exec format error");
+    if is_of_another_processor {
+        format!("this cgi2wsgi is for {}, and that Python is not: {THERE}", std::env::consts::ARCH)
+    } else if says("Error loading shared library") || says("Error relocating") {
+        format!("this cgi2wsgi is for glibc, and that Python uses musl, as on Alpine: {THERE}")
+    } else if says("GLIBC_") {
+        format!("this cgi2wsgi was built on a system with a newer glibc: {THERE}")
+    } else if says("failed to map segment") {
+        "is it on a file system that is mounted noexec? Nothing there can be run".to_owned()
+    } else {
+        "install front and worker anew, from one build".to_owned()
+    }
+}
+
 /// What most often keeps a Python from starting.
 fn surroundings(variables: &Variables) -> String {
     if let Some(home) = variables.get_os("PYTHONHOME") {
@@ -118,4 +144,32 @@ fn limit_of_memory() -> Option<String> {
          Python needs more, about 64 MiB for a small application",
         most >> 20
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cure;
+
+    #[test]
+    fn the_cure_is_for_what_the_loader_says() {
+        let worker = "Python 3.11.2 cannot load the worker: /w/cgi2wsgi_worker-0123.so: ";
+        let loaders = "cannot open shared object file: No such file or directory";
+        for (said, expected) in [
+            (format!("{worker}{loaders}"), "that Python is not"),
+            (format!("Python 3.9.1 cannot load the worker: libx.so.1: {loaders}"), "from one build"),
+            (format!("{worker}wrong ELF class: ELFCLASS64"), "that Python is not"),
+            (format!("{worker}libc.so.6: version `GLIBC_2.34' not found"), "newer glibc"),
+            (format!("{worker}failed to map segment from shared object"), "noexec"),
+            (format!("{worker}invalid ELF header"), "from one build"),
+            (
+                "Python 3.11.2 cannot load the worker: Error loading shared library \
+                 ld-linux-x86-64.so.2: No such file or directory (needed by /w/w.so)"
+                    .to_owned(),
+                "uses musl",
+            ),
+            ("it is Python 3.8.18".to_owned(), "CPython 3.9 or newer"),
+        ] {
+            assert!(cure(&said).contains(expected), "{said}: {}", cure(&said));
+        }
+    }
 }
