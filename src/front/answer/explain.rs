@@ -156,7 +156,10 @@ mod tests {
         let loaders = "cannot open shared object file: No such file or directory";
         for (said, expected) in [
             (format!("{worker}{loaders}"), "that Python is not"),
-            (format!("Python 3.9.1 cannot load the worker: libx.so.1: {loaders}"), "from one build"),
+            (
+                format!("Python 3.9.1 cannot load the worker: libx.so.1: {loaders}"),
+                "from one build",
+            ),
             (format!("{worker}wrong ELF class: ELFCLASS64"), "that Python is not"),
             (format!("{worker}libc.so.6: version `GLIBC_2.34' not found"), "newer glibc"),
             (format!("{worker}failed to map segment from shared object"), "noexec"),
