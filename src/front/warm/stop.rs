@@ -2,12 +2,13 @@
 //! A zygote finishes nothing: children that have a request do that alone.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 use super::{NOTHING, Zygote, directories, none, show, shown, zygotes};
 use crate::cgi::variables::Variables;
@@ -21,6 +22,9 @@ use crate::zygotes::status::Status;
 
 /// How long a zygote may take to end before it is killed, and then to be gone.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often one that the system gives no hold of is looked at.
+const INTERVAL: Duration = Duration::from_millis(10);
 
 pub(super) fn run(arguments: WarmStopArgs, variables: &Variables) -> Result<u8> {
     let me = rustix::process::geteuid().as_raw();
@@ -124,9 +128,11 @@ enum How {
 /// Ends a zygote, which is a process of `owner`'s.
 fn stop(status: &Status, owner: u32) -> Result<How> {
     let pid = i32::try_from(status.pid).ok().and_then(Pid::from_raw).context("no such process")?;
-    let process = match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(process) => process,
+    let hold = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(hold) => Some(hold),
         Err(Errno::SRCH) => return Ok(How::Ended),
+        // Linux before 5.3. Its start has been compared when the signal is sent.
+        Err(Errno::NOSYS) => None,
         Err(error) => bail!("the system gives no hold of it ({error}): kill {}", status.pid),
     };
     for (signal, how) in [(Signal::TERM, How::Ended), (Signal::KILL, How::Killed)] {
@@ -134,23 +140,38 @@ fn stop(status: &Status, owner: u32) -> Result<How> {
         if !status.is_alive() || process::owner(status.pid) != Some(owner) {
             return Ok(How::Ended);
         }
-        match pidfd_send_signal(&process, signal) {
+        let sent = match &hold {
+            Some(hold) => pidfd_send_signal(hold, signal),
+            None => kill_process(pid, signal),
+        };
+        match sent {
             Ok(()) => {}
             Err(Errno::SRCH) => return Ok(How::Ended),
             Err(error) => bail!("it cannot be told to end: {error}"),
         }
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).ok();
-            match poll(&mut [PollFd::new(&process, PollFlags::IN)], timeout.as_ref()) {
-                Err(Errno::INTR) => {}
-                Ok(1..) => return Ok(how),
-                _ => break,
-            }
+        if has_ended(status, hold.as_ref()) {
+            return Ok(how);
         }
     }
     bail!("it is still there after SIGKILL: it waits for a disk or a network file system")
+}
+
+/// Whether it ends within [`PATIENCE`].
+fn has_ended(status: &Status, hold: Option<&OwnedFd>) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Without a hold it can only be looked at again and again.
+        let wait = if hold.is_some() { left } else { left.min(INTERVAL) };
+        let timeout = Timespec::try_from(wait).ok();
+        let hold = hold.map(|hold| PollFd::new(hold, PollFlags::IN));
+        match poll(hold.into_iter().collect::<Vec<_>>().as_mut_slice(), timeout.as_ref()) {
+            Ok(1..) => return true,
+            _ if !status.is_alive() => return true,
+            _ if left.is_zero() => return false,
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]
