@@ -182,6 +182,14 @@ fn meaning(error: &Value, site: &Site, user: &User) -> (String, Option<String>) 
     if let Some(known) = around(text, &site.application.directory) {
         return known;
     }
+    // The module that lacks the name waits for this import: it is among those that are imported.
+    let of_module = text.strip_prefix("cannot import name").and_then(|rest| rest.rsplit_once(" ("));
+    let of_module = of_module.and_then(|(_, file)| file.strip_suffix(')'));
+    let frames = error["frames"].as_array().into_iter().flatten();
+    if of_module.is_some() && { frames }.any(|frame| frame["file"].as_str() == of_module) {
+        let hint = "the two import each other: move what both need into a module of its own";
+        return (hint.to_owned(), last_own(error, site));
+    }
     if is("ModuleNotFoundError") {
         return missing(error["name"].as_str().unwrap_or_default(), site);
     }

@@ -21,7 +21,9 @@ pub fn find(settings: &Settings, app: &OsStr) -> Result<Application> {
         "the current directory cannot be found: give --chdir, or start in one that exists",
     )?;
     let base = match &settings.chdir {
-        Some(given) => existing_directory(&here.join(given), "--chdir")?,
+        Some(given) => {
+            existing_directory(&here.join(given).components().collect::<PathBuf>(), "--chdir")?
+        }
         None => here,
     };
     let (source, callable) = parse(app, &base)

@@ -83,6 +83,26 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
+        name: "modules that import each other are told so",
+        files: &[
+            ("app.py", "from views_of_shop import index\n\nNAME = 'shop'\n"),
+            ("views_of_shop.py", "from app import NAME\n"),
+        ],
+        about: "✗ import",
+        seen: &["the two import each other"],
+        cure: "vi +1 {place}/views_of_shop.py",
+        ..SITE
+    },
+    Site {
+        name: "--chdir with a dot is shown as the directory",
+        files: &[("app.py", "raise ValueError('x')\n")],
+        arguments: &["--chdir", ".", "app"],
+        about: "✗ import",
+        seen: &["ValueError: x"],
+        cure: "vi +1 {place}/app.py",
+        ..SITE
+    },
+    Site {
         name: "a library of the system that is missing is named",
         files: &[("app.py", "import ctypes\n\nctypes.CDLL('libnobody.so.4')\n")],
         about: "✗ import",
