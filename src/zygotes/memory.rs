@@ -68,11 +68,29 @@ impl Run {
     }
 }
 
-/// Makes pages of this process its own, with one system call for many runs (Linux 6.13). How many bytes of the first
-/// runs became so. What is in the pages stays.
-pub fn populate_all(process: &OwnedFd, runs: &[Run]) -> io::Result<usize> {
+/// What pages are touched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To be mapped.
+    Read,
+    /// To be this process' own too. What is in them stays.
+    Write,
+}
+
+impl Access {
+    const fn advice(self) -> i32 {
+        match self {
+            Self::Read => libc::MADV_POPULATE_READ,
+            Self::Write => libc::MADV_POPULATE_WRITE,
+        }
+    }
+}
+
+/// Touches pages of this process, with one system call for many runs (Linux 6.13). How many bytes of the first runs were
+/// touched.
+pub fn populate_all(process: &OwnedFd, runs: &[Run], access: Access) -> io::Result<usize> {
     let runs: Vec<iovec> = runs.iter().map(|run| run.as_iovec()).collect();
-    let (number, advice) = (libc::SYS_process_madvise, libc::MADV_POPULATE_WRITE);
+    let (number, advice) = (libc::SYS_process_madvise, access.advice());
     // SAFETY: nothing in these pages changes; what is not mapped is an error.
     let done =
         unsafe { libc::syscall(number, process.as_raw_fd(), runs.as_ptr(), runs.len(), advice, 0) };
@@ -84,10 +102,10 @@ pub fn populate_all(process: &OwnedFd, runs: &[Run]) -> io::Result<usize> {
 }
 
 /// The same for one run (Linux 5.14).
-pub fn populate(run: Run) -> io::Result<()> {
+pub fn populate(run: Run, access: Access) -> io::Result<()> {
     let run = run.as_iovec();
     // SAFETY: as above.
-    match unsafe { libc::madvise(run.iov_base, run.iov_len, libc::MADV_POPULATE_WRITE) } {
+    match unsafe { libc::madvise(run.iov_base, run.iov_len, access.advice()) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -179,12 +197,16 @@ mod tests {
         let is_known = |error: &io::Error| {
             !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM))
         };
-        if populate(run(0, 2)).err().is_none_or(|error| is_known(&error)) {
-            assert!(populate(run(2, 1)).is_err_and(is_absent));
-            assert!(populate(run(3, 1)).is_ok());
+        if populate(run(0, 2), Access::Write).err().is_none_or(|error| is_known(&error)) {
+            assert!(populate(run(2, 1), Access::Write).is_err_and(is_absent));
+            assert!(populate(run(3, 1), Access::Write).is_ok());
         }
-        if populate_all(&me, &[run(0, 2)]).err().is_none_or(|error| is_known(&error)) {
-            assert_eq!(populate_all(&me, &[run(0, 2), run(3, 1)]).expect("populated"), 3 * PAGE);
+        if populate_all(&me, &[run(0, 2)], Access::Write).err().is_none_or(|error| is_known(&error))
+        {
+            assert_eq!(
+                populate_all(&me, &[run(0, 2), run(3, 1)], Access::Write).expect("populated"),
+                3 * PAGE
+            );
         }
         // SAFETY: the first page is mapped.
         assert_eq!(unsafe { start.cast::<u8>().read() }, 7);

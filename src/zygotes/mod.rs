@@ -5,6 +5,7 @@
 //! - [`import_output`]: what is written while a zygote imports;
 //! - [`status`], [`log`]: what zygotes tell a person;
 //! - [`process`]: what the system tells of them;
+//! - [`spare`]: when a child is forked for the next request;
 //! - [`left_open`], [`polling`], [`names`], [`memory`], [`prefault`], [`threads`]: what of a zygote's own work needs no
 //!   Python.
 //!
@@ -21,5 +22,6 @@ pub mod polling;
 pub mod prefault;
 pub mod process;
 mod remote;
+pub mod spare;
 pub mod status;
 pub mod threads;

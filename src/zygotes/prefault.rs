@@ -5,21 +5,31 @@
 //! nearly those that the next one will: a child that has served one notes
 //! which pages became its own, and the children after it touch those as soon as
 //! they are born.
+//!
+//! A fork copies no page table of a file that is only read: a child finds Python's code by a fault for each 64 KiB that it
+//! runs through. Which those are is noted too.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering::SeqCst;
 
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
-use super::memory::{Run, SharedNumbers, populate, populate_all};
+use super::memory::{Access, Run, SharedNumbers, populate, populate_all};
 
 const PAGE: usize = 4096;
 
 /// As many pages as are noted: 8 MiB. What an application writes to beyond
 /// that, it writes to as it goes.
 const MOST: usize = 2048;
+
+/// As many blocks of files are noted: 32 MiB.
+const MOST_BLOCKS: usize = 512;
+
+/// As much of a file as the kernel maps at one fault, where that can be had.
+const BLOCK: usize = 16 * PAGE;
 
 /// As many ranges as one system call takes (`UIO_MAXIOV`).
 const AT_ONCE: usize = 1024;
@@ -34,10 +44,13 @@ const UNKNOWN: u64 = 0;
 const LEARNING: u64 = 1;
 const KNOWN: u64 = 2;
 
-/// Where in the shared numbers is what: the state, the count of pages, the pages.
+/// Where in the shared numbers is what: the state, the counts of pages and of blocks, the pages, and one page of each
+/// block.
 const STATE: usize = 0;
 const COUNT: usize = 1;
-const PAGES: usize = 2;
+const BLOCK_COUNT: usize = 2;
+const PAGES: usize = 3;
+const BLOCKS: usize = PAGES + MOST;
 
 /// The pages that requests write to, as one child has noted them.
 pub struct Prefault(SharedNumbers);
@@ -45,7 +58,7 @@ pub struct Prefault(SharedNumbers);
 impl Prefault {
     /// Nothing is noted; nothing if the system gives no memory.
     pub fn new() -> Option<Self> {
-        SharedNumbers::new(PAGES + MOST).map(Self)
+        SharedNumbers::new(BLOCKS + MOST_BLOCKS).map(Self)
     }
 
     /// For a child that has served the first request of all: notes its pages.
@@ -63,24 +76,32 @@ impl Prefault {
         if self.0[STATE].load(SeqCst) != KNOWN {
             return;
         }
-        let mut runs: Vec<Run> = Vec::with_capacity(MOST);
-        let count = usize::try_from(self.0[COUNT].load(SeqCst)).unwrap_or(MOST).min(MOST);
-        for page in &self.0[PAGES..PAGES + count] {
+        touch_all(&self.runs(BLOCK_COUNT, BLOCKS..BLOCKS + MOST_BLOCKS), Access::Read);
+        touch_all(&self.runs(COUNT, PAGES..PAGES + MOST), Access::Write);
+    }
+
+    /// The pages that stand there, as many as that number says.
+    fn runs(&self, count: usize, place: Range<usize>) -> Vec<Run> {
+        let most = place.len();
+        let count = usize::try_from(self.0[count].load(SeqCst)).unwrap_or(most).min(most);
+        let mut runs: Vec<Run> = Vec::with_capacity(count);
+        for page in &self.0[place][..count] {
             let Ok(page) = usize::try_from(page.load(SeqCst)) else { continue };
             match runs.last_mut() {
                 Some(run) if page == run.start + run.length => run.length += PAGE,
                 _ => runs.push(Run { start: page, length: PAGE }),
             }
         }
-        touch_all(&runs);
+        runs
     }
 
-    /// Notes the pages that this process shares with no other, lowest first. It allocates little, which would be noted too.
+    /// Notes the pages that this process shares with no other, lowest first, and which blocks of files it has used. It
+    /// allocates little, which would be noted too.
     fn note_own_pages(&self) -> io::Result<()> {
         let map = File::open("/proc/self/pagemap")?;
         let mut entries = [0_u8; 4096];
-        let mut free = self.0[PAGES..].iter();
-        for (start, end) in private_ranges()? {
+        let mut noted_block = 0;
+        for (Range { start, end }, kind) in ranges()? {
             let mut page = start;
             while page < end {
                 let wanted = ((end - page) / PAGE * 8).min(entries.len());
@@ -89,10 +110,16 @@ impl Prefault {
                     break;
                 }
                 for entry in entries[..read].as_chunks().0 {
-                    if u64::from_ne_bytes(*entry) & (PRESENT | EXCLUSIVE) == PRESENT | EXCLUSIVE {
-                        let Some(place) = free.next() else { return Ok(()) };
-                        place.store(page as u64, SeqCst);
-                        self.0[COUNT].fetch_add(1, SeqCst);
+                    let entry = u64::from_ne_bytes(*entry);
+                    match kind {
+                        Kind::Written if entry & (PRESENT | EXCLUSIVE) == PRESENT | EXCLUSIVE => {
+                            self.note(COUNT, PAGES..PAGES + MOST, page);
+                        }
+                        Kind::Read if entry & PRESENT != 0 && page / BLOCK != noted_block => {
+                            noted_block = page / BLOCK;
+                            self.note(BLOCK_COUNT, BLOCKS..BLOCKS + MOST_BLOCKS, page);
+                        }
+                        _ => {}
                     }
                     page += PAGE;
                 }
@@ -100,14 +127,23 @@ impl Prefault {
         }
         Ok(())
     }
+
+    /// Notes one more page, where there is room for it.
+    fn note(&self, count: usize, place: Range<usize>, page: usize) {
+        let noted = usize::try_from(self.0[count].load(SeqCst)).unwrap_or(usize::MAX);
+        if let Some(free) = self.0[place].get(noted) {
+            free.store(page as u64, SeqCst);
+            self.0[count].fetch_add(1, SeqCst);
+        }
+    }
 }
 
-/// Makes pages this process' own, as far as they are mapped in it. Where the kernel has no call for that they are
-/// copied when they are written to, as without this.
-fn touch_all(mut runs: &[Run]) {
-    let Ok(me) = pidfd_open(getpid(), PidfdFlags::empty()) else { return touch_each(runs) };
+/// Touches pages, as far as they are mapped in this process. Where the kernel has no call for that each is touched when it
+/// is needed, as without this.
+fn touch_all(mut runs: &[Run], access: Access) {
+    let Ok(me) = pidfd_open(getpid(), PidfdFlags::empty()) else { return touch_each(runs, access) };
     while !runs.is_empty() {
-        match populate_all(&me, &runs[..runs.len().min(AT_ONCE)]) {
+        match populate_all(&me, &runs[..runs.len().min(AT_ONCE)], access) {
             Ok(mut bytes) => {
                 while bytes > 0 && !runs.is_empty() {
                     bytes = bytes.saturating_sub(runs[0].length);
@@ -117,36 +153,49 @@ fn touch_all(mut runs: &[Run]) {
             Err(error) => match error.raw_os_error() {
                 // What was mapped in that child need not be mapped in this one.
                 Some(libc::ENOMEM | libc::EFAULT) => runs = &runs[1..],
-                _ => return touch_each(runs),
+                _ => return touch_each(runs, access),
             },
         }
     }
 }
 
-fn touch_each(runs: &[Run]) {
+fn touch_each(runs: &[Run], access: Access) {
     for run in runs {
-        if populate(*run).is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL)) {
+        if populate(*run, access).is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL)) {
             return;
         }
     }
 }
 
-/// What this process can write to and no other sees, as addresses.
-fn private_ranges() -> io::Result<Vec<(usize, usize)>> {
+/// What is noted of a part of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// This process can write to it, and no other sees it.
+    Written,
+    /// It is a file's, and is only read, or run.
+    Read,
+}
+
+/// The parts of memory of which something is noted, as addresses.
+fn ranges() -> io::Result<Vec<(Range<usize>, Kind)>> {
     let mut ranges = Vec::new();
     for line in BufReader::with_capacity(PAGE, fs::File::open("/proc/self/maps")?).lines() {
-        ranges.extend(private_range(&line?));
+        ranges.extend(range(&line?));
     }
     Ok(ranges)
 }
 
-fn private_range(line: &str) -> Option<(usize, usize)> {
+fn range(line: &str) -> Option<(Range<usize>, Kind)> {
     let mut words = line.split_ascii_whitespace();
     let (range, permissions) = (words.next()?, words.next()?);
     let (start, end) = range.split_once('-')?;
-    let is_private = permissions.starts_with("rw") && permissions.ends_with('p');
-    is_private.then_some(())?;
-    Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
+    let kind = match permissions {
+        _ if permissions.starts_with("rw") && permissions.ends_with('p') => Kind::Written,
+        // The kernel's own code, which has no path, is mapped in every process.
+        "r-xp" | "r--p" if line.contains('/') => Kind::Read,
+        _ => return None,
+    };
+    Some((usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?, kind))
 }
 
 #[cfg(test)]
@@ -169,11 +218,24 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_private_and_can_be_written_to() {
+    fn code_that_has_run_is_noted() {
+        let prefault = Prefault::new().expect("memory");
+        prefault.learn();
+        let blocks = prefault.runs(BLOCK_COUNT, BLOCKS..BLOCKS + MOST_BLOCKS);
+        let here = code_that_has_run_is_noted as fn() as usize / BLOCK;
+        // Where the system tells of no pages, none are noted.
+        assert!(blocks.is_empty() || blocks.iter().any(|run| run.start / BLOCK == here));
+    }
+
+    #[test]
+    fn what_is_noted_of_a_range_depends_on_what_can_be_done_with_it() {
         let line = "7f00-8000 rw-p 00000000 00:00 0 [heap]";
-        assert_eq!(private_range(line), Some((0x7f00, 0x8000)));
-        assert_eq!(private_range("7f00-8000 r--p 00000000 00:00 0"), None);
-        assert_eq!(private_range("7f00-8000 rw-s 00000000 00:00 0"), None);
-        assert_eq!(private_range("strange"), None);
+        assert_eq!(range(line), Some((0x7f00..0x8000, Kind::Written)));
+        let line = "7f00-8000 r-xp 00000000 08:01 7 /usr/bin/python3.11";
+        assert_eq!(range(line), Some((0x7f00..0x8000, Kind::Read)));
+        assert_eq!(range("7f00-8000 r-xp 00000000 00:00 0 [vdso]"), None);
+        assert_eq!(range("7f00-8000 r--p 00000000 00:00 0"), None);
+        assert_eq!(range("7f00-8000 rw-s 00000000 00:00 0"), None);
+        assert_eq!(range("strange"), None);
     }
 }

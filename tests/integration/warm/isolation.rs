@@ -15,6 +15,13 @@ use crate::warm::site::{Site, good, wait_gone};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("environment, directory, mask, signals and limits are those of a cold request", as_cold),
+    (
+        "E16: processes that the application starts find the variables of a cold request",
+        of_processes,
+    ),
+    ("E16: variables are set by os.environ as the import has changed it", changed_environ),
+    ("memory that the import has freed is filled before the first fork", filled),
+    ("memory is not filled where tracemalloc counts it", filled_but_traced),
     ("nothing of one request is seen by the next, and chance differs", nothing_stays),
     ("what the front was started with is what the application finds", of_this_request),
     ("other surroundings and settings get zygotes of their own", other_zygotes),
@@ -66,6 +73,78 @@ fn as_cold(stage: &Stage) -> Result<()> {
         }
     }
     ensure!(site.starts() == 1, "{}", site.log());
+    Ok(())
+}
+
+/// Answers what `env` prints, and `SET`.
+const SHOWING_VARIABLES: &str = r"
+def application(environ, start_response):
+    shown = subprocess.run(['env', '-0'], stdout=subprocess.PIPE, check=True).stdout.split(b'\0')[:-1]
+    assert sorted(shown) == sorted(b'='.join(item) for item in os.environb.items())
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'\n'.join(sorted(shown)) + b'\nset: ' + b' '.join(sorted(SET))]
+";
+
+fn of_processes(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    site.write("app.py", &format!("import os, subprocess\nSET = []\n{SHOWING_VARIABLES}"))?;
+    let usual = site.command("id=env&word=%C3%A9");
+    let mut cold = site.copy_of(&usual, &stage.bridge());
+    cold.args(usual.get_args().filter(|word| *word != "--warm"));
+    let cold = good(&run(stage, cold)?)?;
+    ensure!(cold.contains("\nQUERY_STRING=id=env&word=%C3%A9\n"), "{cold}");
+    for _ in 0..2 {
+        let warm = site.body("id=env&word=%C3%A9")?;
+        ensure!(warm == cold, "warm: {warm}\ncold: {cold}");
+    }
+    ensure!(site.starts() == 1, "{}", site.log());
+    Ok(())
+}
+
+fn changed_environ(stage: &Stage) -> Result<()> {
+    let method = "usual = os._Environ.__setitem__\ndef put(self, name, value):\n    SET.append(name)\n    \
+                  usual(self, name, value)\nos._Environ.__setitem__ = put\n";
+    let function = "usual = os.putenv\ndef put(name, value):\n    SET.append(name)\n    usual(name, value)\n\
+                    os.putenv = put\n";
+    for change in [method, function] {
+        let site = Site::new(stage, &[])?;
+        let begin = "import os, subprocess\nSET = []\n";
+        site.write("app.py", &format!("{begin}{change}{SHOWING_VARIABLES}"))?;
+        let answer = site.body("id=env")?;
+        let (_, set) = answer.split_once("\nset: ").context("no variables")?;
+        for name in ["QUERY_STRING", "REQUEST_METHOD", "GATEWAY_INTERFACE"] {
+            ensure!(set.split(' ').any(|word| word == name), "{change}: not set by it: {answer}");
+        }
+        ensure!(site.starts() == 1, "{}", site.log());
+    }
+    Ok(())
+}
+
+/// An import that frees every other one of 60,000 objects. How many blocks, and bytes that are traced, there are more of
+/// in a request.
+const FREEING: &str = "made = [bytes(100) for _ in range(60_000)]\nkept = made[::2]\ndel made\n\
+    blocks, traced = sys.getallocatedblocks(), tracemalloc.get_traced_memory()[0]\n\
+    def application(environ, start_response):\n    start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
+    more = sys.getallocatedblocks() - blocks, tracemalloc.get_traced_memory()[0] - traced\n    \
+    return [b'%d %d' % more]\n";
+
+fn more_memory(stage: &Stage, begin: &str) -> Result<(i64, i64)> {
+    let site = Site::new(stage, &[])?;
+    site.write("app.py", &format!("import sys, tracemalloc\n{begin}{FREEING}"))?;
+    let answer = site.body("id=memory")?;
+    let (blocks, traced) = answer.split_once(' ').context("no numbers")?;
+    Ok((blocks.parse()?, traced.parse()?))
+}
+
+fn filled(stage: &Stage) -> Result<()> {
+    let (blocks, _) = more_memory(stage, "")?;
+    ensure!(blocks > 25_000, "{blocks} blocks more");
+    Ok(())
+}
+
+fn filled_but_traced(stage: &Stage) -> Result<()> {
+    let (blocks, traced) = more_memory(stage, "tracemalloc.start()\n")?;
+    ensure!(blocks < 25_000 && traced < 1 << 20, "{blocks} blocks more, {traced} bytes");
     Ok(())
 }
 

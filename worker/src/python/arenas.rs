@@ -193,3 +193,36 @@ fn map(size: usize, huge: bool) -> Option<*mut u8> {
         Some(start)
     }
 }
+
+/// Takes a block for small objects, which is never used nor given back. Where it is; None if there is no memory.
+pub(super) fn waste(_: Python<'_>, size: usize) -> Option<usize> {
+    // SAFETY: Python's lock is held.
+    Some(unsafe { pyo3::ffi::PyObject_Malloc(size) }.addr()).filter(|block| *block != 0)
+}
+
+/// Where the memory begins that the C library has free at the end of its heap.
+#[cfg(target_env = "gnu")]
+pub(super) fn free_end_of_heap() -> Option<usize> {
+    // SAFETY: neither changes anything. mallinfo2 would need a newer C library.
+    let (end, info) = unsafe { (libc::sbrk(0).addr(), libc::mallinfo()) };
+    end.checked_sub(usize::try_from(info.keepcost).ok()?)
+}
+
+#[cfg(not(target_env = "gnu"))]
+pub(super) fn free_end_of_heap() -> Option<usize> {
+    None
+}
+
+/// Takes a block of the C library's, which is never used nor given back, if there is one below that end.
+pub(super) fn waste_below(end: usize, size: usize) -> bool {
+    // SAFETY: the block is never used, and given back only if nothing else has it.
+    unsafe {
+        // The library has a word of its own before each block.
+        let block = libc::malloc(size - size_of::<usize>());
+        let is_below = !block.is_null() && block.addr() < end;
+        if !is_below {
+            libc::free(block);
+        }
+        is_below
+    }
+}

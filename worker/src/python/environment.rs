@@ -4,7 +4,7 @@ use cgi2wsgi::cgi::variables::Variables;
 use cgi2wsgi::system;
 use cgi2wsgi::zygotes::threads::{READ_BY_PYTHON, variables_to_limit};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 /// Adds what a process of the request's own would have been started with (E16). What Python's start or an import has
 /// set stays as it is.
@@ -14,6 +14,7 @@ pub(crate) fn become_requests(
     is_of_a_request: impl Fn(&[u8]) -> bool,
 ) -> PyResult<()> {
     let environ = py.import("os")?.getattr("environb")?;
+    let plain = Plain::of(py, &environ).unwrap_or_default();
     for (name, value) in variables.iter() {
         // The front has withheld the last two from Python's start.
         let is_missing =
@@ -23,11 +24,64 @@ pub(crate) fn become_requests(
             continue;
         }
         let name = PyBytes::new(py, name);
-        if !environ.contains(&name)? {
+        if let Some(plain) = &plain {
+            plain.add(name, PyBytes::new(py, value))?;
+        } else if !environ.contains(&name)? {
             environ.set_item(name, PyBytes::new(py, value))?;
         }
     }
     Ok(())
+}
+
+/// What is behind `os.environb`, where a name and a value that are bytes go through it as they are. For 25 variables that
+/// takes 20 µs in place of 170, most of which is an exception for each name that is not there yet.
+struct Plain<'py> {
+    data: Bound<'py, PyDict>,
+    putenv: Bound<'py, PyAny>,
+}
+
+/// What `os._Environ.__setitem__` uses, from Python 3.9 on.
+const USED: [&str; 4] = ["encodekey", "encodevalue", "putenv", "_data"];
+
+impl<'py> Plain<'py> {
+    /// None where the class, one of its methods or what makes bytes of names is not Python's own, or not as it is known:
+    /// an application may have put another in its place.
+    fn of(py: Python<'py>, environ: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+        let os = py.import("os")?;
+        let class = environ.get_type();
+        if !class.is(os.getattr("_Environ")?) {
+            return Ok(None);
+        }
+        let (methods, own) = (class.getattr("__dict__")?, os.getattr("__dict__")?);
+        let check = environ.getattr("encodekey")?;
+        let functions =
+            [check.clone(), methods.get_item("__setitem__")?, methods.get_item("__getitem__")?];
+        for function in &functions {
+            if !function.getattr("__globals__")?.is(&own) {
+                return Ok(None);
+            }
+        }
+        if !check.is(environ.getattr("encodevalue")?)
+            || !check.getattr("__qualname__")?.eq("_check_bytes")?
+        {
+            return Ok(None);
+        }
+        let code = functions[1].getattr("__code__")?;
+        if methods.contains("__contains__")? || !code.getattr("co_names")?.eq(USED)? {
+            return Ok(None);
+        }
+        let data = environ.getattr("_data")?.cast_into_exact::<PyDict>()?;
+        Ok(Some(Self { data, putenv: os.getattr("putenv")? }))
+    }
+
+    /// Adds a variable that is not there yet.
+    fn add(&self, name: Bound<'py, PyBytes>, value: Bound<'py, PyBytes>) -> PyResult<()> {
+        if self.data.contains(&name)? {
+            return Ok(());
+        }
+        self.putenv.call1((&name, &value))?;
+        self.data.set_item(name, value)
+    }
 }
 
 /// Removes a variable.

@@ -3,6 +3,7 @@
 //! - [`environment`]: `os.environ` becomes the request's; [`application`]: imports the application; [`remedies`]: what to do
 //!   about its exceptions; [`exception`]: how they are logged;
 //! - [`imports`], [`collector`], [`arenas`]: a quick start, by Python's own rules;
+//! - [`padding`]: a zygote's children write to few pages of the import;
 //! - [`debugger`]: `request --pdb`; [`import_times`]: `--timings`; [`own_server`]: `app.run()` in an import;
 //! - [`termination`]: SIGTERM as an exception; [`finish`]: the end of the process.
 
@@ -17,6 +18,7 @@ pub(crate) mod fork;
 pub(crate) mod import_times;
 pub(crate) mod imports;
 pub(crate) mod own_server;
+pub(crate) mod padding;
 pub(crate) mod remedies;
 pub(crate) mod termination;
 

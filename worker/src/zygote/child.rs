@@ -32,7 +32,11 @@ use crate::{descriptors, serve};
 /// or a process that is no front, holds a child of the few that `--warm-max` allows.
 const CALL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The same while another front waits in line. The front that is turned away is no worse off: it stands in line again.
+/// How soon a front that runs says what it wants. Until then the zygote need not be told that it has connected: it is
+/// told of the request.
+const CALL_SOON: Duration = Duration::from_millis(2);
+
+/// [`CALL_PATIENCE`] while another front waits in line. The front that is turned away is no worse off: it stands in line again.
 const CALL_PATIENCE_IN_LINE: Duration = Duration::from_millis(250);
 
 /// How often it looks whether another waits.
@@ -76,8 +80,6 @@ pub(super) fn live(birth: &Birth<'_>) {
     let status = loop {
         match accept_with(birth.listener, SocketFlags::CLOEXEC) {
             Ok(front) => {
-                // Another child takes this one's place at the socket, whatever has connected.
-                birth.claims.say(false);
                 if meet(birth, front) {
                     return;
                 }
@@ -97,24 +99,19 @@ pub(super) fn live(birth: &Birth<'_>) {
 
 /// One connection, and the request that comes by it. Whether Python has to be torn down.
 fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
-    let me = rustix::process::geteuid().as_raw();
-    if !peer_user(front.as_fd()).is_ok_and(|user| user == me) {
+    let Some((front, order, received)) = receive(birth, front) else {
+        birth.claims.say(false);
         return false;
-    }
-    let Ok(front) = descriptors::out_of_the_way(front) else { return false };
-    let front = Connection::new(front);
-    front.send(&Reply::Hello(BUILD.to_owned()));
-    let accepted_at = Instant::now();
-    let call =
-        receive_order_while(front.as_fd(), || wait_call(&front, birth.listener, accepted_at));
-    let Ok(Some((order, received))) = call else { return false };
+    };
     if birth.watch.is_stale() {
+        birth.claims.say(false);
         front.send(&Reply::Stale);
         return false;
     }
     let (call, service) = match accepted(&order, birth.order) {
         Ok(accepted) => accepted,
         Err(reason) => {
+            birth.claims.say(false);
             front.send(&Reply::Cold(reason));
             return false;
         }
@@ -148,17 +145,38 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
     }
     descriptors::close_everything_of_the_server();
     front.send(&Reply::Exits);
+    // The kernel takes this process' memory apart for as long as a short request takes: the front goes first.
+    std::thread::yield_now();
     if let Some(prefault) = birth.prefault {
         prefault.learn();
     }
     finish::leave_child(birth.py)
 }
 
+/// The order that comes by a connection.
+fn receive(birth: &Birth<'_>, front: OwnedFd) -> Option<(Connection, Vec<u8>, Vec<OwnedFd>)> {
+    let me = rustix::process::geteuid().as_raw();
+    if !peer_user(front.as_fd()).is_ok_and(|user| user == me) {
+        return None;
+    }
+    let front = Connection::new(descriptors::out_of_the_way(front).ok()?);
+    front.send(&Reply::Hello(BUILD.to_owned()));
+    let accepted_at = Instant::now();
+    let call = receive_order_while(front.as_fd(), || wait_call(&front, birth, accepted_at));
+    let (order, received) = call.ok()??;
+    Some((front, order, received))
+}
+
 /// Waits until the front that was accepted then has said more. False: it takes too long.
-fn wait_call(front: &Connection, listener: &OwnedFd, accepted_at: Instant) -> bool {
+fn wait_call(front: &Connection, birth: &Birth<'_>, accepted_at: Instant) -> bool {
+    if is_readable(front.as_fd(), Moment::now() + CALL_SOON) {
+        return true;
+    }
+    // Another child takes this one's place at the socket, whatever has connected.
+    birth.claims.say(false);
     loop {
         let waited = accepted_at.elapsed();
-        let is_in_line = || is_readable(listener.as_fd(), Moment::now());
+        let is_in_line = || is_readable(birth.listener.as_fd(), Moment::now());
         if waited >= CALL_PATIENCE || (waited >= CALL_PATIENCE_IN_LINE && is_in_line()) {
             return false;
         }

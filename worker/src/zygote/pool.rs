@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use cgi2wsgi::handoff::ZygoteOrder;
 use cgi2wsgi::system::{self, Fork};
 use cgi2wsgi::zygotes::prefault::Prefault;
+use cgi2wsgi::zygotes::spare;
 use cgi2wsgi::zygotes::status::Phase;
 use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -26,7 +27,7 @@ use super::journal::Journal;
 use super::signals::Signals;
 use super::watch::Watch;
 use crate::descriptors;
-use crate::python::fork;
+use crate::python::{fork, padding};
 
 /// How soon it tries again where it cannot fork.
 const FORK_AGAIN: Duration = Duration::from_millis(100);
@@ -52,6 +53,8 @@ pub(super) struct Pool<'z> {
     ceiling: Option<Ceiling>,
     claims: Claims,
     children: HashMap<i32, Child>,
+    /// How long the next fork waits, if one is due.
+    delay: Option<Duration>,
     /// How many children in a row have ended soon and without a request.
     stillborn: u32,
     requests: u64,
@@ -60,7 +63,8 @@ pub(super) struct Pool<'z> {
 
 struct Child {
     born: Instant,
-    is_waiting: bool,
+    /// Since when it has a connection; nothing while it waits for one.
+    taken: Option<Instant>,
     /// Its front reads here how it ended.
     end: File,
 }
@@ -112,6 +116,7 @@ impl<'z> Pool<'z> {
             ceiling: order.limits.memory.map(|bytes| Ceiling::new(bytes, listener)),
             claims: Claims::new()?,
             children: HashMap::new(),
+            delay: None,
             stillborn: 0,
             requests: 0,
             last_request: Instant::now(),
@@ -120,6 +125,7 @@ impl<'z> Pool<'z> {
 
     /// Sees to it that there are children, until there is a reason not to.
     pub(super) fn work(&mut self, journal: &mut Journal) -> Ending {
+        padding::fill(self.py);
         journal.enter(Phase::Ready);
         loop {
             let forked = match self.replenish(journal) {
@@ -167,6 +173,7 @@ impl<'z> Pool<'z> {
             journal.due(),
             self.ceiling.as_ref().map(|_| ceiling::LOOK),
             has_failed_to_fork.then_some(FORK_AGAIN),
+            self.delay,
         ];
         for due in due.into_iter().flatten() {
             step = step.min(due);
@@ -227,7 +234,7 @@ impl<'z> Pool<'z> {
     }
 
     fn waiting(&self) -> usize {
-        self.children.values().filter(|child| child.is_waiting).count()
+        self.children.values().filter(|child| child.taken.is_none()).count()
     }
 
     fn busy(&self) -> usize {
@@ -251,12 +258,18 @@ impl<'z> Pool<'z> {
         wanted
     }
 
-    /// Forks as many children as should wait.
+    /// Forks as many children as should wait, unless that is better done a moment later.
     fn replenish(&mut self, journal: &mut Journal) -> io::Result<Forked> {
         loop {
             let wanted = self.wanted(journal);
             let max = self.order.limits.max.max(1) as usize;
+            self.delay = None;
             if self.waiting() >= wanted || self.children.len() >= max {
+                return Ok(Forked::Zygote);
+            }
+            let taken = self.children.values().filter_map(|child| child.taken);
+            self.delay = spare::delay(self.waiting(), taken.map(|since| since.elapsed()));
+            if self.delay.is_some() {
                 return Ok(Forked::Zygote);
             }
             if self.fork(journal)? == Forked::Child {
@@ -309,7 +322,7 @@ impl<'z> Pool<'z> {
                 return Ok(Forked::Child);
             }
         };
-        let child = Child { born: Instant::now(), is_waiting: true, end: end.into() };
+        let child = Child { born: Instant::now(), taken: None, end: end.into() };
         self.children.insert(pid.as_raw_pid(), child);
         Ok(Forked::Zygote)
     }
@@ -319,7 +332,7 @@ impl<'z> Pool<'z> {
             self.requests += u64::from(claim.is_request);
             self.last_request = Instant::now();
             if let Some(child) = self.children.get_mut(&claim.pid) {
-                child.is_waiting = false;
+                child.taken.get_or_insert_with(Instant::now);
             }
         }
     }
@@ -330,7 +343,7 @@ impl<'z> Pool<'z> {
             self.note_claims();
             let Some(mut child) = self.children.remove(&pid.as_raw_pid()) else { continue };
             // One that was killed after a while, or dismissed, is no sign.
-            let is_stillborn = child.is_waiting && child.born.elapsed() < SOON;
+            let is_stillborn = child.taken.is_none() && child.born.elapsed() < SOON;
             self.stillborn = if is_stillborn { self.stillborn + 1 } else { 0 };
             // A pipe has room for this, and nobody reads it where there was no request.
             let _ = child.end.write_all(&status.into_raw().to_ne_bytes());

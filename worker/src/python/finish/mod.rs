@@ -45,7 +45,7 @@ use super::exception::log_exception;
 use super::termination;
 
 /// Something of a module that is imported, if it is.
-fn imported<'py>(py: Python<'py>, module: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub(super) fn imported<'py>(py: Python<'py>, module: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.get_item(module)
 }
 

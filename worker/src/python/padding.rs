@@ -1,0 +1,65 @@
+//! Memory that is left free between what the import has allocated, and that no child shall use.
+//!
+//! A child that allocates there writes to pages that hold the application's objects too, and each becomes a copy of its
+//! own. Such holes are filled before the first fork, with blocks that are never used: what children allocate then lies
+//! together, in pages that hold nothing else. That takes hardly any memory that was not the process' already, and what is
+//! not filled costs time alone. Left out: a process in which `tracemalloc` counts blocks.
+
+use pyo3::prelude::*;
+
+use super::{arenas, finish};
+
+/// Blocks that Python hands out from pools of their own have multiples of this size, up to the largest.
+const CLASS: usize = 16;
+const LARGEST: usize = 512;
+
+/// So many bytes in a row, each block behind the one before, are no hole.
+const FRESH: usize = 4096;
+
+/// What an allocator may keep between two blocks in a row, in bytes.
+const BETWEEN: usize = 32;
+
+/// As much is filled at most, in bytes, of each kind: an application may have freed most of a large heap.
+const MOST: usize = 16 << 20;
+
+/// Fills them, where that cannot be seen.
+pub(crate) fn fill(py: Python<'_>) {
+    if is_traced(py).unwrap_or(true) {
+        return;
+    }
+    let mut left = MOST;
+    for size in (CLASS..=LARGEST).step_by(CLASS) {
+        fill_pools(py, size, &mut left);
+    }
+    fill_heap();
+}
+
+fn is_traced(py: Python<'_>) -> PyResult<bool> {
+    finish::imported(py, "_tracemalloc")?
+        .map_or(Ok(false), |tracer| tracer.call_method0("is_tracing")?.is_truthy())
+}
+
+/// Those in Python's pools of blocks of this size.
+fn fill_pools(py: Python<'_>, size: usize, left: &mut usize) {
+    let (mut row, mut end) = (0, 0);
+    while row < FRESH && *left >= size {
+        let Some(block) = arenas::waste(py, size) else { return };
+        let is_next = block.checked_sub(end).is_some_and(|between| between <= BETWEEN);
+        row = if is_next { row + size } else { 0 };
+        end = block + size;
+        *left -= size;
+    }
+}
+
+/// Those that the C library has below the free end of its heap.
+fn fill_heap() {
+    let Some(end) = arenas::free_end_of_heap() else { return };
+    let (mut size, mut filled) = (64 << 10, 0);
+    while size >= CLASS && filled < MOST {
+        if arenas::waste_below(end, size) {
+            filled += size;
+        } else {
+            size = if size > 1024 { size / 2 } else { size - CLASS };
+        }
+    }
+}
