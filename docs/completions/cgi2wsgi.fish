@@ -41,7 +41,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-idle -d 'With --
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l worker-file-name -d 'Print the name of the worker\'s file that belongs to this build'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s V -l version -d 'Print the version, its build, where its worker is, and the Python that it would take'
@@ -85,7 +85,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-idle 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s i -l include -d 'Show the head of the response too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s I -l head -d 'Ask for the head alone (HEAD), and show it'
@@ -123,7 +123,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-idle -d
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l json -d 'Write the findings as JSON'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
@@ -153,7 +153,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-idle -d 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
@@ -182,7 +182,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-idle 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
@@ -213,7 +213,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l all -d 'All zygotes of this user'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l all-users -d 'For root: all zygotes of all users'

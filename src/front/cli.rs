@@ -285,8 +285,9 @@ pub struct Options {
     #[arg(long, value_name = "PATH", hide_short_help = true, help_heading = "Warm")]
     pub warm_request: Option<OsString>,
 
-    /// With --warm, take the variable NAME as the request's own, not as one of the operator's that the import may use;
-    /// NAME* stands for all that begin so; repeatable
+    /// With --warm, take the variable NAME as the request's own, not as one of the operator's that the import may use, or
+    /// let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so;
+    /// repeatable
     #[arg(long, value_name = "NAME", hide_short_help = true, help_heading = "Warm")]
     pub warm_ignore: Vec<OsString>,
 

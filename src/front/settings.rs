@@ -294,7 +294,7 @@ fn count(given: &Given) -> Result<u32> {
         .with_context(|| format!("{} is not a number from 1 to 10000", given.shown()))
 }
 
-/// `--warm-ignore`: the names of variables, several of them with commas.
+/// `--warm-ignore`: the names of variables, or the absolute paths of files, several of them with commas.
 fn names(flags: Vec<OsString>, variables: &Variables) -> Result<Vec<OsString>> {
     const VARIABLE: &str = "CGI2WSGI_WARM_IGNORE";
     let given: Vec<Given> = if flags.is_empty() {
@@ -307,9 +307,14 @@ fn names(flags: Vec<OsString>, variables: &Variables) -> Result<Vec<OsString>> {
     for given in &given {
         for name in given.value.as_bytes().split(|byte| *byte == b',') {
             let name = name.trim_ascii();
-            if name.is_empty() || name == b"*" || name.contains(&b'=') {
+            let is_file = name.starts_with(b"/");
+            if name.is_empty() || name == b"*" || (!is_file && name.contains(&b'=')) {
                 let shown = given.shown();
                 bail!("{shown} is not the name of a variable, such as SITE_KIND or VISITOR_*");
+            }
+            if name == b"/*" || (!is_file && name.contains(&b'/')) {
+                let shown = given.shown();
+                bail!("{shown} is not the absolute path of a file, such as /srv/site/state.json");
             }
             names.push(OsStr::from_bytes(name).to_owned());
         }

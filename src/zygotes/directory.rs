@@ -100,7 +100,7 @@ impl Directory {
                     [(runtime, user), (in_temporary(variables, user), user)]
                 })
                 .filter_map(|(path, user)| Self::of_user(path, user).ok());
-            let of_processes = process::all().into_iter().filter_map(Self::of_process);
+            let of_processes = process::all().into_iter().flat_map(Self::of_process);
             for directory in of_others.chain(of_processes) {
                 let is_known = found.iter().any(|other: &Self| other.file == directory.file);
                 let of_user = found.iter().filter(|other| other.owner == directory.owner).count();
@@ -112,11 +112,32 @@ impl Directory {
         (found, unusable)
     }
 
-    /// Where a process has its zygote, if it is one. What a process says of
-    /// itself is its user's word: only a directory of that user's is taken.
-    fn of_process(pid: u32) -> Option<Self> {
-        let named = PathBuf::from(OsString::from_vec(process::variable(pid, VARIABLE)?));
-        let owner = process::owner(pid)?;
+    /// Where a process has its zygote, if it is one; else where one would be that it starts, as a server does, for what
+    /// the last one has told is there. What a process says of itself is its user's word: only a directory of that user's
+    /// is taken.
+    fn of_process(pid: u32) -> Vec<Self> {
+        let (Some(owner), Some(variables)) = (process::owner(pid), process::variables(pid)) else {
+            return Vec::new();
+        };
+        let named = |name: &str| {
+            let found = variables.iter().find(|(of, _)| of == name.as_bytes());
+            found.map(|(_, value)| PathBuf::from(OsString::from_vec(value.clone())))
+        };
+        let runtime = || named("XDG_RUNTIME_DIR").map(|runtime| runtime.join("cgi2wsgi"));
+        let temporary = || named("TMPDIR").filter(|path| path.is_absolute());
+        let temporary = || {
+            let temporary = temporary().unwrap_or_else(|| "/tmp".into());
+            temporary.join(format!("cgi2wsgi-{owner}"))
+        };
+        let places = match named(VARIABLE) {
+            Some(place) => vec![place],
+            None => runtime().into_iter().chain([temporary()]).collect(),
+        };
+        places.into_iter().filter_map(|place| Self::seen_by(pid, place, owner)).collect()
+    }
+
+    /// What a process of this user sees at a path.
+    fn seen_by(pid: u32, named: PathBuf, owner: u32) -> Option<Self> {
         let inside = named.strip_prefix("/").ok()?;
         let there = Path::new("/proc").join(pid.to_string()).join("root").join(inside);
         let there = Self::of_user(there, owner).ok()?;

@@ -4,6 +4,7 @@
 //! - [`lock`]: who may make and remove a socket;
 //! - [`import_output`]: what is written while a zygote imports;
 //! - [`status`], [`log`]: what zygotes tell a person;
+//! - [`churn`]: files that end one zygote after another;
 //! - [`process`]: what the system tells of them;
 //! - [`spare`]: when a child is forked for the next request;
 //! - [`left_open`], [`polling`], [`names`], [`memory`], [`prefault`], [`threads`]: what of a zygote's own work needs no
@@ -11,6 +12,7 @@
 //!
 //! Left out: how a front connects (its `connect`), and the zygote itself (the worker's `zygote`).
 
+pub mod churn;
 pub mod directory;
 pub mod import_output;
 pub mod left_open;

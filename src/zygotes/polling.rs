@@ -30,6 +30,8 @@ pub enum Part {
     Entries,
     /// Which tables a database of `SQLite` has, whatever is in them.
     Tables,
+    /// What is in them too.
+    Rows,
 }
 
 /// Which file it is, and when it was changed last.
@@ -42,6 +44,48 @@ struct Stamp {
     device: u64,
     inode: u64,
     contents: Option<(i64, [(i64, i64); 2])>,
+    /// What is not in a database's own file yet.
+    log: Option<Ahead>,
+}
+
+/// A write-ahead log of `SQLite` that is not empty: its size and the time of its last change, and where the processes that
+/// have the database open keep the number of that change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ahead {
+    size: i64,
+    modified: (i64, i64),
+    index: [u8; 48],
+}
+
+impl Ahead {
+    fn of(database: &Path) -> Option<Self> {
+        let log = beside(database, "-wal")?;
+        let stat = rustix::fs::stat(log).ok().filter(|it| it.st_size > 0)?;
+        let mut index = [0; 48];
+        let read = File::open(beside(database, "-shm")?)
+            .and_then(|shared| shared.read_exact_at(&mut index, 0));
+        if read.is_err() {
+            index = [0; 48];
+        }
+        #[allow(clippy::useless_conversion, reason = "types differ by system")]
+        let modified = (stat.st_mtime.into(), nanoseconds(stat.st_mtime_nsec));
+        Some(Self { size: stat.st_size, modified, index })
+    }
+}
+
+/// What is beside a database, wherever links lead to it.
+fn beside(database: &Path, suffix: &str) -> Option<PathBuf> {
+    let mut name = database.canonicalize().ok()?.into_os_string();
+    name.push(suffix);
+    Some(name.into())
+}
+
+/// Where a database of `SQLite` has what is not in its own file yet. Nothing: it keeps no such log.
+pub fn write_ahead_log(database: &Path) -> Option<PathBuf> {
+    // The version of the format that is needed to write it.
+    let mut version = [0];
+    File::open(database).ok()?.read_exact_at(&mut version, 18).ok()?;
+    beside(database, "-wal").filter(|_| version == [2])
 }
 
 impl Stamp {
@@ -61,7 +105,7 @@ impl Stamp {
         let contents = match part {
             Part::Directory => None,
             Part::Tables => version_of_tables(path).map(|version| (0, [version; 2])),
-            Part::File | Part::Link | Part::Entries => Some((
+            Part::File | Part::Link | Part::Entries | Part::Rows => Some((
                 stat.st_size,
                 [
                     (stat.st_mtime.into(), nanoseconds(stat.st_mtime_nsec)),
@@ -70,7 +114,12 @@ impl Stamp {
             )),
         };
         #[allow(clippy::useless_conversion, reason = "types differ by system")]
-        Some(Self { device: stat.st_dev.into(), inode: stat.st_ino.into(), contents })
+        Some(Self {
+            device: stat.st_dev.into(),
+            inode: stat.st_ino.into(),
+            contents,
+            log: (part == Part::Rows).then(|| Ahead::of(path)).flatten(),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{OFlags, fstat};
 
+use super::churn::Churn;
 use super::directory::{Directory, status_name};
 use super::process;
 use crate::handoff::Application;
@@ -26,6 +27,9 @@ const MOST: usize = 1000;
 
 /// How long that of a zygote that is gone is kept.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
+
+/// Why one has ended that could not serve, and whose threads kept what normal starts need.
+pub const HOLDS: &str = "its threads hold what normal starts need";
 
 /// How far a zygote is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,8 @@ pub struct Status {
     pub phase: Phase,
     /// Why the last zygote of this name that was ready for requests could not serve them.
     pub refused: Option<String>,
+    /// Zygotes before it that a file has ended.
+    pub churn: Option<Churn>,
     /// Something that a person should know, such as a ceiling that was reached.
     pub remark: Option<String>,
     /// Requests that its children have taken.
@@ -96,6 +102,7 @@ impl Status {
             since: now,
             phase: Phase::Importing(deadline),
             refused: last.and_then(|last| last.refused.clone()),
+            churn: last.and_then(|last| last.churn.clone()),
             remark: None,
             requests: 0,
             waiting: 0,
@@ -130,6 +137,21 @@ impl Status {
         }
     }
 
+    /// Why the zygote after this one imports nothing: a file ends one after another, or what an import holds is in the
+    /// way of requests.
+    pub fn rest(&self) -> Option<String> {
+        match &self.phase {
+            Phase::Ended(why) if why == HOLDS => self.refused.clone(),
+            Phase::Ended(why) => {
+                let churn = self.churn.as_ref()?;
+                // What a request writes will not let it serve.
+                let refused = self.refused.clone().filter(|_| churn.has_ended(why));
+                refused.or_else(|| churn.rest(why))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether its process is there, and no other of the same number.
     pub fn is_alive(&self) -> bool {
         process::started(self.pid) == Some(self.started)
@@ -156,6 +178,9 @@ impl Status {
         }
         if let Some(why) = &self.refused {
             put("refused", why);
+        }
+        if let Some(churn) = &self.churn {
+            put("churn", &churn.encode());
         }
         if let Some(remark) = &self.remark {
             put("remark", remark);
@@ -193,6 +218,7 @@ impl Status {
                 _ => return None,
             },
             refused: one("refused").map(text),
+            churn: one("churn").and_then(|churn| Churn::decode(&text(churn))),
             remark: one("remark").map(text),
             requests: one("requests")?.parse().ok()?,
             waiting: one("waiting")?.parse().ok()?,

@@ -145,6 +145,12 @@ pub(crate) fn interrupt_nothing(signal: c_int) -> Option<SavedAction> {
 
 extern "C" fn do_nothing(_signal: c_int) {}
 
+/// Has Python call a function in its main thread, with its lock and before the next instruction there. False: it cannot.
+pub(crate) fn call_soon(function: extern "C" fn(*mut c_void) -> c_int) -> bool {
+    // SAFETY: the functions that are given here need no argument, and leave no exception behind.
+    unsafe { pyo3::ffi::Py_AddPendingCall(Some(function), null_mut()) == 0 }
+}
+
 /// From here on what this process forks runs `in_child` first, whatever code forks.
 pub(crate) fn at_fork(in_child: extern "C" fn()) {
     // SAFETY: the functions that are given here are async-signal-safe.

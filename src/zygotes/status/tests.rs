@@ -13,6 +13,7 @@ pub(crate) fn status() -> Status {
         since: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         phase: Phase::Ready,
         refused: None,
+        churn: None,
         remark: None,
         requests: 12,
         waiting: 2,
@@ -37,6 +38,7 @@ fn what_a_zygote_tells_is_read() {
     let mut status = status();
     status.phase = Phase::Cold("it has started 1 thread(s): cold".into());
     status.refused = Some("it has started 1 thread(s): cold".into());
+    status.churn = Some(Churn { count: 3, file: "/srv/site/a b.json".into() });
     status.remark = Some("more than --warm-memory".into());
     status.restarts = 7;
     status.last_restarts = vec![Restart { at: status.since, why: "app.py changed".into() }; 2];
@@ -91,6 +93,25 @@ fn a_restart_continues_the_count_and_tells_why() {
         last = Status::begin(&application, Some(&last), "again", later);
     }
     assert_eq!((last.restarts, last.last_restarts.len()), (9, RESTARTS_KEPT));
+}
+
+#[test]
+fn whether_the_next_zygote_rests_is_told_by_how_the_last_ended() {
+    let mut status = status();
+    status.churn = Some(Churn { count: 9, file: "/srv/site/state.json".into() });
+    assert_eq!(status.rest(), None, "it has not ended");
+    status.phase = Phase::Ended("/srv/site/state.json changed".into());
+    let read = Status::decode(&status.encode()).expect("it is whole");
+    assert!(read.rest().is_some_and(|why| why.contains("/srv/site/state.json")));
+    status.phase = Phase::Ended("stopped by SIGTERM".into());
+    assert_eq!(status.rest(), None);
+    status.refused = Some("it has threads".into());
+    assert_eq!(status.rest(), None);
+    status.phase = Phase::Ended("/srv/site/state.json changed".into());
+    status.churn = Some(Churn { count: 1, file: "/srv/site/state.json".into() });
+    assert_eq!(status.rest().as_deref(), Some("it has threads"));
+    status.phase = Phase::Ended(HOLDS.into());
+    assert_eq!(status.rest().as_deref(), Some("it has threads"));
 }
 
 #[test]

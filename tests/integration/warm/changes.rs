@@ -22,6 +22,9 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("pyvenv.cfg and a new package are seen", environment),
     ("an archive of modules is seen to change", archive),
     ("a file that requests write and the import reads is named as the reason", state_file),
+    ("W6: a file that ends one zygote after another leads to normal starts, with the cure", churn),
+    ("W6: a file that --warm-ignore names may change", ignored_file),
+    ("W7: a request at a shell is answered warm with --warm", at_a_shell),
     ("a release that a symbolic link or a moved directory puts in place is seen", releases),
     ("a syntax error is a 500 with the error in the log, and heals", syntax_error),
     ("an edit while the application is imported is seen", edit_during_import),
@@ -192,14 +195,90 @@ fn archive(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// It is right, and slow: the person is told which file it is.
-fn state_file(stage: &Stage) -> Result<()> {
-    let site = Site::new(stage, &[])?;
+/// An application whose import reads what each request writes.
+fn site_with_state<'s>(stage: &'s Stage, options: &[&str]) -> Result<Site<'s>> {
+    let site = Site::new(stage, options)?;
     let code = "STATE = HERE / 'state.json'\nSETTING = json.loads(STATE.read_text())\n\
                 def counted(note=note):\n    def again(name, text):\n        note(name, text)\n        \
                 STATE.write_text(json.dumps(SETTING + 1))\n    return again\nnote = counted()\n";
     site.write("import.py", code)?;
     site.write("state.json", "1")?;
+    Ok(site)
+}
+
+/// A zygote for each request takes longer than a normal start: after some there are those, and the person is told why.
+fn churn(stage: &Stage) -> Result<()> {
+    let site = site_with_state(stage, &["--warm-idle", "5"])?;
+    for number in 1..=4 {
+        says(&site, &format!("1 h1 {number}"))?;
+    }
+    let rests = |number: usize| -> Result<()> {
+        let output = site.ask("id=x")?;
+        let said = output.says("falling back to a normal (cold) start: the import reads ")?;
+        said.says("/state.json, which has changed")?.says("give --warm-ignore /")?;
+        let body = good(&output)?;
+        ensure!(body == format!("x 1 h1 {number}\n"), "{body}; {}", site.log());
+        Ok(())
+    };
+    rests(5)?;
+    let zygote = site.zygote_of_now()?;
+    for number in 6..=7 {
+        says(&site, &format!("1 h1 {number}"))?;
+    }
+    ensure!(site.starts() == 5 && site.zygote()? == zygote, "{}", site.log());
+    until(PATIENCE, "the end of the rest", || Ok(site.processes().is_empty().then_some(())))?;
+    // Whether it has come to be of use is found out without a request that waits.
+    let code = fs::read_to_string(site.path("import.py"))?;
+    let waits =
+        "if 'REQUEST_METHOD' not in os.environ:\n    note('importing', 1)\n    wait_for('go')\n";
+    site.write("import.py", &format!("{waits}{code}"))?;
+    says(&site, "1 h1 8")?;
+    site.wait_lines("importing", 1)?;
+    site.write("state.json", "9")?;
+    site.write("go", "")?;
+    until(PATIENCE, "the end of the trial", || {
+        let has_been_ready = site.log().matches("is ready").count() == 5;
+        Ok((has_been_ready && site.processes().is_empty()).then_some(()))
+    })?;
+    rests(9)
+}
+
+fn at_a_shell(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    for number in 1..=2 {
+        let mut command = stage.command(&stage.bridge());
+        command.args(["request", "--warm"]).arg(site.path("app.py"));
+        command.arg(format!("/?id=r{number}")).env("TMPDIR", site.path("t"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = run(stage, command)?;
+        let body = String::from_utf8_lossy(&output.ends(0)?.stdout).into_owned();
+        ensure!(body == format!("r{number} 1 h1 1\n"), "{body}; {}", output.stderr);
+        ensure!(output.stderr.is_empty(), "it complains: {}", output.stderr);
+    }
+    site.zygote()?;
+    ensure!(site.lines("imports").len() == 1, "{:?}; {}", site.lines("imports"), site.log());
+    site.ends_clean()
+}
+
+/// The operator knows better.
+fn ignored_file(stage: &Stage) -> Result<()> {
+    let site = site_with_state(stage, &[])?;
+    for _ in 0..8 {
+        let mut command = site.command("id=x");
+        command.env("CGI2WSGI_WARM_IGNORE", site.path("state.json"));
+        let output = run(stage, command)?;
+        ensure!(output.stderr.is_empty(), "it complains: {}", output.stderr);
+        let body = good(&output)?;
+        ensure!(body == "x 1 h1 1\n", "{body}; {}", site.log());
+    }
+    ensure!(fs::read_to_string(site.path("state.json"))? == "2", "no request has written it");
+    ensure!(site.starts() == 1, "{}", site.log());
+    site.ends_clean()
+}
+
+/// It is right, and slow: the person is told which file it is.
+fn state_file(stage: &Stage) -> Result<()> {
+    let site = site_with_state(stage, &[])?;
     for number in 1..=4 {
         says(&site, &format!("1 h1 {number}"))?;
     }

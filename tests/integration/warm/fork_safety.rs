@@ -111,11 +111,14 @@ impl<'s> Site<'s> {
             let seen = visits(&output)?;
             ensure!(seen == (number, 1), "request {number} sees {seen:?}");
         }
-        let rows = self.warm.rows()?;
-        let row = rows.iter().find(|row| row.application.ends_with(application));
-        let row = row.with_context(|| format!("no zygote of {application}: {rows:?}"))?;
-        ensure!(row.remarks.iter().any(|remark| remark.contains(&self.database)), "{row:?}");
-        Ok(())
+        // Its rows have changed: the next zygote imports nothing, and says so too.
+        until(PATIENCE, "the reason", || {
+            let rows = self.warm.rows()?;
+            let row = rows.iter().find(|row| row.application.ends_with(application));
+            let tells =
+                |remark: &String| remark.contains(&self.database) && remark.contains("left");
+            Ok(row.filter(|row| row.remarks.iter().any(tells)).map(|_| ()))
+        })
     }
 
     /// One zygote has answered all.

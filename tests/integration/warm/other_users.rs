@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("U1: nothing in another user's directory reaches the terminal as it is", hostile_files),
     ("U1: no file in another user's directory holds up a verb or fills the memory", traps),
     ("U2: a directory of another user's in the place of one's own hides nothing", squatter),
+    ("W8: root is told of the last zygote in a server's own temporary directory", ended_elsewhere),
     ("U3: root's stop --all leaves other users' zygotes alone, --all-users does not", all_users),
 ];
 
@@ -190,6 +191,52 @@ fn squatter(stage: &Stage) -> Result<()> {
         output.ends(0)?.says("falling back to a normal (cold) start: ")?.response()?;
     ensure!(answered == 200, "{answered}");
     output.says(&why).map(drop)
+}
+
+/// Of a zygote that has ended no process tells any more; the server that has started it does.
+fn ended_elsewhere(stage: &Stage) -> Result<()> {
+    let forged = Forged::new(stage, "u-ended")?;
+    let place = stage.workplace("u-ended-server")?;
+    let directory = place.join(format!("cgi2wsgi-{}", stage.user.uid));
+    fs::create_dir(&directory)?;
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
+    let status = forged.status(false)?.replace("/forged", "/elsewhere");
+    let files = [
+        ("last.status", status),
+        ("warm.log", "2026-01-01T00:00:00Z 1 /elsewhere: ends\n".to_owned()),
+    ];
+    for (name, text) in files {
+        fs::write(directory.join(name), text)?;
+        chown(directory.join(name), Some(stage.user.uid), Some(stage.user.gid))?;
+    }
+    chown(&directory, Some(stage.user.uid), Some(stage.user.gid))?;
+    let script = r#"
+        if [ "$1" = root ]; then
+            mount -t proc proc /proc || exit 99
+            TMPDIR="$PLACE" setpriv --reuid="$2" --regid="$3" --clear-groups sleep 1000 &
+            until [ "$(cat "/proc/$!/comm")" = sleep ]; do sleep 0.01; done
+        else
+            TMPDIR=$PLACE
+        fi
+        verb() { env -i TMPDIR="$TMPDIR" "$BRIDGE" warm "$@" 2>&1; echo "= $?"; }
+        verb status; verb log
+    "#;
+    let is_root = User::current().uid == 0;
+    // In a namespace of processes of its own, where no other test has directories.
+    let mut command = stage.command(Path::new(if is_root { "unshare" } else { "sh" }));
+    if is_root {
+        command.args(["--pid", "--fork", "--kill-child", "--mount", "sh"]);
+    }
+    command.args(["-c", script, "sh", if is_root { "root" } else { "user" }]);
+    command.args([stage.user.uid, stage.user.gid].map(|id| id.to_string()));
+    command.env("PLACE", &place).env("TMPDIR", &forged.place).env("BRIDGE", stage.bridge());
+    command.env_remove("XDG_RUNTIME_DIR").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = collect(Running::start(command, &User::current(), AtParentDeath::Kill)?)?;
+    let said = shown(output.ends(0)?);
+    is_harmless(&said)?;
+    let of_status = said.contains(" runs /elsewhere") && said.contains("= 1\n");
+    ensure!(of_status && said.contains(" /elsewhere: ends"), "{said}");
+    Ok(())
 }
 
 /// In a process namespace of its own, so that no zygote outside of the test ends.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::harness::command::Test;
+use crate::harness::command::{Test, collect};
 use crate::harness::process::{PATIENCE, kill, until};
 use crate::harness::stage::Stage;
 use crate::warm::site::{Site, good};
@@ -14,6 +14,11 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("W6: a refusal stands as long as there are requests", stands),
     ("W6: after a change no request waits for a zygote, which is taken when it can serve", change),
     ("W6: a zygote that no request waits for and that dies is not started for each request", dies),
+    ("W6: what an import with a thread holds is free for normal starts", held),
+    (
+        "W1: a store that requests change, which the import reads and locks, keeps all, and no visitor waits for an import",
+        store,
+    ),
     ("W6: an import that fails is tried again, and no request waits for that", fails),
 ];
 
@@ -102,6 +107,62 @@ fn dies(stage: &Stage) -> Result<()> {
     }
     ensure!(site.lines("importing").len() == 1 && site.starts() == 2, "{}", site.log());
     Ok(())
+}
+
+/// A thread may be using what the import holds, so that all of it ends.
+fn held(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let lock = "import fcntl\nLOCK = open(HERE / 'lock', 'w')\nfcntl.flock(LOCK, fcntl.LOCK_EX)\n";
+    site.write("import.py", &format!("{THREAD}{lock}"))?;
+    let first = site.ask("id=r0")?;
+    good(first.says("cannot be forked safely")?)?;
+    for number in 1..=3 {
+        let body = good(&site.ask(&format!("id=r{number}"))?)?;
+        ensure!(body == format!("r{number} 1 h1 1\n"), "{body}");
+    }
+    // The second refuses without an import, and holds nothing.
+    until(PATIENCE, "a refusal", || {
+        Ok((site.log().matches("makes a normal (cold) start").count() == 2).then_some(()))
+    })?;
+    ensure!(site.starts() == 2 && site.lines("imports").len() == 5, "{}", site.log());
+    site.ends_clean()
+}
+
+/// Each change of the store has the zygote that refuses end, and another one tried, which takes the lock.
+fn store(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let code = "import fcntl\nSTORE = open(HERE / 'store', 'r+')\nfcntl.flock(STORE, fcntl.LOCK_EX)\n\
+                SETTING = len(STORE.read().splitlines())\ndef storing(note=note):\n    def again(name, text):\n        \
+                note(name, text)\n        if name == 'runs':\n            STORE.write(f'{text}\\n')\n            \
+                STORE.flush()\n    return again\nnote = storing()\n";
+    site.write("store", "")?;
+    site.write("import.py", code)?;
+    let mut count = 0;
+    let mut store = || -> Result<String> {
+        let output = site.ask(&format!("id=r{count}"))?;
+        let body = good(&output)?;
+        ensure!(body == format!("r{count} 1 h1 {count}\n"), "{body}; {}", site.log());
+        count += 1;
+        Ok(output.stderr.clone())
+    };
+    ensure!(store()?.contains("/store\" "), "{}", site.log());
+    until(PATIENCE, "a rest", || {
+        store()?;
+        Ok(site.log().contains("imports nothing for 60 s").then_some(()))
+    })?;
+    let starts = site.starts();
+    for _ in 0..3 {
+        store()?;
+    }
+    ensure!(site.starts() == starts, "{}", site.log());
+    let together: Vec<_> =
+        (0..4).map(|number| site.begin(&format!("id=t{number}"))).collect::<Result<_>>()?;
+    for front in together {
+        good(&collect(front)?)?;
+    }
+    let stored = site.lines("store");
+    ensure!(stored.len() == count + 4, "{count} and 4 were acknowledged: {stored:?}");
+    site.ends_clean()
 }
 
 fn fails(stage: &Stage) -> Result<()> {

@@ -18,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use cgi2wsgi::handoff::Limits;
 use cgi2wsgi::zygotes::names::{Listing, names_in};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyString, PyTuple};
 
-use super::databases;
+use super::databases::Used;
 
 /// What one import has asked.
 #[derive(Debug, Default)]
@@ -37,7 +38,18 @@ pub(crate) struct Consulted {
     /// Directories that were listed.
     pub(crate) listed: HashMap<PathBuf, Listed>,
     /// Databases of `SQLite`.
-    pub(crate) databases: HashSet<PathBuf>,
+    pub(crate) databases: HashMap<PathBuf, Used>,
+}
+
+impl Consulted {
+    /// Without what is to start no other zygote (`--warm-ignore`).
+    pub(super) fn ignore(&mut self, limits: &Limits) {
+        let counts = |path: &Path| !limits.ignores(path);
+        self.read.retain(|path| counts(path));
+        self.looked_for.retain(|path, _| counts(path));
+        self.listed.retain(|path, _| counts(path));
+        self.databases.retain(|path, _| counts(path));
+    }
 }
 
 /// A directory that was listed.
@@ -69,12 +81,15 @@ pub(super) fn is_of_import() -> bool {
     is_recording() && IS_IMPORT.load(Relaxed)
 }
 
+/// What is told of an event that is none of a file.
+pub(super) type Others = fn(&str, &Bound<'_, PyTuple>) -> Option<()>;
+
 /// Records what Python asks from here on. An audit hook that is there already may refuse.
-pub(crate) fn record(py: Python<'_>) -> PyResult<()> {
-    let hook = PyCFunction::new_closure(py, None, None, |arguments, _| {
+pub(super) fn record(py: Python<'_>, others: Others) -> PyResult<()> {
+    let hook = PyCFunction::new_closure(py, None, None, move |arguments, _| {
         // Any hook may be called with anything, and this one refuses nothing.
         if is_recording() {
-            let _ = note_event(arguments);
+            let _ = note_event(arguments, others);
         }
     })?;
     if let Ok(mut consulted) = CONSULTED.lock() {
@@ -99,7 +114,7 @@ pub(super) fn change(note: impl FnOnce(&mut Consulted)) -> Option<()> {
 }
 
 /// Nothing: it is of no interest, or of another shape.
-fn note_event(arguments: &Bound<'_, PyTuple>) -> Option<()> {
+fn note_event(arguments: &Bound<'_, PyTuple>, others: Others) -> Option<()> {
     let event = arguments.get_item(0).ok()?.cast_into::<PyString>().ok()?;
     let event = event.to_cow().ok()?;
     let arguments = || arguments.get_item(1).ok()?.cast_into::<PyTuple>().ok();
@@ -114,8 +129,7 @@ fn note_event(arguments: &Bound<'_, PyTuple>) -> Option<()> {
             note_made(&arguments()?, 1, 3)
         }
         "os.link" => note_made(&arguments()?, 1, 3),
-        "sqlite3.connect" => note_connect(&arguments()?.get_item(0).ok()?),
-        _ => None,
+        event => others(event, &arguments()?),
     }
 }
 
@@ -220,19 +234,6 @@ pub(super) fn path_in(named: &Bound<'_, PyAny>, directory: Option<i32>) -> Optio
         Some(number) => Some(path_of_descriptor(number)?.join(path)),
         None => std::path::absolute(path).ok(),
     }
-}
-
-fn note_connect(named: &Bound<'_, PyAny>) -> Option<()> {
-    let file = databases::file_of(&path_of(named)?)?;
-    let is_there = file.exists();
-    change(|consulted| {
-        if !is_there {
-            consulted.looked_for.insert(file.clone(), false);
-        }
-        // SQLite writes it without an event.
-        consulted.written.insert(file.clone());
-        consulted.databases.insert(file);
-    })
 }
 
 pub(super) fn path_of(named: &Bound<'_, PyAny>) -> Option<PathBuf> {

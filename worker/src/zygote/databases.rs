@@ -1,9 +1,19 @@
-//! Databases of `SQLite` that the import opens. Most applications only see to it at import that their tables are there, and
-//! write rows in every request: the tables are what is imported. Which rows the import has read no event tells.
+//! Databases of `SQLite`: their files, and what an import does with them. Most applications only see to it at import that
+//! their tables are there, and write rows in every request: the tables are what is imported. If the import reads rows
+//! ([`rows`](super::rows)), they are a part of it too.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// What the import has done with a database.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Used {
+    /// It has read rows.
+    pub(crate) is_read: bool,
+    /// It may have written to it.
+    pub(crate) is_written: bool,
+}
 
 /// The file of a database by its name, which may be a URI. Nothing: it is in memory.
 pub(super) fn file_of(named: &Path) -> Option<PathBuf> {

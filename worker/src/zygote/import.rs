@@ -6,7 +6,7 @@ use cgi2wsgi::handoff::{ZygoteOrder, signals as numbers};
 use cgi2wsgi::zygotes::threads;
 use pyo3::prelude::*;
 
-use super::{consulted, rehearsal, stat_calls};
+use super::{consulted, rehearsal, rows, stat_calls};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
 use crate::python::exception::log_exception;
@@ -27,7 +27,7 @@ pub(super) struct Imported {
 /// Imports the application, or says why it cannot be.
 pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Imported, String> {
     let raised = |error: PyErr| log_exception(py, &error, false).summary;
-    consulted::record(py).map_err(raised)?;
+    consulted::record(py, rows::note).map_err(raised)?;
     stat_calls::record(py).map_err(raised)?;
     python::prepare_import(py, &order.service.application).map_err(raised)?;
     imports::record_misses(py).map_err(raised)?;

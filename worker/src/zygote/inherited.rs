@@ -75,11 +75,12 @@ impl Inherited {
     /// process of its own, for this one goes on; in which of the two this returns.
     pub(super) fn let_go(&self, py: Python<'_>, signals: &Signals) -> End {
         let Ok(left_open) = &self.left_open else { return End::Zygote };
+        let is_anything_held = left_open.findings().next().is_some();
         if !threads::others().is_empty() {
             // They may be using it, and cannot be forked.
-            return End::Zygote;
+            return if is_anything_held { End::OfBoth } else { End::Zygote };
         }
-        if left_open.findings().next().is_some() {
+        if is_anything_held {
             match fork::fork(py, || ()) {
                 Ok(Fork::Child) => {
                     signals.give_back();
@@ -103,4 +104,6 @@ pub(super) enum End {
     Zygote,
     /// The one in which Python is to be torn down.
     OfImport,
+    /// In the zygote, whose threads keep what it holds: it is free when the zygote has ended.
+    OfBoth,
 }

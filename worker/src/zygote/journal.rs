@@ -5,13 +5,14 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant, SystemTime};
 
 use cgi2wsgi::handoff::ZygoteOrder;
 use cgi2wsgi::system;
+use cgi2wsgi::zygotes::churn::Churn;
 use cgi2wsgi::zygotes::directory::{Directory, status_name};
 use cgi2wsgi::zygotes::import_output::ImportOutput;
 use cgi2wsgi::zygotes::log::Log;
@@ -54,6 +55,8 @@ pub(super) struct Journal {
     inode: Option<u64>,
     written: Instant,
     is_due: bool,
+    /// Why it is not to import, and whether that has been said.
+    rest: Option<(String, bool)>,
     /// How many children that wait should leave.
     surplus: Option<SharedNumbers>,
     /// What standard error is when the import is over.
@@ -75,6 +78,7 @@ impl Journal {
             &order.why,
             SystemTime::now() + order.deadline.left(),
         );
+        let rest = last.as_ref().and_then(|last| Some((last.rest()?, last.refused.is_some())));
         let why = status.last_restarts.last().map_or(order.why.as_str(), |last| last.why.as_str());
         match last.map(|last| last.phase) {
             Some(Phase::Ended(why)) => note(&format!("starts: the one before ended: {why}")),
@@ -86,6 +90,7 @@ impl Journal {
             name,
             written: Instant::now(),
             is_due: false,
+            rest,
             surplus: SharedNumbers::new(1),
             stderr: None,
         })
@@ -115,6 +120,19 @@ impl Journal {
         }
         // What it was is not read again, and it is in memory.
         let _ = File::options().write(true).open("/dev/null").and_then(|null| become_stderr(&null));
+    }
+
+    /// Why this zygote is to import nothing, and whether fronts have been told by the last one.
+    pub(super) fn rest(&self) -> Option<(String, bool)> {
+        self.rest.clone()
+    }
+
+    /// It ends, for a file has changed; why.
+    pub(super) fn file_changed(&mut self, file: &Path, is_code: bool) -> String {
+        let file = file.display().to_string();
+        let status = &mut self.status;
+        status.churn = Churn::after(status.churn.as_ref(), &file, is_code, status.requests);
+        Churn::why_ended(&file)
     }
 
     /// From here on children answer, or every request makes a normal (cold) start.

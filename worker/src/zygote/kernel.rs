@@ -7,14 +7,14 @@
 //! looks for itself whether anything is other than it was.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use cgi2wsgi::zygotes::names::Names;
-use cgi2wsgi::zygotes::polling::{Kept, Looked, Part};
+use cgi2wsgi::zygotes::polling::{Kept, Looked, Part, write_ahead_log};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, WatchFlags};
 
@@ -30,7 +30,9 @@ fn changes_of(part: Part) -> WatchFlags {
     let itself = WatchFlags::MOVE_SELF.union(WatchFlags::DELETE_SELF);
     match part {
         // An edit, a replacement, a removal and a `touch`.
-        Part::File | Part::Tables => itself.union(WatchFlags::MODIFY).union(WatchFlags::ATTRIB),
+        Part::File | Part::Tables | Part::Rows => {
+            itself.union(WatchFlags::MODIFY).union(WatchFlags::ATTRIB)
+        }
         Part::Link => itself.union(WatchFlags::ATTRIB).union(WatchFlags::DONT_FOLLOW),
         Part::Directory => itself.union(WatchFlags::ONLYDIR),
         // What an installation does.
@@ -49,6 +51,8 @@ struct Watched {
     /// Which of what is kept knows the names that are, and which the tables of a database.
     names: Vec<usize>,
     tables: Vec<usize>,
+    /// The names of write-ahead logs in it, and which of what is kept knows what is in them.
+    logs: Vec<(OsString, usize)>,
 }
 
 enum Meaning {
@@ -81,14 +85,26 @@ impl Kernel {
     /// From here on it is to stay as it is. False: the kernel does not watch it.
     pub(super) fn watch(&mut self, path: &Path, part: Part) -> bool {
         let index = self.kept.len();
+        if part == Part::Rows && self.watch_log(path, index).is_none() {
+            return false;
+        }
         let Some(watched) = self.add(path, changes_of(part)) else { return false };
-        watched.is_all |= part != Part::Tables;
+        let is_database = matches!(part, Part::Tables | Part::Rows);
+        watched.is_all |= !is_database;
         watched.is_of_entries |= part == Part::Entries;
-        if part == Part::Tables {
+        if is_database {
             watched.tables.push(index);
         }
         self.kept.push(Kept::File(Looked::new(path.to_owned(), part, false)));
         true
+    }
+
+    /// What a database has beside its own file, if it has, which comes and goes. Nothing: the kernel does not watch it.
+    fn watch_log(&mut self, database: &Path, index: usize) -> Option<()> {
+        let Some(log) = write_ahead_log(database) else { return Some(()) };
+        let flags = NAMES.union(WatchFlags::MODIFY).union(WatchFlags::ONLYDIR);
+        self.add(log.parent()?, flags)?.logs.push((log.file_name()?.to_owned(), index));
+        Some(())
     }
 
     /// The same for the names in a directory that `look` finds. Nothing: the kernel does not watch it.
@@ -149,13 +165,17 @@ impl Kernel {
             return Meaning::Hint(if is_all { (0..self.kept.len()).collect() } else { Vec::new() });
         };
         let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+        let of_logs = watched.logs.iter().filter(|(log, _)| Some(log.as_os_str()) == name);
+        let mut about: Vec<usize> = of_logs.map(|(_, index)| *index).collect();
+        if name.is_some() && events.contains(ReadFlags::MODIFY) {
+            return Meaning::Hint(about);
+        }
         let Some(name) = name.filter(|_| !watched.is_of_entries) else {
             if watched.is_all {
                 return Meaning::Change(watched.path.clone());
             }
             return Meaning::Hint(watched.tables.iter().chain(&watched.names).copied().collect());
         };
-        let mut about = Vec::new();
         for &index in &watched.names {
             let Some(names) = self.names(index) else { continue };
             // Linux before 5.17 tells of a removal before the name is gone: a look still finds it.

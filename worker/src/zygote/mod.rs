@@ -20,6 +20,7 @@ mod pool;
 mod questions;
 mod refusal;
 mod rehearsal;
+mod rows;
 mod signals;
 mod stat_calls;
 mod title;
@@ -31,9 +32,10 @@ use std::time::Duration;
 
 use cgi2wsgi::handoff::ZygoteOrder;
 use cgi2wsgi::report;
+use cgi2wsgi::zygotes::churn;
 use cgi2wsgi::zygotes::directory::{self, Directory};
 use cgi2wsgi::zygotes::lock::{self, Lock};
-use cgi2wsgi::zygotes::status::Phase;
+use cgi2wsgi::zygotes::status::{HOLDS, Phase};
 use pyo3::prelude::*;
 
 use self::changes::Before;
@@ -103,6 +105,10 @@ fn live(
 ) -> Over {
     let began = edited::now();
     title::of_zygote(&order.service.application);
+    if let Some((text, was_said)) = journal.rest() {
+        let reason = Reason { text, may_pass: true, was_said };
+        return rest(py, order, listener, journal, &reason);
+    }
     descriptors::guard_listener(Some(listener.as_raw_fd()));
     let before = Before::import();
     let limits = ThreadLimits::set(py);
@@ -123,14 +129,24 @@ fn live(
         }
     };
     let refuse = |text: String, may_pass: bool, mut journal: Journal| {
-        if inherited.let_go(py, &signals) == End::OfImport {
+        let end = inherited.let_go(py, &signals);
+        if end == End::OfImport {
             std::mem::forget(journal);
             return Over::Import;
         }
-        publish(order);
+        if end == End::Zygote {
+            publish(order);
+        }
         journal.enter(Phase::Cold(text.clone()));
-        let reason = Reason { text, may_pass };
-        let why = refusal::run(py, listener, &watch, &signals, &order.limits, &reason);
+        if end == End::OfBoth {
+            leave();
+            refusal::turn_all_away(listener, &text);
+            journal.enter(Phase::Ended(HOLDS.into()));
+            return Over::Zygote;
+        }
+        let reason = Reason { text, may_pass, was_said: false };
+        let why =
+            refusal::run(py, listener, &watch, &signals, &order.limits, &reason, &mut journal);
         journal.enter(Phase::Ended(why));
         Over::Nothing
     };
@@ -174,6 +190,29 @@ fn live(
             Over::Child
         }
     }
+}
+
+/// Refuses without an import: another one would be of no more use than the last ones were.
+fn rest(
+    py: Python<'_>,
+    order: &ZygoteOrder,
+    listener: &OwnedFd,
+    mut journal: Journal,
+    reason: &Reason,
+) -> Over {
+    journal.imported(py);
+    let why = match Signals::take() {
+        Ok(signals) => {
+            publish(order);
+            journal::note(&format!("imports nothing for {} s", churn::REST.as_secs()));
+            journal.enter(Phase::Cold(reason.text.clone()));
+            let watch = Watch::of_nothing(order);
+            refusal::run(py, listener, &watch, &signals, &order.limits, reason, &mut journal)
+        }
+        Err(error) => error.to_string(),
+    };
+    journal.enter(Phase::Ended(why));
+    Over::Nothing
 }
 
 /// Requests find a zygote from here on that they did not wait for.

@@ -144,7 +144,9 @@ impl<'z> Pool<'z> {
             };
             if let Some(file) = self.watch.changed() {
                 self.watch.spread();
-                return Ending::Over(format!("{} changed", file.display()));
+                self.note_claims();
+                journal.update(self.requests, self.waiting(), self.busy());
+                return Ending::Over(journal.file_changed(&file, self.watch.is_code(&file)));
             }
             if events.is_claimed {
                 self.note_claims();

@@ -9,23 +9,27 @@ use std::time::{Duration, Instant};
 
 use cgi2wsgi::handoff::channel::send_reply;
 use cgi2wsgi::handoff::{Limits, Reply, build::BUILD};
+use cgi2wsgi::zygotes::churn;
 use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
 use super::STOPPED;
+use super::journal::Journal;
 use super::signals::Signals;
 use super::watch::Watch;
 
 /// How long it stays for a reason that may pass.
-const PASSING: Duration = Duration::from_secs(60);
+const PASSING: Duration = churn::REST;
 
 /// Why it cannot serve.
 pub(super) struct Reason {
     pub(super) text: String,
     /// Whether it may pass without a change of the application.
     pub(super) may_pass: bool,
+    /// Whether fronts know it from the last zygote.
+    pub(super) was_said: bool,
 }
 
 /// Refuses until the code changes, the reason may have passed, or there are no requests. Returns why it ended.
@@ -36,8 +40,9 @@ pub(super) fn run(
     signals: &Signals,
     limits: &Limits,
     reason: &Reason,
+    journal: &mut Journal,
 ) -> String {
-    let mut said = reason.text.as_str();
+    let mut said = if reason.was_said { "" } else { reason.text.as_str() };
     let begun = Instant::now();
     let mut asked = begun;
     loop {
@@ -52,7 +57,7 @@ pub(super) fn run(
         let is_asked = wait.last().is_some_and(|last| !last.revents().is_empty());
         drop(wait);
         if let Some(file) = watch.changed() {
-            return format!("{} changed", file.display());
+            return journal.file_changed(&file, watch.is_code(&file));
         }
         // A thread of the application's may have taken the signal.
         if signals.drain() || py.check_signals().is_err() {
@@ -67,7 +72,7 @@ pub(super) fn run(
             }
             Ok(_) if is_asked => {
                 asked = Instant::now();
-                if turn_away(listener, watch, said) {
+                if turn_away(listener, || watch.is_stale(), said) {
                     said = "";
                 }
             }
@@ -77,12 +82,27 @@ pub(super) fn run(
     }
 }
 
+/// Has those that wait make normal starts.
+pub(super) fn turn_all_away(listener: &OwnedFd, reason: &str) {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let is_asked = || {
+        let mut wait = [PollFd::new(listener, PollFlags::IN)];
+        poll(&mut wait, Some(&at_once)).is_ok_and(|ready| ready > 0)
+    };
+    let mut said = reason;
+    while is_asked() {
+        if turn_away(listener, || false, said) {
+            said = "";
+        }
+    }
+}
+
 /// Has one front make a normal start, whatever it wants: to wait until it has said that would hold up those behind it.
 /// Whether it was told.
-fn turn_away(listener: &OwnedFd, watch: &Watch, reason: &str) -> bool {
+fn turn_away(listener: &OwnedFd, is_stale: impl Fn() -> bool, reason: &str) -> bool {
     let Ok(front) = accept_with(listener, SocketFlags::CLOEXEC) else { return false };
     send_reply(&front, &Reply::Hello(BUILD.to_owned()), None);
-    if watch.is_stale() {
+    if is_stale() {
         send_reply(&front, &Reply::Stale, None);
         return false;
     }

@@ -23,14 +23,16 @@ use cgi2wsgi::zygotes::memory::SharedNumbers;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::event::{PollFd, PollFlags};
+use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use super::consulted;
+use super::databases::Used;
 use super::edited::{Edited, now};
 use super::kernel::Kernel;
 use super::questions::{self, Questions};
 use cgi2wsgi::zygotes::names::Names;
-use cgi2wsgi::zygotes::polling::{FileSystems, Kept, Part, PolledFiles, nanoseconds};
+use cgi2wsgi::zygotes::polling::{self, FileSystems, Kept, Part, PolledFiles};
 
 /// Where in the numbers that the zygote and its children share is what: whether something has changed, when files were
 /// last looked at, and whether the zygote reads what the kernel tells and does not know yet what it means.
@@ -48,6 +50,8 @@ pub(super) struct Watch {
     polled_files: PolledFiles,
     systems: FileSystems,
     edited: Edited,
+    /// What people change, and requests do not: modules and what Python is made of.
+    code: HashSet<PathBuf>,
     /// What changed while the application was imported.
     early: Option<PathBuf>,
     /// The directories and links on the way to the files.
@@ -63,39 +67,77 @@ impl Watch {
     pub(super) fn new(py: Python<'_>, order: &ZygoteOrder, began: (i64, i64)) -> Self {
         let application = &order.service.application;
         let mut consulted = consulted::take();
-        let mut files: Vec<PathBuf> = consulted.read.drain().collect();
-        files.extend(loaded_files(py));
-        files.extend(surroundings(py, application));
-        files.extend(mapped_files());
+        consulted.ignore(&order.limits);
+        let packages = packages(py);
+        let mut code: HashSet<PathBuf> = loaded_files(py).into_iter().collect();
+        code.extend(surroundings(py, application));
+        code.extend(mapped_files());
         // An executable that carries its worker is not mapped here.
-        files.push(order.worker.clone());
+        code.insert(order.worker.clone());
+        let mut files: Vec<PathBuf> = code.iter().cloned().chain(consulted.read.drain()).collect();
+        code.extend(packages.iter().cloned());
         let edited = Edited::of(application);
         files.sort_unstable_by(|a, b| (!edited.has(a), a).cmp(&(!edited.has(b), b)));
         files.dedup();
         let mut watch = Self {
             kernel: Kernel::new(),
-            polled_files: PolledFiles::default(),
-            systems: FileSystems::default(),
-            edited,
-            early: None,
-            passed: HashSet::new(),
+            code,
             shared: SharedNumbers::new(3),
-            too_many: None,
+            ..Self::of_nothing(order)
         };
         for file in files {
             let is_own = consulted.written.contains(&file);
             watch.add(file, began, is_own);
         }
-        for database in consulted.databases.drain().filter(|database| database.exists()) {
-            watch.add_way_to(&database);
-            watch.watch(&database, Part::Tables);
+        for (database, used) in consulted.databases.drain() {
+            watch.add_database(&database, used, began);
         }
-        let packages = packages(py);
         for directory in &packages {
             watch.watch(directory, Part::Entries);
         }
         watch.add_questions(py, Questions::of(py, consulted, &packages), began);
         watch
+    }
+
+    /// Nothing changes.
+    pub(super) fn of_nothing(order: &ZygoteOrder) -> Self {
+        Self {
+            kernel: None,
+            polled_files: PolledFiles::default(),
+            systems: FileSystems::default(),
+            edited: Edited::of(&order.service.application),
+            code: HashSet::new(),
+            early: None,
+            passed: HashSet::new(),
+            shared: None,
+            too_many: None,
+        }
+    }
+
+    /// Its tables, and its rows if the import has read some.
+    fn add_database(&mut self, database: &Path, used: Used, began: (i64, i64)) {
+        if !database.exists() {
+            return;
+        }
+        self.add_way_to(database);
+        self.watch(database, if used.is_read { Part::Rows } else { Part::Tables });
+        // What others write meanwhile may have been read before.
+        if used.is_read && !used.is_written {
+            let stats = [Some(database.to_owned()), polling::write_ahead_log(database)]
+                .map(|file| file.and_then(|file| rustix::fs::stat(&file).ok()));
+            // One who only reads makes an empty log.
+            if stats.iter().flatten().any(|file| file.st_size > 0 && is_newer(file, began)) {
+                self.is_early(database.to_owned());
+            }
+        }
+    }
+
+    /// Whether a file that has changed is code, which people change and requests do not, or leads to some.
+    pub(super) fn is_code(&self, file: &Path) -> bool {
+        let suffix = file.extension().and_then(OsStr::to_str).unwrap_or_default();
+        self.code.contains(file)
+            || matches!(suffix, "py" | "pyc" | "so" | "pth")
+            || file.symlink_metadata().is_ok_and(|found| found.is_symlink() || found.is_dir())
     }
 
     /// What the import has looked for, and not found or found.
@@ -168,16 +210,8 @@ impl Watch {
         self.add_way_to(&file);
         self.watch(&file, Part::File);
         // It may have been changed after it was read and before it is watched.
-        if let Some(stat) = rustix::fs::stat(&file).ok().or(stat)
-            && stat.st_mode & libc::S_IFMT == libc::S_IFREG
-            && !is_own
-        {
-            #[allow(clippy::useless_conversion, reason = "types differ by system")]
-            let changed = (i64::from(stat.st_ctime), nanoseconds(stat.st_ctime_nsec));
-            // One in the future tells of a clock that was wrong.
-            if changed > began && changed <= now() {
-                self.is_early(file);
-            }
+        if !is_own && rustix::fs::stat(&file).ok().or(stat).is_some_and(|it| is_newer(&it, began)) {
+            self.is_early(file);
         }
     }
 
@@ -297,6 +331,14 @@ impl Watch {
         self.spread();
         Some(changed)
     }
+}
+
+/// Whether a regular file has changed since.
+fn is_newer(file: &Stat, began: (i64, i64)) -> bool {
+    #[allow(clippy::useless_conversion, reason = "types differ by system")]
+    let changed = (i64::from(file.st_ctime), polling::nanoseconds(file.st_ctime_nsec));
+    // One in the future tells of a clock that was wrong.
+    file.st_mode & libc::S_IFMT == libc::S_IFREG && changed > began && changed <= now()
 }
 
 /// The names on the way along a path, but for those that lead nowhere.

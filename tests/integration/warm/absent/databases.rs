@@ -17,6 +17,46 @@ pub(super) const CASES: &[Case] = &[
         after: "2",
     },
     Case {
+        name: "a row that the import reads is seen to come",
+        files: &[],
+        code: "import sqlite3\nbase = sqlite3.connect(HERE / 'base.sqlite3')\nwith base:\n    \
+               base.execute('CREATE TABLE IF NOT EXISTS setting (value)')\n\
+               SETTING = base.execute('SELECT count(*) FROM setting').fetchone()[0]\nbase.close()\n",
+        before: "0",
+        change: |site| execute(site, "base.sqlite3", "INSERT INTO setting VALUES ('stored')"),
+        after: "1",
+    },
+    Case {
+        name: "a row that a class of the application's reads, of a database that is attached, is seen to change",
+        files: &[],
+        code: "import sqlite3\nwith sqlite3.connect(HERE / 'other.sqlite3') as other:\n    \
+               other.execute('CREATE TABLE IF NOT EXISTS setting (value)')\nother.close()\n\
+               class Base(sqlite3.Connection):\n    def __init__(self, *arguments, **named):\n        \
+               super().__init__(*arguments, **named)\n        self.execute(f\"ATTACH '{HERE}/other.sqlite3' AS other\")\n\
+               base = sqlite3.connect(str(HERE / 'base.sqlite3'), factory=Base)\n\
+               SETTING = str(base.execute('SELECT value FROM other.setting').fetchall())\nbase.close()\n",
+        before: "[]",
+        change: |site| execute(site, "other.sqlite3", "INSERT INTO setting VALUES (7)"),
+        after: "[(7,)]",
+    },
+    Case {
+        name: "a row that is in the write-ahead log alone is seen to change",
+        files: &[],
+        code: "import sqlite3\nbase = sqlite3.connect(f'file:{HERE}/base.sqlite3', uri=True)\n\
+               base.execute('PRAGMA journal_mode=WAL')\nwith base:\n    \
+               base.execute('CREATE TABLE IF NOT EXISTS setting (value)')\n\
+               SETTING = str(base.execute('SELECT value FROM setting').fetchall())\nbase.close()\n",
+        before: "[]",
+        change: |site| {
+            let code = "import os, sqlite3, sys\nbase = sqlite3.connect(sys.argv[1])\nwith base:\n    \
+                        base.execute(\"INSERT INTO setting VALUES ('ahead')\")\nos._exit(0)\n";
+            let mut python = site.stage.command(&site.stage.python());
+            python.args(["-c", code]).arg(site.path("base.sqlite3")).stderr(Stdio::piped());
+            run(site.stage, python)?.ends(0).map(drop)
+        },
+        after: "[('ahead',)]",
+    },
+    Case {
         name: "a database that appears is seen",
         files: &[],
         code: "import sqlite3\ntry:\n    base = sqlite3.connect(f'file:{HERE}/base.sqlite3?mode=ro', uri=True)\n    \

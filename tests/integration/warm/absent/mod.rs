@@ -118,6 +118,7 @@ fn polled(stage: &Stage, case: &Case) -> Result<()> {
 const OTHERS: &[(&str, Test)] = &[
     ("W4: what requests write beside the application restarts nothing", unrelated),
     ("W4: what --warm-request lists restarts nothing", rehearsed),
+    ("W4: rows that the import has not read, and who only reads, restart nothing", other_rows),
     ("W4: what comes while the application is imported is seen", during_import),
     ("W4: what an import makes itself, and looked for before, is no change", own),
     ("W4: an optional module that appears is seen by a Python with -O too", optimized),
@@ -225,6 +226,28 @@ fn own(stage: &Stage) -> Result<()> {
         says(&site, "made")?;
     }
     has_started(&site, 1)
+}
+
+fn other_rows(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    write(
+        &site,
+        "import sqlite3\nfor name, mode in ('ahead', 'WAL'), ('plain', 'DELETE'), ('unread', 'WAL'):\n    \
+         base = sqlite3.connect(HERE / f'{name}.sqlite3')\n    base.execute(f'PRAGMA journal_mode={mode}')\n    \
+         with base:\n        base.execute('CREATE TABLE IF NOT EXISTS t (x)')\n        \
+         base.execute('PRAGMA table_info(t)').fetchall()\n    if name != 'unread':\n        \
+         SETTING = len(base.execute('SELECT x FROM t').fetchall())\n    base.close()\n",
+    )?;
+    let query = "SELECT x FROM t; PRAGMA user_version";
+    for _ in 0..2 {
+        says(&site, "0")?;
+        execute(&site, "ahead.sqlite3", query)?;
+        execute(&site, "plain.sqlite3", query)?;
+        execute(&site, "unread.sqlite3", "INSERT INTO t VALUES (1)")?;
+    }
+    says(&site, "0")?;
+    has_started(&site, 1)?;
+    site.ends_clean()
 }
 
 fn optimized(stage: &Stage) -> Result<()> {
