@@ -1,4 +1,4 @@
-//! Where the time of a request goes, for `--timings`: its phases, one after the
+//! Where the time of a request goes, for `--timings`: its stages, one after the
 //! other, up to the first byte of the response. What comes after that byte is
 //! the application's and the network's, and is not measured.
 
@@ -51,7 +51,7 @@ impl Add<Duration> for Moment {
 
 /// What a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum Stage {
     /// The front, until it has a worker.
     Front,
     /// A request body without a length, read to its end (B4).
@@ -64,7 +64,7 @@ pub enum Phase {
     Call,
 }
 
-impl Phase {
+impl Stage {
     /// A token, as Server-Timing wants for a metric's name.
     fn name(self) -> &'static str {
         match self {
@@ -77,11 +77,11 @@ impl Phase {
     }
 }
 
-/// The phases so far, and the one that is under way.
+/// The stages so far, and the one that is under way.
 #[derive(Debug)]
 pub struct Timings {
-    ended: Vec<(Phase, Duration)>,
-    current: Option<(Phase, Moment)>,
+    ended: Vec<(Stage, Duration)>,
+    current: Option<(Stage, Moment)>,
     /// The packages that took longest to import.
     imports: Vec<(String, Duration)>,
 }
@@ -92,28 +92,28 @@ const SLOWEST: usize = 3;
 impl Timings {
     /// A request whose front began at `start`.
     pub fn since(start: Moment) -> Self {
-        Self { ended: Vec::new(), current: Some((Phase::Front, start)), imports: Vec::new() }
+        Self { ended: Vec::new(), current: Some((Stage::Front, start)), imports: Vec::new() }
     }
 
-    /// The phase that was under way has ended, and this one begins.
-    pub fn begin(&mut self, phase: Phase) {
-        self.begin_at(phase, Moment::now());
+    /// The stage that was under way has ended, and this one begins.
+    pub fn begin(&mut self, stage: Stage) {
+        self.begin_at(stage, Moment::now());
     }
 
-    /// The same, for a phase that began at `moment`.
-    pub fn begin_at(&mut self, phase: Phase, moment: Moment) {
+    /// The same, for a stage that began at `moment`.
+    pub fn begin_at(&mut self, stage: Stage, moment: Moment) {
         self.end_at(moment);
-        self.current = Some((phase, moment));
+        self.current = Some((stage, moment));
     }
 
-    /// The last phase has ended.
+    /// The last stage has ended.
     pub fn end(&mut self) {
         self.end_at(Moment::now());
     }
 
     fn end_at(&mut self, now: Moment) {
-        if let Some((phase, began)) = self.current.take() {
-            self.ended.push((phase, now.0.saturating_sub(began.0)));
+        if let Some((stage, began)) = self.current.take() {
+            self.ended.push((stage, now.0.saturating_sub(began.0)));
         }
     }
 
@@ -133,7 +133,7 @@ impl Timings {
     /// A line for the log, in milliseconds.
     pub fn line(&self) -> String {
         let total: Duration = self.ended.iter().map(|(_, took)| *took).sum();
-        let phases = self.each(|name, ms| {
+        let stages = self.each(|name, ms| {
             let name = if name == "call" { "call to first byte" } else { name };
             format!("{name} {ms:.1} ms")
         });
@@ -143,11 +143,11 @@ impl Timings {
         });
         let slowest = slowest.collect::<Vec<_>>().join(", ");
         let label = if slowest.is_empty() { "" } else { "; slowest imports: " };
-        format!("{phases}; together {:.1} ms{label}{slowest}", milliseconds(total))
+        format!("{stages}; together {:.1} ms{label}{slowest}", milliseconds(total))
     }
 
     fn each(&self, show: impl Fn(&str, f64) -> String) -> String {
-        let shown = self.ended.iter().map(|(phase, took)| show(phase.name(), milliseconds(*took)));
+        let shown = self.ended.iter().map(|(stage, took)| show(stage.name(), milliseconds(*took)));
         shown.collect::<Vec<_>>().join(", ")
     }
 }
@@ -161,10 +161,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn phases_are_shown_in_their_order() {
+    fn stages_are_shown_in_their_order() {
         let mut timings = Timings::since(Moment::now());
-        timings.begin(Phase::Interpreter);
-        timings.begin(Phase::Call);
+        timings.begin(Stage::Interpreter);
+        timings.begin(Stage::Call);
         timings.end();
         timings.end();
         for (index, nanos) in [1_234_567, 20_000, 3_000_000_000].into_iter().enumerate() {

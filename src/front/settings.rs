@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::cgi::mount::Mount;
 use crate::cgi::variables::Variables;
 use crate::front::account;
-use crate::front::account::log::{self, Format, Log};
+use crate::front::account::log::{self, Format, RequestLog};
 use crate::front::cli::Options;
 use crate::front::record::{self, Target};
 use crate::handoff::Limits;
@@ -212,7 +212,7 @@ pub fn account(
         secrets,
         run: run(app, options, variables),
     });
-    Ok(account::Settings { log: log.map(|file| Log { file, format, largest }), record })
+    Ok(account::Settings { log: log.map(|file| RequestLog { file, format, largest }), record })
 }
 
 /// How an application is run, in a form that says the same in another directory.

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cgi2wsgi::handoff::Call;
-use cgi2wsgi::timings::{Phase, Timings};
+use cgi2wsgi::timings::{Stage, Timings};
 
 use crate::wsgi::exchange::lock;
 
-/// The phases of a request; nothing without `--timings`.
+/// The stages of a request; nothing without `--timings`.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<Mutex<Option<Timings>>>);
 
@@ -17,7 +17,7 @@ impl Clock {
         let timings = call.timed.map(|timed| {
             let mut timings = Timings::since(timed.began);
             if is_cold {
-                timings.begin_at(Phase::Interpreter, timed.handed_over);
+                timings.begin_at(Stage::Interpreter, timed.handed_over);
             }
             timings
         });
@@ -29,9 +29,9 @@ impl Clock {
     }
 
     /// What the request waits for from now on.
-    pub(crate) fn begin(&self, phase: Phase) {
+    pub(crate) fn begin(&self, stage: Stage) {
         if let Some(timings) = lock(&self.0).as_mut() {
-            timings.begin(phase);
+            timings.begin(stage);
         }
     }
 
@@ -42,7 +42,7 @@ impl Clock {
         }
     }
 
-    /// The last phase has ended. All of them as the value of a Server-Timing header.
+    /// The last stage has ended. All of them as the value of a Server-Timing header.
     pub(crate) fn end(&self) -> Option<String> {
         lock(&self.0).as_mut().map(|timings| {
             timings.end();

@@ -17,7 +17,7 @@ use cgi2wsgi::handoff::call::Told;
 use cgi2wsgi::handoff::request_variables::is_of_a_request;
 use cgi2wsgi::handoff::{Call, Reply, Service};
 use cgi2wsgi::report;
-use cgi2wsgi::timings::Phase;
+use cgi2wsgi::timings::Stage;
 use pyo3::exceptions::{PyConnectionError, PySystemExit};
 use pyo3::prelude::*;
 
@@ -167,7 +167,7 @@ impl Serving<'_, '_> {
             BodyLength::Filtered { announced, is_encoded: true } => Some(announced),
             BodyLength::UntilEnd => None,
         };
-        self.timings.begin(Phase::Body);
+        self.timings.begin(Stage::Body);
         let max = self.service.max_body;
         let spool = || Body::spool_all(stdin, announced, max, &|| Ok(()));
         let (mut body, spooled) = self.py.detach(spool);
@@ -206,7 +206,7 @@ impl Serving<'_, '_> {
         if !termination::is_expected(py) {
             self.connection.send(&Reply::HandlesSigterm);
         }
-        self.timings.begin(Phase::Call);
+        self.timings.begin(Stage::Call);
         let raised = |error| Problem::raised(py, &error, self.service.debug, exchange);
         let environ = environ::build(py, request, exchange).map_err(raised)?;
         caught::note(py, self.service.debug);
@@ -232,7 +232,7 @@ impl Serving<'_, '_> {
         if self.service.has_timeout {
             handlers::allow_traces(py).map_err(raised)?;
         }
-        self.timings.begin(Phase::Import);
+        self.timings.begin(Stage::Import);
         let waiting = collector::wait(py).map_err(raised)?;
         let times =
             self.timings.is_on().then(|| ImportTimes::begin(py)).transpose().map_err(raised)?;

@@ -36,7 +36,7 @@ pub enum Format {
 
 /// `--log`, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
+pub struct RequestLog {
     /// The file, by an absolute path.
     pub file: PathBuf,
     /// `--log-format`.
@@ -75,7 +75,7 @@ pub struct Entry<'a> {
     pub lines: &'a [String],
 }
 
-impl Log {
+impl RequestLog {
     /// Adds an entry.
     pub fn write(&self, entry: &Entry<'_>) -> Result<(), String> {
         let name = self.file.file_name().ok_or("--log names no file")?;
@@ -170,8 +170,8 @@ mod tests {
         }
     }
 
-    fn log(directory: &Path) -> Log {
-        Log { file: directory.join("a.log"), format: Format::Text, largest: 4000 }
+    fn log(directory: &Path) -> RequestLog {
+        RequestLog { file: directory.join("a.log"), format: Format::Text, largest: 4000 }
     }
 
     #[test]

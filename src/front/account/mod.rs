@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use self::body::Spooled;
-use self::log::Log;
+use self::log::RequestLog;
 use super::number;
 use super::record::{self, Record, Versions, contents};
 use crate::cgi::digest::Digest;
@@ -30,7 +30,7 @@ static ACCOUNT: Mutex<Option<Account>> = Mutex::new(None);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `--log`.
-    pub log: Option<Log>,
+    pub log: Option<RequestLog>,
     /// `--record`.
     pub record: Option<record::Settings>,
 }
