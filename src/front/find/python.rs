@@ -241,20 +241,21 @@ fn checked(interpreter: Interpreter) -> Result<Interpreter> {
             ),
         }
     }
+    if is_executable(executable) {
+        return Ok(interpreter);
+    }
     ensure!(
-        is_executable(executable) || !is_noexec(executable),
+        !is_noexec(executable),
         "the Python {} is on a file system that is mounted noexec, where nothing can be run: use one \
          elsewhere, such as /usr/bin/python3 (--python), or have it mounted with exec",
         executable.display()
     );
-    ensure!(
-        is_executable(executable),
+    bail!(
         "the Python {} cannot be executed by {}: chmod a+rx it and the directories on the way to it, \
          or use one that everybody can run, such as /usr/bin/python3 (--python)",
         executable.display(),
         this_user()
-    );
-    Ok(interpreter)
+    )
 }
 
 fn is_executable(path: &Path) -> bool {
