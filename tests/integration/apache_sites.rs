@@ -52,7 +52,7 @@ enum Place {
     Htaccess(&'static str),
 }
 
-const SET_UPS: [SetUp; 7] = [
+const SET_UPS: &[SetUp] = &[
     SetUp {
         name: "alias",
         sentence: "ScriptAlias",
@@ -121,7 +121,7 @@ struct Application {
     page: &'static str,
 }
 
-const APPLICATIONS: [Application; 3] = [
+const APPLICATIONS: &[Application] = &[
     Application {
         name: "environ",
         named: "show_environ:application",

@@ -119,8 +119,8 @@ impl Site {
     }
 
     fn browser(&self) -> Result<()> {
-        const SCREENSHOTS: [&str; 5] =
-            ["front.png", "login.png", "admin.png", "entry.png", "guestbook.png"];
+        const SCREENSHOTS: &[&str] =
+            &["front.png", "login.png", "admin.png", "entry.png", "guestbook.png"];
         let address = self.server()?.address().context("a server without an address")?;
         let stage = self.world.stage()?;
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));

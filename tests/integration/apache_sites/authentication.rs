@@ -71,7 +71,7 @@ fn lacks_user(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-pub(super) const ACTION: [Row; 2] = [
+pub(super) const ACTION: &[Row] = &[
     ("under Action REMOTE_USER is whom Apache has checked", |server| {
         let page = "/checked-action/show.wsgi/p";
         let request = Request::get(page).header("Authorization", CREDENTIALS);

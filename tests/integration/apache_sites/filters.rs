@@ -98,7 +98,7 @@ fn equal() -> Result<(Vec<u8>, Vec<u8>)> {
     bail!("no body is as long as its gzip form")
 }
 
-const WAYS: [&str; 4] = ["read", "pieces", "lines", "length"];
+const WAYS: &[&str] = &["read", "pieces", "lines", "length"];
 
 /// The application finds `body`, and variables that are true.
 fn finds(
@@ -120,7 +120,7 @@ fn sent_as_gzip(zipped: Vec<u8>) -> Request {
     Request::post("", zipped).header("Content-Encoding", "gzip")
 }
 
-const STARTS: [&str; 2] = ["", "-warm"];
+const STARTS: &[&str] = &["", "-warm"];
 
 fn inflated(server: &WebServer) -> Result<()> {
     let pair = |body: Vec<u8>| gzip(&body).map(|zipped| (body, zipped));
@@ -214,7 +214,7 @@ fn shortened(server: &WebServer) -> Result<()> {
     Ok(())
 }
 
-pub(super) const ROWS: [Row; 7] = [
+pub(super) const ROWS: &[Row] = &[
     ("a body that Apache has inflated arrives whole, longer, shorter or as long", inflated),
     ("a body in chunks that Apache has inflated arrives whole", inflated_chunks),
     ("a compressed body that Apache leaves as it is arrives as it is", not_inflated),

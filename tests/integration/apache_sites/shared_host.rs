@@ -63,7 +63,7 @@ pub(super) const PUBLIC: &str = "localhost";
 pub(super) const SHOWN: &str = "shown.example";
 const STYLE: &str = "p { color: green }\n";
 const BAIT: &str = "not for visitors\n";
-const BAITS: [&str; 8] = [
+const BAITS: &[&str] = &[
     "settings.py",
     "app.py",
     "site.wsgi",
@@ -78,7 +78,7 @@ fn public(target: &str) -> Request {
     Request::get(target).header("Host", PUBLIC)
 }
 
-pub(super) const SHARED_HOST: [Row; 7] = [
+pub(super) const SHARED_HOST: &[Row] = &[
     ("one uploaded file is the whole program", |server| {
         for target in ["/", "/x/y?-h"] {
             let answer = ask(server, &Request::get(target).header("Host", UPLOADED))?;

@@ -167,7 +167,7 @@ fn whole_million(answer: &Answer) -> Result<()> {
 }
 
 /// (query, pieces as JSON) for the lines below, as `io.BufferedReader` reads them.
-const WAYS: [(&str, &str, &str); 8] = [
+const WAYS: &[(&str, &str, &str)] = &[
     ("read()", "how=read", r#"["one\ntwo\nthree\nfour\nfive\nsix"]"#),
     ("read(5)", "how=readn&n=5", r#"["one\nt", "wo\nth", "ree\nf", "our\nf", "ive\ns", "ix"]"#),
     ("readline()", "how=readline", r#"["one\n", "two\n", "three\n", "four\n", "five\n", "six"]"#),

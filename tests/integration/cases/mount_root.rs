@@ -19,7 +19,7 @@ struct Seen {
     path: &'static str,
 }
 
-const SEEN: [Seen; 8] = [
+const SEEN: &[Seen] = &[
     Seen {
         sentence: "a rewriting to index.cgi/$1 is seen through",
         mount: "auto",

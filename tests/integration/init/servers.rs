@@ -31,7 +31,7 @@ struct Place {
     is_named: bool,
 }
 
-const PLACES: [Place; 3] = [
+const PLACES: &[Place] = &[
     Place { mount: "", is_named: false },
     Place { mount: "/app", is_named: false },
     Place { mount: "/a.b/c", is_named: true },

@@ -8,7 +8,7 @@ use super::{App, Chance, Sample, Stdin, Stdout};
 use crate::harness::http::percent_decode;
 use crate::harness::stage::{DOWNLOAD_SIZE, Stage};
 
-const APPS: [App; 13] = [
+const APPS: &[App] = &[
     App::Echo,
     App::Echo,
     App::Hello,
@@ -25,7 +25,7 @@ const APPS: [App; 13] = [
     App::Missing,
 ];
 
-const FAILURES: [&str; 11] = [
+const FAILURES: &[&str] = &[
     "bad_header",
     "missing_import",
     "no_start_response",
@@ -166,7 +166,7 @@ impl Sample {
 
     /// What a server says, more or less.
     fn describe_request(&mut self, chance: &mut Chance, query: &[u8]) {
-        const USUAL: [(&str, &[&str]); 17] = [
+        const USUAL: &[(&str, &[&str])] = &[
             ("SCRIPT_NAME", &["", "/", "/app", "/app/", "/cgi-bin/x.cgi", "/fb/index.cgi"]),
             ("PATH_INFO", &["", "/", "/a b", "/a//b", "/%2e", "/a/h.wsgi/p", "lication/x"]),
             ("REQUEST_URI", &["/", "/app/x?y", "/fb/foo", "*", "http://h/x", "/fb/%2e%2e/etc"]),
@@ -279,7 +279,7 @@ impl Sample {
 
     /// The operator's words and variables, and behind them what Apache appends.
     fn configure(&mut self, chance: &mut Chance, stage: &Stage, file: OsString) {
-        const VARIABLES: [(&str, &[&str]); 10] = [
+        const VARIABLES: &[(&str, &[&str])] = &[
             ("CGI2WSGI_MOUNT", &["auto", "/", "/app", "app"]),
             ("CGI2WSGI_TIMEOUT", &["30", "0", "soon"]),
             ("CGI2WSGI_MAX_BODY", &["100", "1K", "20M", "much"]),
@@ -291,7 +291,7 @@ impl Sample {
             ("CGI2WSGI_PYTHONPATH", &["/", "/nonexistent"]),
             ("CGI2WSGI_TIMOUT", &["1"]),
         ];
-        const OF_PYTHON: [(&str, &str); 14] = [
+        const OF_PYTHON: &[(&str, &str)] = &[
             ("PYTHONHASHSEED", "nonsense"),
             ("PYTHONHOME", "/nonexistent"),
             ("PYTHONINSPECT", "1"),

@@ -26,7 +26,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
 ];
 
 /// What an application does, and what the log says of that.
-const ENDS: [(&str, &str); 5] = [
+const ENDS: &[(&str, &str)] = &[
     ("exit:7", "ended itself with exit status 7"),
     ("exit:0", "ended itself with exit status 0"),
     ("signal:9", "was killed by signal 9, SIGKILL"),

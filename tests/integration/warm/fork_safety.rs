@@ -29,7 +29,7 @@ const REQUESTS: usize = 24;
 const AT_ONCE: usize = 4;
 
 /// Code that the page shows and that is of no example: these need what the tests have not.
-const OF_THE_PAGE: [&str; 4] = [
+const OF_THE_PAGE: &[&str] = &[
     "the import left \"/srv/site/Data.fs\" open for writing, which all requests would share: open it in the request, or for appending",
     "os.register_at_fork(after_in_child=numpy.random.seed)",
     "cgi2wsgi warm status",

@@ -159,7 +159,7 @@ fn start_response() -> Vec<Case> {
 }
 
 /// (path of `mistakes.py`, what it is, what the exception says)
-const REFUSED: [(&str, &str, &str); 23] = [
+const REFUSED: &[(&str, &str, &str)] = &[
     ("status-int", "a status that is a number", "TypeError: the status must be a str"),
     ("status-bytes", "a status in bytes", "TypeError: the status must be a str"),
     (

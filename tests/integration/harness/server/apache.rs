@@ -105,7 +105,7 @@ pub(crate) fn quoted(text: &str) -> Result<String> {
 }
 
 pub(crate) fn find_modules() -> Result<PathBuf> {
-    const KNOWN: [&str; 5] = [
+    const KNOWN: &[&str] = &[
         "/usr/lib/apache2/modules",
         "/usr/lib64/httpd/modules",
         "/usr/lib/httpd/modules",
