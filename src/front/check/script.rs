@@ -46,7 +46,30 @@ pub(super) fn judge(
         // A server that starts this as a program does without cgi2wsgi.
         return (None, findings);
     }
-    if without_mark.is_some() {
+    findings.extend(stray_bytes(file, line, without_mark.is_some()));
+    findings.extend(too_long(line.len() + 2, front));
+    let words: Vec<&OsStr> = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .map(OsStr::from_bytes)
+        .collect();
+    let Some((program, options, wrong)) = program(file, line, &words, front, is_there) else {
+        return (None, findings);
+    };
+    findings.extend(wrong);
+    match read(options) {
+        Ok(options) => (Some(Line { program, options }), findings),
+        Err(reason) => {
+            findings.push(Finding::problem(ABOUT, reason));
+            (None, findings)
+        }
+    }
+}
+
+/// Bytes around the line that an editor has left there: the kernel takes them as a part of it.
+fn stray_bytes(file: &Path, line: &[u8], is_marked: bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if is_marked {
         findings.push(
             Finding::problem(
                 ABOUT,
@@ -65,67 +88,64 @@ pub(super) fn judge(
             .cure(format!("sed -i 's/\\r$//' {}", word(file))),
         );
     }
-    findings.extend(too_long(line.len() + 2, front));
-    let words: Vec<&OsStr> = line
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty())
-        .map(OsStr::from_bytes)
-        .collect();
-    let Some((first, mut options)) = words.split_first() else { return (None, findings) };
-    let mut program = PathBuf::from(first);
-    let mut wrong = program.display().to_string();
+    findings
+}
+
+/// The program that the words of the line have the kernel start, which is this one where `env` looks for it; its options;
+/// and what is wrong with that. Nothing: none is named.
+fn program<'w>(
+    file: &Path,
+    line: &[u8],
+    words: &'w [&'w OsStr],
+    front: &Path,
+    is_there: impl Fn(&Path) -> bool,
+) -> Option<(PathBuf, &'w [&'w OsStr], Vec<Finding>)> {
+    let (first, options) = words.split_first()?;
+    let program = PathBuf::from(first);
+    let shown = program.display().to_string();
     if program.file_name() == Some(OsStr::new("env")) {
-        if options.first() == Some(&OsStr::new("-S")) {
-            options = &options[1..];
-        } else if options.len() > 1 {
-            let rest = String::from_utf8_lossy(line).trim().to_owned();
-            findings.push(
-                Finding::problem(
-                    ABOUT,
-                    format!(
-                        "#!{rest}: env looks for one program with that whole name, blanks and all"
-                    ),
-                )
-                .cure(format!("sed -i '1s|env |env -S |' {}", word(file))),
-            );
-        }
-        let Some((named, rest)) = options.split_first() else { return (None, findings) };
-        options = rest;
-        front.clone_into(&mut program);
-        wrong = named.display().to_string();
-        let usual = ["/usr/local/bin", "/usr/bin", "/bin"];
-        if !usual.iter().any(|directory| is_there(&Path::new(directory).join(named))) {
-            let seen = format!(
-                "env looks for {} in PATH, and it is not in {}, which is what most servers have",
-                named.display(),
-                usual.join(", ")
-            );
-            findings.push(Finding::warning(ABOUT, seen).cure(line_with(file, &wrong, front)));
-        }
-    } else if !program.is_absolute() {
-        findings.push(
-            Finding::problem(
-                ABOUT,
-                format!(
-                    "names {}, which is relative to where the server happens to be",
-                    program.display()
-                ),
-            )
-            .cure(line_with(file, &wrong, front)),
-        );
+        return found_by_env(file, line, options, front, is_there);
+    }
+    let seen = if !program.is_absolute() {
+        Some(format!("names {shown}, which is relative to where the server happens to be"))
     } else if !is_there(&program) {
-        findings.push(
-            Finding::problem(ABOUT, format!("names {}, which does not exist", program.display()))
-                .cure(line_with(file, &wrong, front)),
+        Some(format!("names {shown}, which does not exist"))
+    } else {
+        None
+    };
+    let wrong = seen.map(|seen| Finding::problem(ABOUT, seen).cure(line_with(file, &shown, front)));
+    Some((program, options, wrong.into_iter().collect()))
+}
+
+/// The same for `#!/usr/bin/env`, from the words behind it.
+fn found_by_env<'w>(
+    file: &Path,
+    line: &[u8],
+    mut words: &'w [&'w OsStr],
+    front: &Path,
+    is_there: impl Fn(&Path) -> bool,
+) -> Option<(PathBuf, &'w [&'w OsStr], Vec<Finding>)> {
+    const USUAL: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
+    let mut findings = Vec::new();
+    if words.first() == Some(&OsStr::new("-S")) {
+        words = &words[1..];
+    } else if words.len() > 1 {
+        let rest = String::from_utf8_lossy(line).trim().to_owned();
+        let seen =
+            format!("#!{rest}: env looks for one program with that whole name, blanks and all");
+        let cure = format!("sed -i '1s|env |env -S |' {}", word(file));
+        findings.push(Finding::problem(ABOUT, seen).cure(cure));
+    }
+    let (named, options) = words.split_first()?;
+    let shown = named.display().to_string();
+    if !USUAL.iter().any(|directory| is_there(&Path::new(directory).join(named))) {
+        let seen = format!(
+            "env looks for {shown} in PATH, and it is not in {}, which is what most servers have",
+            USUAL.join(", ")
         );
+        findings.push(Finding::warning(ABOUT, seen).cure(line_with(file, &shown, front)));
     }
-    match read(options) {
-        Ok(options) => (Some(Line { program, options }), findings),
-        Err(reason) => {
-            findings.push(Finding::problem(ABOUT, reason));
-            (None, findings)
-        }
-    }
+    Some((front.to_owned(), options, findings))
 }
 
 /// The kernel reads a part of a long line.

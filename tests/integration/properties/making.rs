@@ -41,9 +41,9 @@ const FAILURES: &[&str] = &[
 
 impl App {
     fn any(chance: &mut Chance) -> Self {
-        match chance.of(&APPS) {
+        match chance.of(APPS) {
             Self::Missing if chance.percent(10) => Self::Missing,
-            Self::Missing => Self::Fails(chance.of(&FAILURES)),
+            Self::Missing => Self::Fails(chance.of(FAILURES)),
             // Slow ones.
             Self::Hello if chance.percent(30) => chance.of(&[Self::Download, Self::Prints]),
             other => other,
@@ -310,13 +310,13 @@ impl Sample {
         if chance.percent(20) {
             self.sound = false;
             for _ in 0..=chance.below(2) {
-                let (name, values) = chance.of(&VARIABLES);
+                let (name, values) = chance.of(VARIABLES);
                 self.set(name, chance.of(values));
             }
         }
         if chance.percent(6) {
             self.sound = false;
-            let (name, value) = chance.of(&OF_PYTHON);
+            let (name, value) = chance.of(OF_PYTHON);
             self.set(name, value);
         }
         if self.app == App::Download {

@@ -37,7 +37,7 @@ const ENDS: &[(&str, &str)] = &[
 fn before(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     // The first one starts the zygote, and the others find it.
-    for (round, (how, said)) in ENDS.into_iter().enumerate() {
+    for (round, (how, said)) in ENDS.iter().enumerate() {
         let output = site.ask(&format!("id=x{round}&do=end&how={how}"))?;
         failed(&output, said).with_context(|| how)?;
         ensure!(site.runs(&format!("x{round}")) == 1, "{:?}", site.lines("runs"));
@@ -57,7 +57,7 @@ fn failed(output: &Output, said: &str) -> Result<()> {
 fn after(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.write("go", "")?;
-    for (round, (how, said)) in ENDS.into_iter().enumerate() {
+    for (round, (how, said)) in ENDS.iter().enumerate() {
         let output = site.ask(&format!("id=x{round}&do=stream&how={how}"))?;
         cut_off(&output, said).with_context(|| how)?;
         ensure!(site.runs(&format!("x{round}")) == 1, "{:?}", site.lines("runs"));
