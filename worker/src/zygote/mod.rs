@@ -39,6 +39,7 @@ use cgi2wsgi::zygotes::status::{HOLDS, Phase};
 use pyo3::prelude::*;
 
 use self::changes::Before;
+use self::import::Imported;
 use self::inherited::{End, Inherited};
 use self::journal::Journal;
 use self::pool::{Ending, Pool};
@@ -128,28 +129,7 @@ fn live(
             return Over::Nothing;
         }
     };
-    let refuse = |text: String, may_pass: bool, mut journal: Journal| {
-        let end = inherited.let_go(py, &signals);
-        if end == End::OfImport {
-            std::mem::forget(journal);
-            return Over::Import;
-        }
-        if end == End::Zygote {
-            publish(order);
-        }
-        journal.enter(Phase::Cold(text.clone()));
-        if end == End::OfBoth {
-            leave();
-            refusal::turn_all_away(listener, &text);
-            journal.enter(Phase::Ended(HOLDS.into()));
-            return Over::Zygote;
-        }
-        let reason = Reason { text, may_pass, was_said: false };
-        let why =
-            refusal::run(py, listener, &watch, &signals, &order.limits, &reason, &mut journal);
-        journal.enter(Phase::Ended(why));
-        Over::Nothing
-    };
+    let zygote = Zygote { py, order, listener, leave, inherited, watch, signals };
     if rustix::net::sockopt::socket_acceptconn(listener) != Ok(true) {
         // Fronts that wait make a normal start when this process ends. What it believes to own is closed already.
         let why = "the application has closed all descriptors while it was imported";
@@ -158,17 +138,9 @@ fn live(
     }
     // A database may be there the next time.
     let may_pass = imported.is_err();
-    let pool = imported.and_then(|imported| {
-        import::check_threads(py)?;
-        limits.and_then(|limits| limits.lift(py)).map_err(|error| error.to_string())?;
-        inherited.check()?;
-        watch.check()?;
-        Pool::new(py, order, listener, imported, &inherited, &watch, &signals)
-            .map_err(|error| error.to_string())
-    });
-    let mut pool = match pool {
+    let mut pool = match zygote.pool(imported, limits) {
         Ok(pool) => pool,
-        Err(reason) => return refuse(reason, may_pass, journal),
+        Err(reason) => return zygote.refuse(reason, may_pass, journal),
     };
     publish(order);
     match pool.work(&mut journal) {
@@ -182,13 +154,68 @@ fn live(
             pool.finish(leave, true);
             Over::Zygote
         }
-        Ending::Useless(why) => refuse(why, true, journal),
+        Ending::Useless(why) => zygote.refuse(why, true, journal),
         Ending::OfChild => {
             pool.leave_to_child();
             // Descriptors of the zygote's, whose numbers may be others' here.
-            std::mem::forget((journal, watch, signals));
+            std::mem::forget((journal, zygote.watch, zygote.signals));
             Over::Child
         }
+    }
+}
+
+/// A zygote that has imported its application.
+struct Zygote<'z> {
+    py: Python<'z>,
+    order: &'z ZygoteOrder,
+    listener: &'z OwnedFd,
+    /// Takes the socket away.
+    leave: &'z dyn Fn(),
+    inherited: Inherited,
+    watch: Watch,
+    signals: Signals,
+}
+
+impl Zygote<'_> {
+    /// What forks the children, unless the application cannot be forked: the reason then.
+    fn pool(
+        &self,
+        imported: Result<Imported, String>,
+        limits: PyResult<ThreadLimits>,
+    ) -> Result<Pool<'_>, String> {
+        let imported = imported?;
+        import::check_threads(self.py)?;
+        limits.and_then(|limits| limits.lift(self.py)).map_err(|error| error.to_string())?;
+        self.inherited.check()?;
+        self.watch.check()?;
+        let Self { py, order, listener, inherited, watch, signals, .. } = self;
+        Pool::new(*py, order, listener, imported, inherited, watch, signals)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Tells each front why it has to make a normal start, for as long as that stands.
+    fn refuse(&self, text: String, may_pass: bool, mut journal: Journal) -> Over {
+        let end = self.inherited.let_go(self.py, &self.signals);
+        if end == End::OfImport {
+            std::mem::forget(journal);
+            return Over::Import;
+        }
+        if end == End::Zygote {
+            publish(self.order);
+        }
+        journal.enter(Phase::Cold(text.clone()));
+        if end == End::OfBoth {
+            (self.leave)();
+            refusal::turn_all_away(self.listener, &text);
+            journal.enter(Phase::Ended(HOLDS.into()));
+            return Over::Zygote;
+        }
+        let reason = Reason { text, may_pass, was_said: false };
+        let Self { py, order, listener, watch, signals, .. } = self;
+        let limits = &order.limits;
+        let why = refusal::run(*py, listener, watch, signals, limits, &reason, &mut journal);
+        journal.enter(Phase::Ended(why));
+        Over::Nothing
     }
 }
 
