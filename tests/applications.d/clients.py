@@ -462,8 +462,8 @@ APPLICATIONS = [
         prepare_zope,
         know="A FileStorage is open in one process at a time. The site takes a lock of its own before it starts Zope, "
         "so that requests wait for each other; without that, all but one of them fail. `--warm` gains nothing: each "
-        "change of Data.fs, which the import has read, starts another zygote. For more than a few visitors use ZEO or "
-        "RelStorage.",
+        "change of Data.fs, which the import has read, takes another zygote, and after four in a row requests make "
+        "normal starts. For more than a few visitors use ZEO or RelStorage.",
     ),
     Application(
         "wagtail",
