@@ -1,6 +1,6 @@
-//! Gives front and worker the identity of their build: a hash of all that they are made of.
+//! Gives the front and the worker the identity of their build: a hash of all their sources.
 //!
-//! Both carry it, the worker in its file name too, so that a front never works with a worker of other sources.
+//! Both contain it, and the worker's file name does too: a front never works with a worker of other sources.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,8 +1,8 @@
-"""Makes the wheel of cgi2wsgi, and is what pip asks for it (the backend of PEP 517 that pyproject.toml names).
+"""Makes the wheel of cgi2wsgi; it is also the PEP 517 backend that pyproject.toml names for pip.
 
 The front is one of the wheel's scripts and the worker is in its package, under the name that the front looks for. A
-wheel builder that knows extension modules alone gives the worker a name of its own, and builds no front: maturin's data
-folder has to be there before it starts. To zip two files that packaging/parts has built takes less than to set that up.
+wheel builder for extension modules gives the worker another name, and builds no front: maturin's data folder has to
+exist before it starts. Zipping the two files that packaging/parts has built takes less than setting that up.
 """
 
 import base64
@@ -88,7 +88,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 
 def build_sdist(sdist_directory, config_settings=None):
-    """What git has."""
+    """The files that git lists."""
     name = "cgi2wsgi-" + of_cargo("version")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, stdout=subprocess.PIPE)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8") as information:

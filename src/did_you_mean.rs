@@ -1,6 +1,6 @@
 //! Names that a misspelt name may have been meant for.
 
-/// The names most like `wanted`, the most similar first, three at the most.
+/// At most three names that are similar to `wanted`, the most similar first.
 pub fn names<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let lower = wanted.to_lowercase();
     let mut scored: Vec<(f64, &str)> = names
@@ -13,7 +13,7 @@ pub fn names<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<
     scored.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
-/// `; did you mean a or b?`, or nothing where nothing is similar.
+/// `; did you mean a or b?`, or nothing if no name is similar.
 pub fn question<'n>(wanted: &str, among: impl IntoIterator<Item = &'n str>) -> String {
     match names(wanted, among).as_slice() {
         [] => String::new(),
@@ -21,7 +21,7 @@ pub fn question<'n>(wanted: &str, among: impl IntoIterator<Item = &'n str>) -> S
     }
 }
 
-/// The same for the name of an option, whose dashes make no two of them alike.
+/// The same for an option. The dashes are not compared: they would make all options similar.
 pub fn option<'n>(wanted: &str, among: impl IntoIterator<Item = &'n str>) -> String {
     let Some(wanted) = wanted.strip_prefix("--") else { return String::new() };
     match names(wanted, among).as_slice() {

@@ -3,12 +3,12 @@
 //! This library is everything that needs no Python; front and worker are built on it. A map:
 //!
 //! - [`cgi`]: bytes and RFC 3875. The request's meta-variables, the request body, the response and its head.
-//! - [`handoff`]: what front and worker tell each other.
+//! - [`handoff`]: the messages between front and worker.
 //! - [`zygotes`]: the private directory that both share.
 //! - [`front`]: what servers and people start.
-//! - [`system`]: system calls without a safe form elsewhere.
-//! - [`report`], [`timings`], [`did_you_mean`], [`listening`]: lines on standard error; where the time goes; misspelt names;
-//!   whether a process is a server.
+//! - [`system`]: system calls for which no library has a safe function.
+//! - [`report`], [`timings`], [`did_you_mean`], [`listening`]: lines on standard error; where the time goes;
+//!   misspelt names; whether a process is a server.
 //!
 //! `worker/` holds what needs Python. ARCHITECTURE.md tells how a request flows through all this.
 

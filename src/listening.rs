@@ -1,5 +1,5 @@
-//! What tells a process that runs a server: it listens on a TCP socket, and its main thread waits in a server's function.
-//! Sockets are read from `/proc`: what cannot be read there is not known, and so a no.
+//! How a process that runs a server is recognized: it listens on a TCP socket, and its main thread waits in a server's
+//! function. Sockets are read from `/proc`: a process whose sockets cannot be read does not count as a server.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,11 +10,11 @@ use rustix::process::Pid;
 /// The state of a socket that listens, as `/proc/net/tcp` has it.
 const LISTEN: &str = "0A";
 
-/// Functions in which servers wait, whatever they are of.
+/// Functions in which servers wait, in any package.
 const FUNCTIONS: [&str; 6] =
     ["accept", "run_app", "run_forever", "run_simple", "runserver", "serve_forever"];
 
-/// Packages that are servers, where any function of theirs runs.
+/// Packages that are servers: any of their functions counts.
 const SERVERS: [&str; 12] = [
     "bjoern",
     "cheroot",
@@ -30,12 +30,12 @@ const SERVERS: [&str; 12] = [
     "waitress",
 ];
 
-/// Whether a server waits in a function of this top-level package. One that is merely imported does not.
+/// Whether a server waits in this function of this top-level package. The import of a server package does not count.
 pub fn is_in_a_server(function: &str, package: &str) -> bool {
     FUNCTIONS.contains(&function) || (function != "<module>" && SERVERS.contains(&package))
 }
 
-/// Whether it listens, by itself: what its children do is not looked at.
+/// Whether this process listens on a TCP socket. Its children are not examined.
 pub fn listens(process: Pid) -> bool {
     let place = PathBuf::from(format!("/proc/{}", process.as_raw_pid()));
     let descriptors = std::fs::read_dir(place.join("fd")).into_iter().flatten().flatten();
@@ -55,7 +55,7 @@ fn socket(link: &str) -> Option<u64> {
     link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// The inode of a line of `/proc/net/tcp` that is of a socket that listens.
+/// The inode in a line of `/proc/net/tcp`, if that socket listens.
 fn listener(line: &str) -> Option<u64> {
     let mut columns = line.split_ascii_whitespace();
     (columns.nth(3)? == LISTEN).then_some(())?;

@@ -13,8 +13,8 @@ use cgi2wsgi::report;
 use cgi2wsgi::timings::Moment;
 use clap::{CommandFactory, Parser};
 
-/// musl's own allocator makes a system call or two for each size of allocation that is new to it, and a start has thirty
-/// sizes; this one takes memory from the system 64 KiB at a time.
+/// musl's own allocator makes a system call or two for the first allocation of each size, and a start has thirty sizes.
+/// This one takes memory from the system 64 KiB at a time.
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Some(Verb::Profile(arguments)) => profile::run(*arguments, variables),
         Some(Verb::Warm(verb)) => warm::run(verb, &variables),
         None if cli.app.is_none() && variables.get_os("CGI2WSGI_APP").is_none() => {
-            // As clap does where an argument is missing: short, and not on stdout.
+            // As clap does if an argument is missing: the short help, on standard error.
             let help = Cli::command().render_help();
             let _ = std::io::stderr().write_all(help.to_string().as_bytes());
             ExitCode::from(MISCONFIGURED)

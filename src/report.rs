@@ -1,15 +1,14 @@
 //! The lines on standard error: the server's error log.
 //!
-//! What they quote may be a stranger's, so no control character reaches the
-//! log; a standard error that is gone is no reason to fail.
+//! They may quote what a client sent, so control characters are escaped. An error while writing them is ignored.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-/// What stands behind each line: what it is about, where a server's log mixes the lines of many requests.
+/// The text at the end of each line. It names the request: a server's log mixes the lines of many requests.
 static LABEL: Mutex<String> = Mutex::new(String::new());
 
-/// What is written to standard error, which servers keep as their log.
+/// A copy of what is written to standard error, once [`keep_lines`] was called.
 static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
 
 /// How much of it is kept, in bytes: of its beginning, and of its end.
@@ -21,7 +20,7 @@ const MOST_LAST: usize = 192 << 10;
 pub struct Kept {
     /// The beginning.
     pub first: Vec<u8>,
-    /// How many bytes behind that are left out.
+    /// How many bytes after the beginning are left out.
     pub left_out: usize,
     /// The end.
     pub last: Vec<u8>,
@@ -40,7 +39,7 @@ impl Kept {
     }
 }
 
-/// From here on what this process writes to standard error is kept too.
+/// From now on, keeps a copy of what this process writes to standard error.
 pub fn keep_lines() {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
 }
@@ -52,12 +51,12 @@ pub fn keep(bytes: &[u8]) {
     }
 }
 
-/// What was kept, which ends here.
+/// Returns the copy and stops keeping one.
 pub fn take_lines() -> Kept {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
 }
 
-/// Puts a label behind each line from here on; nothing for an empty one. It is taken to be printable.
+/// Appends `label` to each line from now on; an empty one appends nothing. It must be printable.
 pub fn set_label(label: &str) {
     label.clone_into(&mut LABEL.lock().unwrap_or_else(PoisonError::into_inner));
 }
@@ -72,7 +71,7 @@ pub fn error(message: &str) {
     line("error", message);
 }
 
-/// Something works, and is better changed.
+/// Something works, but should be changed.
 pub fn warning(message: &str) {
     line("warning", message);
 }
@@ -93,7 +92,7 @@ fn line(kind: &str, message: &str) {
     write(&format!("cgi2wsgi: {kind}: {}{separator}{label}\n", printable(message.trim_end())));
 }
 
-/// Standard error, of which what is written is kept too.
+/// Standard error; a copy of what is written to it is kept too.
 #[derive(Debug)]
 pub struct Standard;
 
@@ -115,8 +114,8 @@ fn write(line: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// `text` with its control characters escaped, but for line breaks and tabs: a terminal obeys them. What a reader does
-/// not see, and what turns the order of letters round, is escaped too: it makes a line look like another.
+/// `text` with its control characters escaped, except line breaks and tabs: a terminal obeys them. Invisible characters
+/// and those that reverse the order of letters are escaped too: they make one line look like another.
 pub fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
@@ -134,7 +133,7 @@ pub fn is_escaped(character: char) -> bool {
     character.is_control() || is_deceptive(character)
 }
 
-/// The same in one line of at most so many characters.
+/// [`printable`], in one line of at most `most` characters.
 pub fn printable_line(text: &str, most: usize) -> String {
     let line = printable(text).replace(['\n', '\t'], " ");
     match line.char_indices().nth(most) {

@@ -1,5 +1,5 @@
-//! System calls that no safe function of a library covers: processes by their numbers, signals by theirs, and
-//! descriptors that are known by nothing but a number. All `unsafe` of the front is here.
+//! System calls that no safe function of a library covers: processes and signals by number, and descriptors of which
+//! only the number is known. All `unsafe` of the front is here.
 //!
 //! Left out: what a caller decides. Each function is one or two calls, and says when it may be used.
 
@@ -10,16 +10,16 @@ use std::process::ExitStatus;
 
 use rustix::process::{Pid, Signal};
 
-/// Where a fork has led to.
+/// In which process a fork returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fork {
     /// This is the new process.
     Child,
-    /// This is the old one, and that is its child.
+    /// This is the old process, and this is its child.
     Parent(Pid),
 }
 
-/// Forks. To be used by a process that has one thread: then the child can do what this process could.
+/// Forks. Only for a process that has one thread: then the child may call everything that its parent may.
 pub fn fork() -> io::Result<Fork> {
     // SAFETY: there is no other thread that could hold a lock.
     match unsafe { libc::fork() } {
@@ -39,7 +39,7 @@ pub fn wait_for(child: Pid) -> io::Result<ExitStatus> {
     }
 }
 
-/// How a child of this process has ended, if it has; that of any child for none.
+/// How `child` has ended, if it has; for `None`, how any child of this process has.
 pub fn try_wait(child: Option<Pid>) -> io::Result<Option<(Pid, ExitStatus)>> {
     wait(child.map_or(-1, Pid::as_raw_pid), libc::WNOHANG)
 }
@@ -53,7 +53,7 @@ fn wait(pid: i32, flags: i32) -> io::Result<Option<(Pid, ExitStatus)>> {
     }
 }
 
-/// The process that a system call gives, or its error.
+/// The process that a system call returned, or its error.
 fn positive(pid: i32) -> io::Result<Pid> {
     let pid = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw);
     pid.ok_or_else(io::Error::last_os_error)
@@ -73,7 +73,7 @@ pub fn signal(number: i32) -> Option<Signal> {
         .or_else(|| is_free.then(|| unsafe { Signal::from_raw_unchecked(number) }))
 }
 
-/// Becomes another user, with these groups, for good. To be used by a process of root that has one thread.
+/// Becomes another user with these groups, irrevocably. Only for a process of root that has one thread.
 pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     let done = |result: libc::c_int| match result {
         0 => Ok(()),
@@ -113,7 +113,7 @@ pub fn disposition(number: i32) -> Disposition {
     }
 }
 
-/// From here on a signal does nothing, or what it does by default.
+/// Ignores a signal from now on, or gives it its default action.
 pub fn set_ignored(number: i32, is_ignored: bool) {
     let disposition = if is_ignored { libc::SIG_IGN } else { libc::SIG_DFL };
     // SAFETY: both are valid dispositions.
@@ -182,7 +182,7 @@ pub fn die_of(number: i32) {
     unsafe { libc::raise(number) };
 }
 
-/// Ends this process at once: nothing that was to be done at its end is done.
+/// Ends this process at once, without running exit handlers.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit does not return.
     unsafe { libc::_exit(status) }
@@ -194,13 +194,13 @@ pub fn set_variable(name: &str, value: &str) {
     unsafe { std::env::set_var(name, value) };
 }
 
-/// Removes a variable from it. To be used while there is no other thread.
+/// Removes a variable of this process' environment. To be used while there is no other thread.
 pub fn remove_variable(name: &str) {
     // SAFETY: as above.
     unsafe { std::env::remove_var(name) };
 }
 
-/// Writes what the streams of the C library hold.
+/// Flushes all streams of the C library.
 pub fn flush_streams() {
     // SAFETY: fflush(NULL) flushes every stream.
     unsafe { libc::fflush(std::ptr::null_mut()) };
@@ -211,7 +211,7 @@ pub fn flush_streams() {
 pub struct IntervalTimers(Vec<(i32, libc::itimerval)>);
 
 impl IntervalTimers {
-    /// Stops them. What is left of each, if it runs.
+    /// Stops them. Returns the time that each running timer had left.
     pub fn stop() -> Self {
         let which = [libc::ITIMER_REAL, libc::ITIMER_VIRTUAL, libc::ITIMER_PROF];
         let timers = which.map(|which| {
@@ -227,7 +227,7 @@ impl IntervalTimers {
         Self(timers.into_iter().filter(|(_, left)| runs(left)).collect())
     }
 
-    /// Has them run in this process for what was left.
+    /// Starts them in this process with the time that was left.
     pub fn start(&self) {
         for (which, left) in &self.0 {
             // SAFETY: the value is one that the system gave.
@@ -236,7 +236,7 @@ impl IntervalTimers {
     }
 }
 
-/// Has every descriptor from 3 on closed on exec but `kept`.
+/// Sets close-on-exec on every descriptor from 3 on, and clears it on those in `kept`.
 pub fn keep_only_on_exec(kept: &[RawFd]) {
     const CLOSE_ON_EXEC: libc::c_uint = 4;
     // SAFETY: flags of descriptors of this process are changed.
@@ -257,7 +257,7 @@ pub fn keep_only_on_exec(kept: &[RawFd]) {
     }
 }
 
-/// Whether the system lets code be run from a file, as a process that loads it will ask.
+/// An error if the system does not let code be run from `file`. Maps it as a dynamic loader does.
 pub fn expect_executable(file: impl AsFd) -> io::Result<()> {
     const PAGE: usize = 4096;
     let protection = libc::PROT_READ | libc::PROT_EXEC;
@@ -274,24 +274,24 @@ pub fn expect_executable(file: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes the descriptor of this number. To be used where nothing refers to it any more, or nothing that runs.
+/// Closes the descriptor of this number. To be used when nothing that still runs refers to it.
 pub fn close(number: RawFd) {
-    // SAFETY: a number that is not open is an error that is not looked at.
+    // SAFETY: a number that is not open is an error, which is ignored.
     unsafe { libc::close(number) };
 }
 
-/// Closes a descriptor that something refers to which is never dropped, as in a forked child.
+/// Closes a descriptor whose owner is never dropped, as in a forked child.
 pub fn close_borrowed(descriptor: impl AsFd) {
     close(descriptor.as_fd().as_raw_fd());
 }
 
 /// The descriptor of a number that was opened for this process, and that nothing else refers to.
 pub fn owned(number: RawFd) -> OwnedFd {
-    // SAFETY: the caller is who it was opened for.
+    // SAFETY: it was opened for the caller.
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 
-/// The open file of a number, under another number of its own, closed on exec; an error if there is none.
+/// Another descriptor of the same open file, closed on exec; an error if `number` is not open.
 pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: a number that is not open is an error; else the new descriptor has no other owner.
     unsafe {

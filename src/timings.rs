@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A moment, as all processes of a machine count it.
+/// A moment of the monotonic clock, which all processes of a machine share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Duration);
 
 impl Moment {
-    /// This one.
+    /// The present moment.
     pub fn now() -> Self {
         let now = clock_gettime(ClockId::Monotonic);
         let part = |number: i64| u64::try_from(number).unwrap_or_default();
@@ -20,7 +20,7 @@ impl Moment {
         Self(Duration::new(part(now.tv_sec), nanoseconds))
     }
 
-    /// Nanoseconds since some moment before all others.
+    /// Nanoseconds since the start of that clock.
     pub fn to_nanos(self) -> u64 {
         u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
     }
@@ -35,7 +35,7 @@ impl Moment {
         Self::now().0.saturating_sub(self.0)
     }
 
-    /// How long it is until then, if it is not past.
+    /// How long it is until then; zero if it is past.
     pub fn left(self) -> Duration {
         self.0.saturating_sub(Self::now().0)
     }
@@ -86,7 +86,7 @@ pub struct Timings {
     imports: Vec<(String, Duration)>,
 }
 
-/// How many of them are named.
+/// How many of these packages are named.
 const SLOWEST: usize = 3;
 
 impl Timings {
@@ -117,7 +117,7 @@ impl Timings {
         }
     }
 
-    /// How long each package took to import, without what it imports of others.
+    /// How long each package took to import, without the packages that it imports.
     pub fn note_imports(&mut self, mut packages: Vec<(String, Duration)>) {
         packages.retain(|(_, took)| *took >= Duration::from_millis(1));
         packages.sort_by(|(name, took), (other, its)| its.cmp(took).then(name.cmp(other)));

@@ -56,8 +56,8 @@ def browser():
         for flag in [*FLAGS, f"--user-data-dir={profile}"]:
             options.add_argument(flag)
         if os.geteuid() == 0:
-            options.add_argument("--no-sandbox")  # Chromium refuses to be root with it
-        # The site is on this machine: a proxy that the environment names knows nothing of it.
+            options.add_argument("--no-sandbox")  # Chromium refuses to run as root with its sandbox
+        # The site is on this machine: a proxy that the environment names cannot reach it.
         options.add_argument("--no-proxy-server")
         driver = webdriver.Chrome(options=options, service=Service(executable_path=executable("chromedriver")))
         driver.set_page_load_timeout(PATIENCE)

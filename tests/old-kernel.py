@@ -2,10 +2,10 @@
 
 System calls that came later are unknown (ENOSYS): memfd_create, getrandom, renameat2, execveat, copy_file_range, preadv2,
 statx and everything from pidfd_send_signal on, which is number 424 on all processors: pidfd_open, clone3, close_range,
-openat2, faccessat2, process_madvise. A file without a name (O_TMPFILE) is one in a directory (EISDIR), and the advice of
+openat2, faccessat2, process_madvise. Opening a file without a name (O_TMPFILE) fails with EISDIR, and the advice of
 madvise from MADV_COLD on is invalid (EINVAL).
 
-The filter (seccomp) knows this processor's numbers alone.
+The filter (seccomp) knows only this processor's numbers.
 """
 
 import ctypes

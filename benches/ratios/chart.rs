@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::report::{escaped, time};
 use crate::sampling::Series;
 
-/// Who a bar is of, which gives it its colour.
+/// Whose time a bar shows, which gives it its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Today,
@@ -17,7 +17,7 @@ struct Panel {
     title: &'static str,
     /// Label, name of the series, and whose it is. Series that were not measured are left out.
     bars: &'static [(&'static str, &'static str, Kind)],
-    /// What our bars are a share of.
+    /// The series that our bars are compared with.
     peer: &'static str,
 }
 
@@ -137,7 +137,7 @@ impl Panel {
         for (label, seconds, kind) in bars {
             let middle = row + ROW / 2.0;
             *svg += &text(start - 10.0, middle + 4.5, "", "end", label);
-            // Two pixels, so that something is there to see.
+            // At least two pixels, so that the bar is visible.
             let width = (seconds * scale).max(2.0);
             let _ = writeln!(
                 svg,

@@ -73,7 +73,7 @@ impl Subject for Visit {
     }
 }
 
-/// Whether the whole body came, as the head tells. A visitor waits for no more, and `mod_cgid` was seen to close some
+/// Whether the whole body came, as the head tells. A visitor waits no longer, and `mod_cgid` was seen to close some
 /// connections 10 ms after the last byte.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };

@@ -1,15 +1,15 @@
 //! `cargo bench`: cgi2wsgi against its peers, in one run, as ratios.
 //!
-//! Every number is of whole processes, from spawn to the last byte read and the process waited for. What is compared is
-//! measured alternately, so that a machine that becomes slower becomes so for all of them.
+//! Every number is for whole processes, from spawn to the last byte read and the process waited for. Subjects that are
+//! compared are measured alternately, so that a machine that becomes slower slows all of them.
 //!
 //! - `stage.rs`: front and worker as they are installed, the Python environment, the C programs, the fixtures;
 //!   `packages.rs`: programs of the system, installed where they are missing; `servers/`, `http.rs`: the servers, and a
 //!   client;
-//! - `subject.rs`, `sampling.rs`, `statistics.rs`, `processes.rs`: what is run, how it is timed, what is made of the
-//!   numbers, and what the processes take of memory;
-//! - `groups/`: a file for each group of rows; `targets.rs`: what is to be reached;
-//! - `report.rs`, `page.rs`, `chart.rs`: what a group found, the page that is written, and its picture;
+//! - `subject.rs`, `sampling.rs`, `statistics.rs`, `processes.rs`: what is run, how it is timed, the statistics of the
+//!   numbers, and the memory of the processes;
+//! - `groups/`: a file for each group of rows; `targets.rs`: the targets;
+//! - `report.rs`, `page.rs`, `chart.rs`: the results of a group, the page, and its picture;
 //! - `programs/`: what is compiled or imported.
 //!
 //! `cargo bench` runs everything and writes `docs/benchmarks.md`; `cargo bench -- cold warm` runs some groups,
@@ -105,7 +105,7 @@ fn run() -> Result<()> {
         match measured(&bench, &group) {
             Ok(section) => sections.push(section),
             Err(error) => {
-                // What the other groups take minutes for is worth having.
+                // The results of the other groups take minutes, and are kept.
                 let left = bench.stage.keep().display();
                 report::progress(&format!("   FAILED; what it ran is left in {left}: {error:#}"));
                 failed.push(group.name);
@@ -115,7 +115,7 @@ fn run() -> Result<()> {
     }
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = project.join("docs");
-    // What is less than the whole is no page to show.
+    // The page of some groups is not published.
     let directory = if is_whole { &docs } else { Path::new(env!("CARGO_TARGET_TMPDIR")) };
     page::write(directory, &sections, &machine)?;
     report::progress(&format!("cargo bench: {} s", started.elapsed().as_secs()));
@@ -123,7 +123,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// What a group finds, with a word about warm requests that were not.
+/// The results of a group, with a remark about warm requests that were answered cold.
 fn measured(bench: &Bench, group: &Group) -> Result<Section> {
     let begun = Instant::now();
     let before = bench.stage.fall_backs()?;

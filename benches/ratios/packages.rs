@@ -1,5 +1,5 @@
-//! Programs of the system that the bench compares with. What is missing is installed, as `tests/run` does it, or named
-//! with the command that installs it: no peer is left out.
+//! Programs of the system that the bench compares with. A missing one is installed, as `tests/run` does it, or the
+//! error names the command that installs it: no peer is left out.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -57,7 +57,7 @@ pub(crate) fn unpack(package: &str, directory: &Path) -> Result<()> {
     run(Command::new("sh").args(["-c", &unpack]).current_dir(directory)).context(advice)
 }
 
-/// Runs a command of apt, with new lists of packages where the machine's do not do.
+/// Runs a command of apt; if it fails, again after `apt-get update`.
 fn apt_get(command: &str, directory: &Path) -> Result<()> {
     let script = format!("{command} || {{ apt-get update && {command}; }}");
     let mut shell = Command::new("sh");

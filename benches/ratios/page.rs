@@ -20,7 +20,7 @@ use crate::targets::{TARGETS, Target};
 pub(crate) struct Machine {
     processor: String,
     software: String,
-    /// Of the processors' time, what others took before each group, in percent.
+    /// The share of the processors' time that other processes took before each group, in percent.
     others: Vec<u64>,
 }
 
@@ -60,8 +60,8 @@ impl Machine {
         }
     }
 
-    /// Watches what others do while nothing is measured. Meanwhile is no time to ask: zygotes and what a server starts
-    /// are nobody's children, and nobody tells what they took.
+    /// Measures what other processes take while the bench does nothing. During a measurement it cannot: zygotes and
+    /// programs of a server are no children of the bench, so it does not know their time.
     pub(crate) fn rest(&mut self) {
         let before = ticks();
         thread::sleep(REST);
@@ -71,7 +71,7 @@ impl Machine {
         }
     }
 
-    /// What it is, and what disturbed the measurement.
+    /// The machine, and what disturbed the measurement.
     fn words(&self) -> String {
         format!("Measured on: {}; {}. {}", self.processor, self.software, self.disturbance())
     }
@@ -99,8 +99,8 @@ fn said(program: &Path, argument: &str) -> String {
 /// How long the processors are watched before a group.
 const REST: Duration = Duration::from_secs(1);
 
-/// What the processors have done since they were started, in clock ticks: whatever it was, and what was not idling.
-/// Zeroes where the kernel does not tell.
+/// The clock ticks of the processors since the system's start: all of them, and those not idle. Zeroes where the kernel
+/// does not report them.
 fn ticks() -> (u64, u64) {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     // user, nice, system, idle, iowait, irq, softirq, steal; what follows is in user already.
@@ -128,12 +128,12 @@ pub(crate) fn write(directory: &Path, sections: &[Section], machine: &Machine) -
     Ok(())
 }
 
-/// The page: the picture, the targets, what holds back those that were missed, how it was measured, all rows.
+/// The page: the picture, the targets, the reasons for missed ones, how it was measured, all rows.
 fn text(date: &str, sections: &[Section], machine: &Machine) -> String {
     let all: Vec<_> = sections.iter().flat_map(|section| section.verdicts.clone()).collect();
     let (aimed, compared): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|verdict| verdict.target.is_some());
-    // In the order of the targets. What was not measured is said, and not left out.
+    // In the order of the targets. Targets that were not measured are listed too.
     let find = |target: &Target| aimed.iter().find(|verdict| verdict.what == target.what);
     let known: Vec<Verdict> = TARGETS.iter().filter_map(find).cloned().collect();
     let lacking = TARGETS.iter().filter(|target| find(target).is_none());

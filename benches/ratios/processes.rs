@@ -11,10 +11,10 @@ use anyhow::Result;
 
 use crate::process::until;
 
-/// How long processes may take until none of them does anything any more.
+/// How long processes may take until all of them are idle.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long they do nothing then: some of the kernel's clock ticks.
+/// How long they must then stay idle: some of the kernel's clock ticks.
 const REST: Duration = Duration::from_millis(200);
 
 /// A zygote, and the children that it forks ahead of need.
@@ -42,7 +42,7 @@ fn with_any(accept: impl Fn(&[u8]) -> bool) -> Vec<Process> {
     all.filter(|process| process.variables().split(|byte| *byte == 0).any(&accept)).collect()
 }
 
-/// The processes with a variable, once there are enough and none of them does anything any more.
+/// The processes with a variable, once there are enough of them and all are idle.
 pub(crate) fn settled(variable: &str, least: usize) -> Result<Vec<Process>> {
     let before = Cell::new(u64::MAX);
     until(PATIENCE, "processes that all wait", || {
@@ -57,7 +57,7 @@ pub(crate) fn settled(variable: &str, least: usize) -> Result<Vec<Process>> {
     })
 }
 
-/// What processes take of memory together, in bytes, as the kernel shares it out (PSS).
+/// The memory of all these processes together, in bytes, as the kernel divides it (PSS).
 #[expect(clippy::cast_precision_loss, reason = "megabytes")]
 pub(crate) fn memory<'p>(processes: impl IntoIterator<Item = &'p Process>) -> f64 {
     let each = processes.into_iter().map(|process| process.memory().unwrap_or_default());
@@ -78,7 +78,7 @@ impl Process {
         fs::read_link(self.0.join("exe")).is_ok_and(|executable| executable == path)
     }
 
-    /// How long it has worked, in clock ticks.
+    /// Its processor time, in clock ticks.
     fn ticks(&self) -> Option<u64> {
         let text = String::from_utf8(self.file("stat")?).ok()?;
         let (_, fields) = text.rsplit_once(')')?;
@@ -95,7 +95,7 @@ impl Process {
 
     pub(crate) fn end(&self) {
         let number = self.0.file_name().unwrap_or_default();
-        // It may be gone already.
+        // It may have ended already.
         let _ = Command::new("kill").arg(number).stderr(Stdio::null()).status();
     }
 }

@@ -13,7 +13,7 @@ use crate::targets::{self, Limit, Target};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value {
     Ratio(Ratio),
-    /// So much more, in bytes.
+    /// Bytes more than the peer.
     MoreBytes(f64),
 }
 
@@ -25,11 +25,11 @@ pub(crate) struct Verdict {
     pub(crate) value: Value,
     pub(crate) target: Option<Target>,
     pub(crate) rounds: usize,
-    /// What holds it back, from what was measured, said when the target is missed.
+    /// The measured reason why a target is missed, shown only then.
     pub(crate) held_back: String,
 }
 
-/// What of two series is compared.
+/// Which figure of two series is compared.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Of {
     Medians,
@@ -58,7 +58,7 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    /// Adds the ratio of two of the series as a row, which has the target that [`targets`] has for its name.
+    /// Adds the ratio of two of the series as a row, with the target that [`targets`] has for the row's name.
     pub(crate) fn compare(
         &mut self,
         of: Of,
@@ -85,7 +85,7 @@ impl Section {
         found.with_context(|| format!("no series is called {name:?}"))
     }
 
-    /// What one of the series is of another one, as words.
+    /// The ratio of one of the series to another, as text.
     pub(crate) fn share(&self, part: &str, whole: &str) -> Result<String> {
         Ok(fine(self.find(part)?.median() / self.find(whole)?.median()))
     }
@@ -107,7 +107,7 @@ impl Section {
         self.tables.push(Table { head: head.map(str::to_owned).to_vec(), rows });
     }
 
-    /// The section as it stands on the page, which has the targets of all of them elsewhere, or by itself.
+    /// The text of the section: on the page, where the targets of all sections are elsewhere, or alone.
     pub(crate) fn text(&self, is_alone: bool) -> String {
         let mut text = format!("## {}\n\n{}\n\n", self.title, self.about);
         if is_alone && !self.verdicts.is_empty() {
@@ -121,7 +121,7 @@ impl Section {
     }
 }
 
-/// What a row is called. A part that subject and peer begin with alike is said once.
+/// The name of a row. A common beginning of subject and peer is written once.
 fn row_name(of: Of, subject: &str, peer: &str) -> String {
     let place = subject.split_once(": ").map(|(place, _)| format!("{place}: "));
     let peer = place.and_then(|place| peer.strip_prefix(&place)).unwrap_or(peer);
@@ -195,7 +195,7 @@ pub(crate) fn verdicts(verdicts: &[Verdict]) -> Table {
     }
 }
 
-/// A line for each missed target that says what holds it back.
+/// A line with the reason for each missed target.
 pub(crate) fn missed(verdicts: &[Verdict]) -> String {
     let missed = verdicts.iter().filter(|verdict| verdict.is_met() == Some(false));
     missed.fold(String::new(), |mut text, verdict| {
@@ -258,14 +258,14 @@ pub(crate) fn signed_mebibytes(bytes: f64) -> String {
     format!("{:+.1} MiB", bytes / MEBIBYTE)
 }
 
-/// Text as XML takes it.
+/// Text, escaped for XML.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A line for whoever waits.
+/// A line about the progress, on standard error.
 pub(crate) fn progress(line: &str) {
-    // Nobody who reads is no reason to stop.
+    // A closed standard error is no reason to stop.
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -36,8 +36,8 @@ impl Series {
     }
 }
 
-/// Runs each subject once for nothing (files come into memory, Python compiles), then once in each round, each round
-/// beginning with another one.
+/// Runs each subject once unmeasured (files get into memory, Python compiles), then once in each round. Each round
+/// begins with another subject.
 pub(crate) fn interleave(subjects: &[&dyn Subject], rounds: usize) -> Result<Vec<Series>> {
     for subject in subjects {
         subject.run().with_context(|| format!("{}, the first run", subject.name()))?;

@@ -18,10 +18,10 @@ use crate::processes;
 use crate::report;
 use crate::subject::{Output, Program};
 
-/// Of the sites' sessions.
+/// The secret of the sites' sessions.
 const SECRET: &str = "a secret of the bench, which guards nothing";
 
-/// The request: all that a subject finds in its environment but what its row adds.
+/// The request: the whole environment of a subject, except for what its row adds.
 const CGI: [(&str, &str); 12] = [
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
     ("GATEWAY_INTERFACE", "CGI/1.1"),
@@ -43,7 +43,7 @@ pub(crate) struct Stage {
     errors: PathBuf,
 }
 
-/// An application, and how it is told to each peer.
+/// An application, in the parts that each peer names it by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Application {
     /// Where its modules are, in the stage.
@@ -83,7 +83,7 @@ impl Stage {
             .prefix("cgi2wsgi-bench-")
             .tempdir()
             .context("cannot make a temporary directory")?;
-        // Servers that a superuser starts run as somebody else.
+        // Servers that a superuser starts run as another user.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))
             .context("cannot open the directory to everybody")?;
         let errors = directory.path().join("errors.log");
@@ -96,7 +96,7 @@ impl Stage {
             copy(&project.join(from), &stage.path(to))?;
         }
         report::progress("   front and worker (packaging/parts)");
-        // Not what cargo has built for this: that front is not linked statically, and has no worker beside it.
+        // Not the front that cargo has built with this bench: it is not linked statically, and has no worker beside it.
         let mut parts = Command::new(project.join("packaging/parts"));
         run(parts.arg(stage.path("bin")).arg("bench"))?;
         stage.compile("floor", "floor", &[])?;
@@ -113,7 +113,7 @@ impl Stage {
         self.directory.path().join(inside)
     }
 
-    /// Leaves the directory where it is, for whoever looks for what failed.
+    /// Keeps the directory, so that a person can look for what failed.
     pub(crate) fn keep(&mut self) -> &Path {
         self.directory.disable_cleanup(true);
         self.directory.path()
@@ -143,7 +143,7 @@ impl Stage {
             .arg(format!("{}:{}", application.module, application.callable))
     }
 
-    /// The application under Python's own bridge: a script beside it, as one writes it for a CGI directory.
+    /// The application under Python's own bridge: a script beside it, as people write it for a CGI directory.
     pub(crate) fn cgihandler(&self, name: &str, application: &Application) -> Result<Program> {
         let Application { directory, module, callable } = application;
         let script =
@@ -180,13 +180,13 @@ impl Stage {
         self.program(name, &self.path("bin/floor-static")).greets()
     }
 
-    /// The front with nothing behind it: it refuses the request.
+    /// The front without a worker: it refuses the request.
     pub(crate) fn front_alone(&self, name: &str) -> Program {
         let refused = self.cgi2wsgi(name, &HELLO).env("CONTENT_LENGTH", "many");
         refused.exits(1).output(Output::Read("Status: 400 "))
     }
 
-    /// A request of the small view of the Django site, to whatever answers it.
+    /// A request for the small view of the Django site, to any program.
     pub(crate) fn ping(&self, program: Program) -> Program {
         self.with_site(program).env("PATH_INFO", PING).output(Output::Read(PONG))
     }
@@ -217,7 +217,7 @@ impl Stage {
         copy(&self.path(from), &self.path(to))
     }
 
-    /// Makes a temporary directory for all users: zygotes in it know nothing of those in others.
+    /// Makes a temporary directory for all users: zygotes in it do not know those in other directories.
     pub(crate) fn private_directory(&self, inside: &str) -> Result<PathBuf> {
         let directory = self.path(inside);
         fs::create_dir(&directory).context("cannot make a directory")?;
@@ -226,7 +226,7 @@ impl Stage {
         Ok(directory)
     }
 
-    /// What was said, by now, about requests that were to be answered warm and were not.
+    /// The lines logged so far about requests that should have been answered warm and were not.
     pub(crate) fn fall_backs(&self) -> Result<Vec<String>> {
         let logs = fs::read_dir(self.directory.path()).context("cannot list the stage")?;
         let logs = logs.filter_map(|entry| Some(entry.ok()?.path()));
@@ -241,7 +241,7 @@ impl Stage {
     }
 
     /// Variables that the Flask and the Django site look at. Their secrets would otherwise be in files that only their
-    /// maker can read, and servers run as somebody else.
+    /// maker can read, and servers run as another user.
     pub(crate) fn site_variables(&self) -> [(&'static str, PathBuf); 4] {
         [
             ("DJANGO_SECRET_KEY", SECRET.into()),
@@ -294,12 +294,12 @@ impl Drop for Stage {
 fn python_env(project: &Path) -> Result<PathBuf> {
     report::progress("   the Python environment (tests/python-env)");
     let requirements = project.join("benches/requirements.txt");
-    // The system's has no shared libpython on Debian, and mod_wsgi is for that one.
+    // Debian's system Python has no shared libpython, and mod_wsgi is built for that Python.
     let python = env::var_os("PYTHON").unwrap_or_else(|| "/usr/bin/python3".into());
     said_by_script("tests/python-env", &[&python, requirements.as_os_str()])
 }
 
-/// The path that a script of this project names in its last line, once it has made what is there.
+/// Runs a script of this project that makes something, and returns the path that its last line names.
 pub(crate) fn said_by_script(script: &str, arguments: &[&OsStr]) -> Result<PathBuf> {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit());

@@ -27,14 +27,14 @@ pub(crate) struct Ratio {
 }
 
 impl Ratio {
-    /// Of what was measured once.
+    /// For a value that was measured once.
     pub(crate) fn exactly(value: f64) -> Self {
         Self { value, low: value, high: value }
     }
 }
 
-/// The ratio of the medians of two subjects, or of another quantile than 0.5. Where they ran in the same rounds, a round is drawn as a pair, since what
-/// slows one down slows the other down too; otherwise each is drawn by itself.
+/// The ratio of the medians of two subjects, or of another quantile than 0.5. Where both ran in the same rounds, a
+/// round is drawn as a pair, since a disturbance slows both; otherwise each is drawn by itself.
 pub(crate) fn ratio(subject: &[f64], peer: &[f64], part: f64) -> Ratio {
     const DRAWS: usize = 2000;
     let together = subject.len() == peer.len();

@@ -39,7 +39,7 @@ pub(crate) enum Input {
 pub(crate) enum Output {
     /// A pipe that the bench reads; the text must be in the first bytes of it.
     Read(&'static str),
-    /// A pipe that `cat` reads, and drops. How many bytes came is looked at once, by [`Program::count`].
+    /// A pipe that `cat` reads, and drops. [`Program::count`] checks once how many bytes come.
     Cat,
 }
 
@@ -92,7 +92,7 @@ impl Program {
         self
     }
 
-    /// The exit status that it is expected to end with.
+    /// The expected exit status.
     pub(crate) fn exits(mut self, exit: i32) -> Self {
         self.exit = exit;
         self
@@ -172,7 +172,7 @@ impl Program {
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {}", self.executable.display()))?;
-        // The feeder learns from its pipe that the program is gone: nobody else may hold the other end.
+        // The feeder notices by its pipe that the program has ended: no other process may hold the other end.
         command.stdin(Stdio::null());
         Ok((feeder, child))
     }
@@ -222,7 +222,7 @@ impl Subject for Program {
     }
 }
 
-/// `cat`, into `/dev/null` unless told.
+/// `cat`, whose output goes to `/dev/null` unless the caller changes that.
 fn cat(file: Option<&Path>) -> Command {
     let mut command = Command::new("cat");
     command.args(file).stdin(Stdio::null()).stdout(Stdio::null());
@@ -238,8 +238,8 @@ fn read(mut pipe: impl Read, answer: &mut Vec<u8>) -> io::Result<()> {
 
 /// Waits for a process that is expected to end with `exit`; returns the peak of its resident memory, in bytes.
 ///
-/// The kernel counts what a process had before `exec` too, and before it was this process: the peak is its own as long
-/// as the bench is smaller, which [`crate::memory`] looks at.
+/// The kernel also counts what a process had before `exec`, when it was a copy of the bench: the peak is its own as
+/// long as the bench is smaller, which [`crate::memory`] checks.
 fn wait(child: &Child, exit: i32) -> Result<u64> {
     let pid = libc::pid_t::try_from(child.id()).context("a process number")?;
     let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());

@@ -1,22 +1,22 @@
-//! What is to be reached, row by row, in the order of the page.
+//! The targets, row by row, in the order of the page.
 
 use crate::report::{MEBIBYTE, fine, signed_mebibytes};
 
-/// How far a row may go.
+/// The limit of a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
     /// A ratio of times or of memory.
     AtMost(f64),
     /// A ratio of rates.
     AtLeast(f64),
-    /// So many bytes more than the peer.
+    /// Bytes more than the peer.
     MoreBytes(f64),
 }
 
 /// The target of one row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
-    /// As the row is called.
+    /// The name of the row.
     pub(crate) what: &'static str,
     pub(crate) limit: Limit,
     /// The limit that was there before it was tightened.
@@ -62,7 +62,7 @@ pub(crate) const TARGETS: [Target; 32] = [
 ];
 
 impl Target {
-    /// As the page has it.
+    /// As the page shows it.
     pub(crate) fn words(&self) -> String {
         let limit = match self.limit {
             Limit::AtMost(limit) => format!("≤ {}", fine(limit)),
@@ -100,7 +100,7 @@ const fn tightened(what: &'static str, limit: f64, before: f64) -> Target {
     Target { what, limit: Limit::AtMost(limit), before: Some(before) }
 }
 
-/// How much more than a greeting a large body may take.
+/// How much more memory a large body may take than a greeting.
 const fn four_mebibytes(what: &'static str) -> Target {
     Target { what, limit: Limit::MoreBytes(4.0 * MEBIBYTE), before: None }
 }

@@ -14,10 +14,10 @@ use cgi2wsgi::cgi::variables::Variables;
 use cgi2wsgi_fuzz::{number, pairs, take, take_all};
 use libfuzzer_sys::fuzz_target;
 
-/// Of so many words Apache passes the first ones only (`APACHE_ARG_MAX`).
+/// Apache passes at most this many words, the first ones (`APACHE_ARG_MAX`).
 const MOST_WORDS: usize = 4095;
 
-/// Which of the words an attacker might write Apache puts a backslash before.
+/// The characters before which Apache puts a backslash.
 const FOR_A_SHELL: &[u8] = b"&;`'\"|*?~<>^()[]{}$\\\n";
 
 fuzz_target!(|input: &[u8]| {
@@ -37,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
     check_interpreter_line(&operators, line.as_deref());
 });
 
-/// Whatever stands there, words are taken from the end or stay as they are.
+/// Whatever the words are, they are removed from the end or stay as they are.
 fn check_prefix(words: &[OsString], variables: &Variables) {
     let left = without_query_words(words.to_vec(), variables);
     assert!(words.starts_with(&left), "{left:?} is not the beginning of {words:?}");
@@ -49,7 +49,7 @@ fn check_prefix(words: &[OsString], variables: &Variables) {
     }
 }
 
-/// Of what Apache appends not a word stays, and of the operator's all.
+/// No word that Apache appends stays, and every word of the operator does.
 fn check_apache(operators: &[OsString], query: &[u8]) {
     let appended = words_of_apache(query);
     if appended.is_empty() {
@@ -93,7 +93,7 @@ fn words_of_apache(query: &[u8]) -> Vec<OsString> {
     appended.collect()
 }
 
-/// A first word is taken apart only where the script's first line ends so.
+/// A first word is split only if the script's first line ends with it.
 fn check_interpreter_line(words: &[OsString], line: Option<&[u8]>) {
     let asked = std::cell::Cell::new(None);
     let split = with_interpreter_line(words.to_vec(), |script: &OsStr| {

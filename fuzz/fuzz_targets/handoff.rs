@@ -1,7 +1,7 @@
-//! What a front tells a worker: any bytes are read without harm, and what is written arrives.
+//! Orders of a front to a worker: any bytes are read without harm, and what is written is read back.
 //!
-//! An input that begins with `raw=` is an order behind its build. Else its pairs are the fields of a request and of a
-//! zygote; those without a meaning are variables.
+//! An input that begins with `raw=` has the bytes of an order after its build. Otherwise its pairs are the fields of a
+//! request and of a zygote; other pairs are variables.
 
 #![no_main]
 
@@ -38,14 +38,14 @@ fuzz_target!(|input: &[u8]| {
         let encoded = order.encode();
         assert_eq!(Order::decode(&encoded).as_ref(), Ok(&order));
         for end in [encoded.len() - 1, encoded.len() / 2] {
-            // Between two variables, what is left is a whole order of fewer.
+            // Cut between two variables, the rest is a whole order with fewer of them.
             let cut = Order::decode(&encoded[..end]);
             assert!(cut.as_ref() != Ok(&order), "{end} of {} bytes are whole", encoded.len());
         }
     }
 });
 
-/// What can be read can be told again, and means the same.
+/// An order that can be decoded can be encoded again, and means the same.
 fn check_decode(bytes: &[u8]) {
     match Order::decode(bytes) {
         Ok(order) => {

@@ -1,8 +1,7 @@
 //! What an application may say in a head, and how it is sent (R1 to R5).
 //!
-//! `Status=` is the status and `Form=nph` the form of a whole HTTP response.
-//! All else are fields, in order; `set:NAME` and `remove:NAME` are what the
-//! bridge itself does to them.
+//! `Status=` is the status and `Form=nph` the form of a whole HTTP response. All others are fields, in order;
+//! `set:NAME` and `remove:NAME` are what the bridge itself does to them.
 
 #![no_main]
 
@@ -100,8 +99,7 @@ fn is_field(name: &[u8], value: &[u8]) -> bool {
         "transfer-encoding",
         "upgrade",
     ];
-    // The white space around a value is not part of it (RFC 9110 5.5), and of
-    // this one the bridge leaves it out (R7).
+    // The white space around a value is not part of it (RFC 9110 5.5), and the bridge removes it from this value (R7).
     let length = value.trim_ascii();
     let is_length =
         !length.is_empty() && length.len() < 19 && length.iter().all(u8::is_ascii_digit);
@@ -124,7 +122,7 @@ fn is_control(byte: u8) -> bool {
     (byte < b' ' && byte != b'\t') || byte == 0x7f
 }
 
-/// The application's author reads it, perhaps in a log.
+/// The application's author reads the message, perhaps in a log.
 fn check_error(error: &HeadError) {
     let text = error.to_string();
     assert!(!text.is_empty());
@@ -133,7 +131,7 @@ fn check_error(error: &HeadError) {
     }
 }
 
-/// By hand to the byte, and then as a server might read it.
+/// Checks every byte, and then reads the head as a server might.
 fn check_encoded(bytes: &[u8], form: Form, status: &[u8], mut fields: Vec<Pair>) {
     if form == Form::Nph {
         fields.push((b"Connection".into(), b"close".into()));

@@ -1,5 +1,5 @@
-//! What a worker tells its front, as the front reads it: a stream of any bytes, in pieces of any size. A worker shares
-//! its process with the application, which can write whatever it likes to the connection.
+//! Replies of a worker, as the front reads them: a stream of any bytes, in pieces of any size. A worker shares its
+//! process with the application, which can write whatever it likes to the connection.
 
 #![no_main]
 

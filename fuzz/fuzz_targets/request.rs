@@ -1,9 +1,8 @@
 //! Variables of a server to a request (E1 to E18, B2, B4, B5).
 //!
-//! `mount=` is `server`, `auto`, a path, `handler` with the length of what
-//! follows the file, or `handler` alone, which looks for the file in
-//! `PATH_TRANSLATED`; `max=` is the largest body. All else are variables; a
-//! name of one byte stands for one of [`NAMES`].
+//! `mount=` is `server`, `auto`, a path, `handler` with the length of what follows the file, or `handler` alone, which
+//! looks for the file in `PATH_TRANSLATED`; `max=` is the largest body. All others are variables; a name of one byte
+//! stands for one of [`NAMES`].
 
 #![no_main]
 
@@ -106,7 +105,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// The mount that `text` says; nothing if it says none.
+/// The mount that `text` names, if any.
 fn mount_of(text: &[u8], variables: &Variables) -> Result<Option<Mount>, Refusal> {
     if let Some(rest) = text.strip_prefix(b"handler") {
         if let Some(rest) = number(rest) {
@@ -125,7 +124,7 @@ fn mount_of(text: &[u8], variables: &Variables) -> Result<Option<Mount>, Refusal
     Ok(mount)
 }
 
-/// E18, on a file system where files are what has a dot in its name.
+/// E18, on a file system where exactly the names with a dot are files.
 fn handled(variables: &Variables) -> Result<Mount, Refusal> {
     let is_file = |path: &Path| last_segment(path.as_os_str().as_bytes()).contains(&b'.');
     let found = handler::file_of(variables, &[".wsgi".to_owned()], is_file)?;
@@ -148,7 +147,7 @@ fn check_paths(made: &Variables) {
     assert!(!(root.is_empty() && info.is_empty()), "neither SCRIPT_NAME nor PATH_INFO");
 }
 
-/// E9 to E12, E14: what must be gone is gone, and all else as it was.
+/// E9 to E12, E14: what must be removed is removed, and all else is unchanged.
 fn check_variables(made: &Variables, given: &[Pair]) {
     for (name, _) in made.iter() {
         let gone: [&[u8]; 4] = [
@@ -229,11 +228,11 @@ fn check_body(request: &Request, given: &Variables, max_body: Option<u64>) {
     }
 }
 
-/// A request is one already: another turn changes nothing.
+/// Processing the variables of a finished request again changes nothing.
 fn check_again(request: Request, mount: &Mount, max_body: Option<u64>) {
     let same = match mount {
         Mount::At(_) => mount,
-        // What these recover the root from is used up.
+        // The variables from which these recover the root have been removed.
         Mount::Server | Mount::Auto | Mount::Handler { .. } => &Mount::Server,
     };
     let again = Request::from_variables(request.variables.clone(), same, max_body);

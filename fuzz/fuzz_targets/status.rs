@@ -1,4 +1,4 @@
-//! What a zygote tells of itself in a file: any text is read without harm, and no value of it makes a line.
+//! A zygote's status file: any text is read without harm, and no value in it can add a line.
 
 #![no_main]
 

@@ -1,8 +1,7 @@
 //! What the targets share: inputs that a person can read and write.
 //!
-//! An input is text of lines, `NAME=VALUE` each. A line that begins with a tab
-//! continues the value before it, behind a line feed, so every value there can
-//! be in an environment can be written. Like there, a NUL ends a value.
+//! An input is text of lines, `NAME=VALUE` each. A line that begins with a tab continues the value before it, behind a
+//! line feed, so every value that an environment can have can be written. As there, a NUL ends a value.
 
 /// A name and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);

@@ -1,8 +1,7 @@
 //! Which words of argv are the operator's (P1).
 //!
-//! RFC 3875 4.4 lets a server append the words of the query string to argv,
-//! and Apache does. They are a stranger's, and are taken away before anything
-//! is parsed: CVE-2012-1823 and CVE-2024-4577 are what php-cgi made of them.
+//! RFC 3875 4.4 lets a server append the words of the query string to argv, and Apache does. The client chooses these
+//! words, so they are removed before anything is parsed. php-cgi parsed them: CVE-2012-1823 and CVE-2024-4577.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,13 +9,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::path;
 use super::variables::Variables;
 
-/// `words` (argv without its first) less those at the end that the request's
-/// query string explains.
+/// `words` (argv without its first) without the words at the end that come from the request's query string.
 ///
-/// A word is explained when it has the letters and digits of the query's word
-/// in the same place, raw or decoded. Servers put backslashes before some
-/// characters and drop others; comparing the letters alone leaves no
-/// transformation to find that makes a word pass for the operator's.
+/// A word comes from the query if it has the letters and digits of the query's word in the same place, raw or decoded.
+/// Servers put backslashes before some characters and drop others. Only letters and digits are compared, so no such
+/// change makes a client's word pass for the operator's.
 pub fn without_query_words(mut words: Vec<OsString>, variables: &Variables) -> Vec<OsString> {
     let query = variables.get_nonempty("QUERY_STRING").unwrap_or_default();
     if query.is_empty() {
@@ -32,7 +29,7 @@ pub fn without_query_words(mut words: Vec<OsString>, variables: &Variables) -> V
     words
 }
 
-/// Apache passes no more words than this, the first ones.
+/// Apache passes at most this many words, the first ones.
 const MOST_OF_APACHE: usize = 4095;
 
 fn explains(from_query: &[u8], word: &OsStr) -> bool {
@@ -44,11 +41,10 @@ fn explains(from_query: &[u8], word: &OsStr) -> bool {
     word == letters(from_query) || word == letters(&path::decode(from_query))
 }
 
-/// The words of a `#!` line, taken apart: the kernel passes all that follows
-/// the interpreter there as one word, before the script's path.
+/// Splits the words of a `#!` line: the kernel passes everything after the interpreter as one word, before the script's
+/// path.
 ///
-/// `first_line` reads the first line of a file; a word is taken apart only if
-/// it stands so in the script's.
+/// `first_line` reads the first line of a file; the word is split only if the script's first line ends with it.
 pub fn with_interpreter_line(
     words: Vec<OsString>,
     first_line: impl Fn(&OsStr) -> Option<Vec<u8>>,

@@ -1,9 +1,8 @@
-//! The request body: standard input up to its end, which is `CONTENT_LENGTH`
-//! bytes away (RFC 3875 4.2) and never a byte further (B1), but where a filter
-//! of the server may have made another length of it (B9).
+//! The request body: `CONTENT_LENGTH` bytes of standard input (RFC 3875 4.2) and not one more (B1). If a filter of the
+//! server may have changed the length, the body is all of standard input (B9).
 //!
-//! What [`super::output`] must take off the server's hands before the
-//! application has asked for it (B6) waits here in a spool, in order.
+//! [`super::output`] may have to read a part of the body before the application asks for it (B6). A spool keeps these
+//! bytes, in order.
 
 mod spool;
 
@@ -18,22 +17,22 @@ use super::file_id::{FileId, closed};
 
 pub use self::spool::NoRoom;
 
-/// Asked whenever a signal interrupts a system call; an error ends the call.
+/// Called whenever a signal interrupts a system call; an error ends the operation.
 pub type OnInterrupt<'a> = &'a dyn Fn() -> io::Result<()>;
 
 /// Size of the buffer behind `readline` and small reads, in bytes.
 const BUFFER: usize = 64 << 10;
 
-/// A body beyond so many bytes is worth a larger pipe.
+/// For a body of more bytes than this the pipe is enlarged.
 const LARGE: u64 = 1 << 20;
 
-/// The size of that, in bytes: the writer and this process wait for each
-/// other a quarter as often, which is a quarter of the time of a large upload.
-/// Beyond it, what is in the pipe does not stay in the processor's cache.
+/// The size of the enlarged pipe, in bytes. The writer and this process wait for each other a quarter as often, which
+/// is a quarter of the time of a large upload. The content of a still larger pipe does not stay in the processor's
+/// cache.
 const PIPE: usize = 256 << 10;
 
-/// B9: how long a server may be silent between the last of the announced bytes and the end of standard input. One that
-/// closes it does so at once; one that never does costs this wait.
+/// B9: how long a server may be silent between the last of the announced bytes and the end of standard input. A server
+/// that closes it does so at once; a server that never closes it costs this wait.
 const SILENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// Where a body ends.
@@ -62,7 +61,7 @@ pub struct Body {
     is_wanted: bool,
     /// Why bytes were dropped that the application could have read.
     lost: Option<String>,
-    /// Which file standard input is: an application may close its number, and open another.
+    /// Which file standard input is: an application may close the descriptor and open another file under its number.
     file: Option<FileId>,
     ended_early: bool,
 }
@@ -70,8 +69,7 @@ pub struct Body {
 impl Body {
     /// A body of `length` bytes from `stdin`.
     pub fn new(stdin: OwnedFd, length: u64) -> Self {
-        // What is no pipe has no such size; a system that refuses a larger one
-        // has the smaller.
+        // If standard input is no pipe, or the system refuses a larger one, nothing changes.
         if length > LARGE && rustix::pipe::fcntl_getpipe_size(&stdin).is_ok_and(|size| size < PIPE)
         {
             let _ = rustix::pipe::fcntl_setpipe_size(&stdin, PIPE);
@@ -85,7 +83,7 @@ impl Body {
         Self { end: End::Stdin, ..Self::new(stdin, length) }
     }
 
-    /// The rest of a body that will not be read, of `owed` bytes: what comes of it is dropped.
+    /// The last `owed` bytes of a body that will not be read: they are dropped as they arrive.
     pub fn unwanted(stdin: OwnedFd, owed: u64) -> Self {
         Self { is_wanted: false, ..Self::new(stdin, owed) }
     }
@@ -109,7 +107,7 @@ impl Body {
     }
 
     /// B4, B9: all that `stdin` delivers until its end, spooled so that its length is known. `announced` is its
-    /// `CONTENT_LENGTH`, if there is one. After an error the rest of it is still there to be discarded.
+    /// `CONTENT_LENGTH`, if there is one. After an error the returned body is the rest, to be discarded.
     pub fn spool_all(
         stdin: OwnedFd,
         announced: Option<u64>,
@@ -150,7 +148,7 @@ impl Body {
         Ok(())
     }
 
-    /// More than this was announced: reading will say that it ended early (B3).
+    /// `announced` bytes were announced and fewer came: reading reports that the body ended early (B3).
     pub fn expect_more(&mut self, announced: u64) {
         self.length = announced;
         self.owed = announced.saturating_sub(self.received);
@@ -166,7 +164,7 @@ impl Body {
         self.length
     }
 
-    /// How many bytes have not been read; at least so many, if [`Self::may_be_longer`].
+    /// How many bytes have not been read; there may be more, if [`Self::may_be_longer`].
     pub fn unread(&self) -> u64 {
         (self.buffer.len() - self.at) as u64 + self.spool.len() + self.owed
     }
@@ -181,8 +179,7 @@ impl Body {
         self.ended_early
     }
 
-    /// Fills `into`, of which no more than [`Self::unread`] bytes can be
-    /// filled. B3: a body that ends early is an error.
+    /// Fills `into`, which has at most [`Self::unread`] bytes. B3: a body that ends early is an error.
     pub fn read_exact(&mut self, into: &mut [u8], interrupted: OnInterrupt<'_>) -> io::Result<()> {
         let mut filled = 0;
         while filled < into.len() {
@@ -195,7 +192,7 @@ impl Body {
         Ok(())
     }
 
-    /// Reads at least a byte, and no more than `into` holds; 0 at the end.
+    /// Reads at least one byte, and at most as many as `into` holds; 0 at the end.
     pub fn read_some(
         &mut self,
         into: &mut [u8],
@@ -218,8 +215,7 @@ impl Body {
         self.read_some(into, interrupted)
     }
 
-    /// Appends to `line` up to and with the next line feed, but no more than
-    /// `limit` bytes.
+    /// Appends to `line` up to and including the next line feed; `line` gets at most `limit` bytes.
     pub fn read_line(
         &mut self,
         line: &mut Vec<u8>,
@@ -288,8 +284,7 @@ impl Body {
         )
     }
 
-    /// Reads what there is of standard input, waiting for the first byte; 0 at
-    /// its end. EINTR and EAGAIN are not errors (B8).
+    /// Waits for a byte of standard input and reads what is there; 0 at its end. EINTR and EAGAIN are not errors (B8).
     fn receive(&mut self, into: &mut [u8], interrupted: OnInterrupt<'_>) -> io::Result<usize> {
         if self.owed == 0 && self.end == End::Stdin && !self.wait_for_end(interrupted)? {
             self.give_up();
@@ -320,7 +315,7 @@ impl Body {
                         other?;
                     }
                 },
-                // The other end of a socket is gone: the end, though not a clean one.
+                // The other end of the socket was closed: the body ends here, though not cleanly.
                 Err(Errno::CONNRESET) => {
                     self.give_up();
                     return Ok(0);
@@ -330,8 +325,8 @@ impl Body {
         }
     }
 
-    /// All that was announced has come. Whether more of it comes, or the end: a server that says neither leaves standard
-    /// input open, and the body has ended, unless it had more than was announced.
+    /// To be called when all announced bytes have come. Whether more bytes, or the end of standard input, come in time.
+    /// If not, the server leaves standard input open and the body has ended; an error if it was longer than announced.
     fn wait_for_end(&self, interrupted: OnInterrupt<'_>) -> io::Result<bool> {
         let Some(stdin) = &self.stdin else { return Ok(false) };
         loop {
@@ -364,12 +359,12 @@ impl Body {
         self.end == End::Stdin || self.length == u64::MAX
     }
 
-    /// Whether all that was announced is there, and but the end of standard input is missing (B9).
+    /// Whether all that was announced has come, and only the end of standard input is missing (B9).
     pub fn is_ending(&self) -> bool {
         self.owed == 0 && self.may_be_longer()
     }
 
-    /// How many bytes the server may deliver yet.
+    /// How many bytes the server may still deliver.
     pub fn owed(&self) -> u64 {
         match (self.undelivered(), self.end) {
             (None, _) => 0,
@@ -378,8 +373,8 @@ impl Body {
         }
     }
 
-    /// B6: takes into the spool what standard input has ready, or drops it. To be called when a
-    /// poll says that it is readable.
+    /// B6: reads what standard input has ready into the spool, or drops it. To be called when a poll says that it is
+    /// readable.
     pub fn spool_ready(&mut self) -> io::Result<()> {
         let mut piece = [0; 16 << 10];
         let count = self.receive(&mut piece, &|| Ok(()))?;
@@ -387,13 +382,13 @@ impl Body {
             && self.lost.is_none()
             && let Err(error) = self.spool.push(&piece[..count])
         {
-            // The response does not suffer by it: these bytes are seldom asked for.
+            // The response goes on: applications seldom ask for these bytes.
             self.lost = Some(format!("a part of the request body is lost: {error}"));
         }
         Ok(())
     }
 
-    /// Reads no more of standard input. How many bytes the server may deliver yet.
+    /// Stops reading standard input. Returns how many bytes the server may still deliver.
     pub fn surrender(&mut self) -> u64 {
         let owed = self.owed();
         self.give_up();

@@ -1,5 +1,5 @@
-//! A short value that tells one body from another: FNV-1a of 64 bits. It is no protection against somebody who wants two
-//! bodies to have the same one.
+//! A short value that distinguishes bodies: FNV-1a of 64 bits. It does not protect against somebody who makes two
+//! bodies with the same value.
 
 /// The digest of what was added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,7 @@ impl Default for Digest {
 }
 
 impl Digest {
-    /// Adds some bytes behind those before.
+    /// Adds more bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);

@@ -1,4 +1,4 @@
-//! Which file a descriptor is, whatever becomes of its number (P11).
+//! Which file a descriptor refers to: another file may get its number (P11).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use rustix::fs::fstat;
 pub struct FileId(u64, u64);
 
 impl FileId {
-    /// That of `descriptor`; nothing if it is closed.
+    /// The file of `descriptor`; nothing if it is closed.
     pub fn of(descriptor: impl AsFd) -> Option<Self> {
         let stat = fstat(descriptor).ok()?;
         #[allow(clippy::useless_conversion, reason = "types differ by system")]
@@ -18,7 +18,7 @@ impl FileId {
     }
 }
 
-/// The error for a descriptor that is not any more what it was.
+/// The error for a descriptor that no longer refers to its file.
 pub fn closed(what: &str) -> io::Error {
     io::Error::other(format!(
         "the application has closed the descriptor of the {what}: it must close no descriptor that \

@@ -1,8 +1,7 @@
 //! Apache's `Action`: one executable for every file of a kind (E18).
 //!
-//! A visitor can call the executable's own URL too and choose the path behind
-//! it. What shows that Apache chose the file is `REDIRECT_HANDLER`, which no
-//! request header can become: those all begin with `HTTP_`.
+//! A visitor can also request the executable's own URL and choose the path after it. `REDIRECT_HANDLER` shows that
+//! Apache chose the file. No request header can set it: the variables of headers begin with `HTTP_`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +16,7 @@ use super::variables::Variables;
 pub struct Handled {
     /// The file that `PATH_TRANSLATED` names.
     pub file: PathBuf,
-    /// Length in bytes of what follows it there, and in `PATH_INFO` too.
+    /// Length in bytes of what follows it in `PATH_TRANSLATED`, and in `PATH_INFO` too.
     pub rest: usize,
 }
 

@@ -1,11 +1,9 @@
-//! The head of a response: its status, its header fields, and their form on
-//! the wire. Every rule on what an application may say stands here (R1, R3,
-//! R4), so that `python -O` cannot switch one off.
+//! The head of a response: its status, its header fields, and their form on the wire. Every rule on what an application
+//! may send is checked here (R1, R3, R4), so `python -O` cannot switch one off.
 
 use std::fmt;
 
-/// A status and header fields, in order, with duplicates (R5). Whatever is in
-/// it has been checked.
+/// A status and header fields, in order, with duplicates (R5). Everything in it has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     code: u16,
@@ -28,7 +26,7 @@ pub enum HeadError {
     Value(String),
     /// A `Content-Length` that is no number of bytes, or a second one.
     Length(Vec<u8>),
-    /// A field that is the server's to send.
+    /// A field that only the server may send.
     Forbidden(String, &'static str),
 }
 
@@ -74,7 +72,7 @@ impl std::error::Error for HeadError {}
 pub enum Form {
     /// The server parses the head and completes it.
     Cgi,
-    /// The whole HTTP response is ours.
+    /// cgi2wsgi writes the whole HTTP response.
     Nph,
 }
 
@@ -146,8 +144,7 @@ impl Head {
         field.map(|(_, value)| value.as_slice())
     }
 
-    /// Replaces the fields called `name` by one of the bridge's own. A control
-    /// character has no business in it and is left out.
+    /// Replaces the fields called `name` by one of the bridge's own. Control characters in `value` are left out.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         let value: Vec<u8> =
             value.iter().copied().filter(|byte| !is_forbidden_in_a_value(*byte)).collect();
@@ -164,7 +161,7 @@ impl Head {
         }
     }
 
-    /// Adds a field of the bridge's own behind those that the application gave.
+    /// Adds a field of the bridge's own after those that the application gave.
     pub fn add(&mut self, name: &str, value: &[u8]) {
         debug_assert!(!value.iter().any(u8::is_ascii_control));
         self.fields.push((name.into(), value.into()));
@@ -175,8 +172,8 @@ impl Head {
         self.fields.retain(|(n, _)| !n.eq_ignore_ascii_case(name.as_bytes()));
     }
 
-    /// Leaves the last of the fields called `name` and none without a value, which counts as not sent (RFC 3875
-    /// 6.3). Answers how many had a value.
+    /// Keeps only the last field called `name` that has a value: a field without one counts as not sent (RFC 3875 6.3).
+    /// Returns how many had a value.
     pub fn keep_last(&mut self, name: &str) -> usize {
         let is_it = |field: &[u8]| field.eq_ignore_ascii_case(name.as_bytes());
         self.fields.retain(|(field, value)| !(is_it(field) && value.trim_ascii().is_empty()));
@@ -224,8 +221,8 @@ impl Head {
     }
 }
 
-/// Fields of one connection only (RFC 2616 13.5.1). `Transfer-Encoding` from a
-/// script is a 502 in newer Apache and leaked framing in older (R4).
+/// Fields of one connection only (RFC 2616 13.5.1). For `Transfer-Encoding` from a script newer Apache answers 502, and
+/// older Apache leaked the framing (R4).
 const HOP_BY_HOP: [&str; 9] = [
     "Connection",
     "Keep-Alive",

@@ -14,10 +14,10 @@ pub enum Mount {
     Server,
     /// Recover it from what the server says about its own rewriting.
     Auto,
-    /// This path: `""`, or something that begins with a slash and ends in none.
+    /// This path: `""`, or a path that begins with a slash and does not end with one.
     At(Vec<u8>),
-    /// Apache's `Action`: the application is the file that this many bytes at
-    /// the end of `PATH_TRANSLATED` follow (see [`super::handler`]).
+    /// Apache's `Action`: the application is the file that `PATH_TRANSLATED` names without its last `rest` bytes (see
+    /// [`super::handler`]).
     Handler {
         /// Length of what follows the file, in bytes.
         rest: usize,
@@ -47,9 +47,8 @@ impl Mount {
 /// `SCRIPT_NAME` and `PATH_INFO`.
 type Split = (Vec<u8>, Vec<u8>);
 
-/// `SCRIPT_NAME` and `PATH_INFO` as the application is to see them: the first
-/// is empty or begins with a slash and ends in none, the second likewise
-/// begins with a slash, and at least one is not empty.
+/// `SCRIPT_NAME` and `PATH_INFO` as the application sees them. The first is empty, or begins with a slash and does not
+/// end with one. The second is empty or begins with a slash. At least one is not empty.
 pub fn split(variables: &Variables, mount: &Mount) -> Result<Split, Refusal> {
     let script_name = variables.get("SCRIPT_NAME").unwrap_or_default();
     let path_info = variables.get("PATH_INFO").unwrap_or_default();
@@ -66,7 +65,7 @@ pub fn split(variables: &Variables, mount: &Mount) -> Result<Split, Refusal> {
     normalized(root, info, &requested)
 }
 
-/// The decoded path of `REQUEST_URI`, where the server gives one.
+/// The decoded path of `REQUEST_URI`, if the server sends one.
 struct RequestedPath(Option<Vec<u8>>);
 
 impl RequestedPath {
@@ -92,8 +91,7 @@ fn at(
         && let Some(rest) = path::below(&requested, root)
     {
         refuse_dot_segments(rest)?;
-        // The server's own PATH_INFO, where it says the same, may know better
-        // which of its slashes were encoded.
+        // If the server's own PATH_INFO names the same path, it may show better which slashes were encoded.
         let servers = path_info.starts_with(b"/") && path::collapse_slashes(path_info) == rest;
         return Ok((root.to_vec(), if servers { path_info } else { rest }.to_vec()));
     }
@@ -102,7 +100,7 @@ fn at(
     Ok((root.to_vec(), below.unwrap_or(path_info).to_vec()))
 }
 
-/// E17: what the server's rewriting left behind tells the public root.
+/// E17: finds the public root in the variables that the server's rewriting left behind.
 fn recovered(
     variables: &Variables,
     script_name: &[u8],
@@ -139,7 +137,7 @@ fn recovered(
     }
 }
 
-/// E18: `SCRIPT_NAME` is the URL of the file, and what follows it `PATH_INFO`.
+/// E18: `SCRIPT_NAME` is the URL of the file, and `PATH_INFO` is what follows it.
 fn handled(path_info: &[u8], rest: usize) -> Result<Split, Refusal> {
     match path_info.split_at_checked(path_info.len().wrapping_sub(rest)) {
         Some((file, rest)) if rest.is_empty() || rest.starts_with(b"/") => {

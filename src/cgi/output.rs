@@ -1,6 +1,5 @@
-//! Standard output as a server holds its other end: whole writes, whatever
-//! kind of descriptor it is, and never a deadlock with a server that is still
-//! delivering the request body (B6).
+//! Writes to standard output, whatever kind of descriptor it is: completely, and without a deadlock with a server that
+//! is still delivering the request body (B6).
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -23,7 +22,7 @@ const ATOMIC: usize = 4096;
 /// How much one splice may move, in bytes.
 const SPLICE: usize = 1 << 20;
 
-/// A file for which a larger pipe pays, in bytes.
+/// For a file of more bytes than this the pipe is enlarged.
 const LARGE: u64 = 1 << 18;
 
 /// Where the response goes.
@@ -43,9 +42,8 @@ impl Output {
         Self { fd, kind, file }
     }
 
-    /// Writes `first` and then `second`, together if the descriptor takes
-    /// both. While the server owes some of `body`, that is spooled whenever
-    /// the server would rather write than read.
+    /// Writes `first` and then `second`, together if the descriptor takes both. While the server has bytes of `body` to
+    /// deliver, they are spooled whenever it writes and does not read.
     pub fn write_all(
         &self,
         mut first: &[u8],
@@ -84,8 +82,8 @@ impl Output {
     ) -> io::Result<u64> {
         let mut left = count;
         if self.kind == FileType::Fifo && count > LARGE {
-            // What is spliced is not copied, so a larger pipe costs nothing; a
-            // system that refuses one has the smaller.
+            // What is spliced is not copied, so a larger pipe costs nothing. If the system refuses it, the pipe stays
+            // as it is.
             let _ = rustix::pipe::fcntl_setpipe_size(&self.fd, SPLICE);
         }
         while left > 0 {
@@ -141,14 +139,13 @@ impl Output {
         Ok(count - left)
     }
 
-    /// P11: whether it is still what it was.
+    /// P11: an error if the descriptor no longer refers to its file.
     fn check(&self) -> io::Result<()> {
         if FileId::of(&self.fd) == self.file { Ok(()) } else { Err(closed("response")) }
     }
 
-    /// B6. Returns whether the server still owes some of the body; if so, the
-    /// descriptor has room for [`ATOMIC`] bytes now. A body that another
-    /// thread is reading is not in anybody's way.
+    /// B6. Returns whether the server still has bytes of the body to deliver; if so, the descriptor has room for
+    /// [`ATOMIC`] bytes now. While another thread reads the body, there can be no deadlock.
     fn wait_for_room(&self, body: &Mutex<Body>, interrupted: OnInterrupt<'_>) -> io::Result<bool> {
         let Ok(mut body) = body.try_lock() else { return Ok(false) };
         while let Some(stdin) = body.undelivered() {
@@ -189,22 +186,22 @@ impl Output {
         }
     }
 
-    /// What can be polled for room.
+    /// The descriptor, to be polled for room.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// Whether both directions may be this one descriptor.
+    /// Whether it is a socket, which may be standard input too.
     pub fn is_socket(&self) -> bool {
         self.kind == FileType::Socket
     }
 
-    /// Leaves the descriptor open, for as long as this process is there.
+    /// Leaves the descriptor open until this process ends.
     pub fn hold(self) {
         let _ = self.fd.into_raw_fd();
     }
 
-    /// Writes one byte if there is room for it, without waiting. False: there is none.
+    /// Writes one byte if there is room for it, without waiting. False: there is no room.
     pub fn write_if_ready(&self, byte: u8) -> io::Result<bool> {
         self.check()?;
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -1,8 +1,7 @@
 //! Paths of URLs as servers write them: percent-decoding, the path of a
 //! `REQUEST_URI`, collapsed slashes, dot segments. Pure functions on bytes.
 
-/// Decodes `%XX`. A `%` that no two hexadecimal digits follow stays as it is,
-/// which is what Apache and Go do.
+/// Decodes `%XX`. A `%` without two hexadecimal digits after it stays as it is, as in Apache and Go.
 pub fn decode(text: &[u8]) -> Vec<u8> {
     let hex = |byte: u8| char::from(byte).to_digit(16);
     let mut decoded = Vec::with_capacity(text.len());
@@ -57,8 +56,8 @@ pub fn has_dot_segments(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b".."))
 }
 
-/// What follows `root` in `path`, if `path` is `root` or lies under it: `""`
-/// or something that starts with a slash. The empty root holds every path.
+/// What follows `root` in `path`, if `path` is `root` or lies under it: `""` or something that starts with a slash.
+/// Every path lies under the empty root.
 pub fn below<'p>(path: &'p [u8], root: &[u8]) -> Option<&'p [u8]> {
     let rest = path.strip_prefix(root)?;
     (rest.is_empty() || rest.starts_with(b"/")).then_some(rest)

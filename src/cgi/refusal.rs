@@ -13,7 +13,7 @@ pub struct Refusal {
     /// What goes to standard error: what happened, with the value, and what
     /// to do about it.
     pub reason: String,
-    /// With `--debug` only: what the visitor is shown beside the plain line.
+    /// With `--debug` only: what the visitor sees in addition to the plain line.
     pub details: Option<String>,
     /// Where the time went, as the value of a Server-Timing header; empty for none.
     pub timings: String,
@@ -30,8 +30,8 @@ impl Refusal {
         Self::new(500, reason)
     }
 
-    /// The whole answer with this `body`, which a HEAD request is not sent. `date` is the time as HTTP has it, for a
-    /// response that no server completes.
+    /// The whole response with this `body`, which is left out for a HEAD request. `date` is the time in HTTP's format,
+    /// for a response that no server completes.
     pub fn encode(
         &self,
         form: Form,
@@ -70,7 +70,7 @@ pub const fn visitor_line(status: u16) -> &'static str {
     }
 }
 
-/// Where the reason is, for the owner of the site; nothing where there is none to look for.
+/// Tells the owner of the site where the reason is; empty if there is none to look for.
 pub const fn reason_line(status: u16, is_logged: bool) -> &'static str {
     match status {
         400 | 403 | 404 | 413 | 504 => "",

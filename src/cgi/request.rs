@@ -5,7 +5,7 @@ use super::mount::{self, Mount};
 use super::refusal::Refusal;
 use super::variables::Variables;
 
-/// One request, every habit of its server straightened out.
+/// One request, in which the peculiarities of its server are corrected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The meta-variables and the rest of the environment (E16), as the
@@ -20,20 +20,18 @@ pub struct Request {
 /// The length of a request body, as the server tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {
-    /// `CONTENT_LENGTH` bytes. 0 also where nothing is said: standard input is
-    /// then not touched (B5).
+    /// `CONTENT_LENGTH` bytes. 0 also if the variable is absent: standard input is then not touched (B5).
     Known(u64),
-    /// `CONTENT_LENGTH` bytes of the client's, of which a filter of the server
-    /// may have made another number (B9): it ends where standard input does.
+    /// The client sent `CONTENT_LENGTH` bytes, and a filter of the server may have changed their number (B9): the body
+    /// ends where standard input does.
     Filtered {
         /// The `CONTENT_LENGTH`.
         announced: u64,
-        /// Whether the client has encoded it. Most filters take an encoding
-        /// away, so that its length has to be found out.
+        /// Whether the client has encoded the body. Most filters decode it, so its length has to be determined.
         is_encoded: bool,
     },
-    /// All of standard input: the client sent it in chunks, the server took
-    /// them apart and does not say how much it was (B4).
+    /// All of standard input: the client sent a chunked body, and the server decoded it and does not tell its length
+    /// (B4).
     UntilEnd,
 }
 
@@ -64,9 +62,8 @@ impl Scheme {
 }
 
 impl Request {
-    /// Makes the request of the variables that a server sent, or says why
-    /// there is none: 400 for what is malformed, 404 for a path outside the
-    /// application, 413 for a body of more than `max_body` bytes.
+    /// Makes a request from the variables that a server sent, or refuses it: 400 for what is malformed, 404 for a path
+    /// outside the application, 413 for a body of more than `max_body` bytes.
     pub fn from_variables(
         mut variables: Variables,
         mount: &Mount,
@@ -77,7 +74,7 @@ impl Request {
         variables.set("PATH_INFO", path_info);
 
         restore(&mut variables, "HTTP_AUTHORIZATION");
-        // An error's page is not told whether the password was the right one.
+        // Not for an error page: the password may have been wrong.
         if is_without_error(&variables) {
             restore(&mut variables, "REMOTE_USER");
             restore(&mut variables, "AUTH_TYPE");
@@ -118,7 +115,7 @@ fn is_misleading(name: &[u8]) -> bool {
     }
 }
 
-/// E8: servers send these empty where they mean that there is none.
+/// E8: servers send these empty if they have no value.
 fn is_absent_when_empty(name: &[u8]) -> bool {
     matches!(name, b"CONTENT_LENGTH" | b"CONTENT_TYPE" | b"REMOTE_USER")
 }
@@ -152,8 +149,8 @@ fn redirects_before(name: &[u8], wanted: &str) -> Option<usize> {
     rest.is_empty().then_some(depth)
 }
 
-/// E20: whether Apache has redirected for no error. After one, `REDIRECT_REMOTE_USER` may be the name that came with a
-/// wrong password.
+/// E20: whether Apache has redirected, and not because of an error. After an error, `REDIRECT_REMOTE_USER` may be the
+/// name that came with a wrong password.
 fn is_without_error(variables: &Variables) -> bool {
     let mut statuses = variables
         .iter()
@@ -177,7 +174,7 @@ fn require_method(variables: &mut Variables) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// E7. What a client may say itself (X-Forwarded-Proto) is never believed.
+/// E7. What a client can send itself (X-Forwarded-Proto) is never trusted.
 fn scheme(variables: &Variables) -> Scheme {
     let is = |name, values: &[&[u8]]| {
         variables
@@ -271,8 +268,8 @@ fn body_length(
 }
 
 /// B9: whether the server can have filters that change a body, and closes standard input where the body ends: Apache,
-/// under whatever name `ModSecurity` has it go. No client has a say in these variables. Where the guess is wrong, the end
-/// of a body is found some seconds late.
+/// even if `ModSecurity` changes its name. Clients cannot set these variables. If the guess is wrong, the end of a body
+/// is found some seconds late.
 fn has_input_filters(variables: &Variables) -> bool {
     let software = variables.get("SERVER_SOFTWARE").unwrap_or_default();
     // LiteSpeed has Apache's variables and none of its filters.
@@ -280,8 +277,8 @@ fn has_input_filters(variables: &Variables) -> bool {
         || (variables.get("CONTEXT_DOCUMENT_ROOT").is_some() && !software.starts_with(b"LiteSpeed"))
 }
 
-/// B4, B9: sets the true length of a body that was read to its end and begins with `beginning`. Not where fewer bytes
-/// came than were `announced` and no filter explains that: then the client went away, and the answer is false.
+/// B4, B9: sets the true length of a body that was read to its end and begins with `beginning`. If fewer bytes came
+/// than were `announced` and no filter explains it, the client went away: sets nothing and returns false.
 pub fn set_true_length(
     variables: &mut Variables,
     announced: u64,
@@ -296,8 +293,8 @@ pub fn set_true_length(
     is_whole
 }
 
-/// Apache's inflate filter takes the last encoding away and leaves the variable as it was. That a body is not gzip is
-/// seen by its first bytes. Whether it was said to be, and is not.
+/// Apache's inflate filter decodes the body and leaves the variable as it was. Removes gzip from the variable if the
+/// first bytes of the body are not those of gzip; returns whether it did.
 fn remove_gzip(variables: &mut Variables, beginning: &[u8]) -> bool {
     const GZIP: [u8; 2] = [0x1f, 0x8b];
     let Some(encoding) = variables.get("HTTP_CONTENT_ENCODING") else { return false };

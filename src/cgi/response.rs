@@ -1,6 +1,5 @@
-//! One response, from its head to its last byte: when the head is sent (R10),
-//! what is put right in it on the way (R6 to R9), how the body compares
-//! with the length it declared (R7), and its last byte, which is held back (P8).
+//! One response, from its head to its last byte: when the head is sent (R10), what is corrected in it (R6 to R9), how
+//! the body compares with the length it declared (R7), and its last byte, which is held back (P8).
 
 use std::fs::File;
 use std::io;
@@ -14,12 +13,12 @@ use super::output::Output;
 use super::request::{Request, Scheme};
 use super::variables::Variables;
 
-/// What wants to know of the head before it goes out.
+/// Is called before the head is sent.
 pub trait BeforeHead: Send {
     /// Adds the fields that depend on the time.
     fn complete(&mut self, head: &mut Head);
 
-    /// The head goes out now. An error keeps it back.
+    /// The head is sent next; after an error it is not.
     fn announce(&mut self) -> io::Result<()>;
 }
 
@@ -37,7 +36,8 @@ pub struct Response {
     sent: bool,
     declared: Option<u64>,
     written: u64,
-    /// The last byte of a response whose end can be told by its length: a client does not wait for more (P8).
+    /// The last byte of a response of known length, which is held back: the client does not wait for more after it
+    /// (P8).
     last: Option<u8>,
     too_long: bool,
     digest: Option<Digest>,
@@ -88,7 +88,7 @@ impl Response {
         self.sent
     }
 
-    /// Whether nothing is left to send but what is held back, by what the head declares.
+    /// Whether all that the head declares is sent, except the byte that is held back.
     pub fn is_whole(&self) -> bool {
         self.sent && (!self.has_body_on_the_wire() || self.declared == Some(self.written))
     }
@@ -98,7 +98,7 @@ impl Response {
         if self.has_body_on_the_wire() { self.written } else { 0 }
     }
 
-    /// From here on [`Self::digest`] is kept.
+    /// Computes [`Self::digest`] from now on.
     pub fn digest_body(&mut self) {
         self.digest = Some(Digest::default());
     }
@@ -114,13 +114,12 @@ impl Response {
         self.head = Some(head);
     }
 
-    /// What should be said on standard error, once.
+    /// The warnings for standard error; each is returned once.
     pub fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 
-    /// The length of the whole body is known (R7): declares it if the
-    /// application has not and it can be.
+    /// Declares the length of the whole body (R7), if the application has not and the response may have one.
     pub fn declare_length(&mut self, length: u64) {
         // An application may leave the body out of its answer to HEAD: then
         // its length is not that of the answer to GET.
@@ -135,9 +134,8 @@ impl Response {
         }
     }
 
-    /// Sends a piece of the body, after the head if that is not sent. An empty
-    /// piece sends nothing, not even the head (R10). False: the declared
-    /// length is reached and more has come, which is cut off (R7).
+    /// Sends a piece of the body, and before it the head if that is not sent yet. An empty piece sends nothing, not
+    /// even the head (R10). False: the body is longer than declared and was cut (R7).
     pub fn write(
         &mut self,
         chunk: &[u8],
@@ -157,8 +155,7 @@ impl Response {
         Ok(!self.too_long)
     }
 
-    /// R14: sends the rest of a regular file, as far as the declared length
-    /// lets it.
+    /// R14: sends the rest of a regular file, up to the declared length.
     pub fn write_file(
         &mut self,
         file: &File,
@@ -190,7 +187,7 @@ impl Response {
         Ok(())
     }
 
-    /// Adds what was sent of a file, which no process has seen.
+    /// Adds the bytes that were sent of a file. The kernel sent them, so they are read here.
     fn digest_file(&mut self, file: &File, mut position: u64, mut left: u64) -> io::Result<()> {
         let Some(digest) = &mut self.digest else { return Ok(()) };
         let mut piece = vec![0; 64 << 10];
@@ -235,7 +232,7 @@ impl Response {
         }
     }
 
-    /// Leaves standard output open, for as long as this process is there. What is still to be sent after that.
+    /// Leaves standard output open until this process ends. Returns the byte that is to be sent after that.
     pub fn hold(self) -> Option<u8> {
         self.output.hold();
         self.last
@@ -261,8 +258,7 @@ impl Response {
         !self.is_head_request && self.head.as_ref().is_none_or(Head::allows_body)
     }
 
-    /// The head as bytes, if it is not sent yet, with everything put right
-    /// that a server would trip over.
+    /// The head as bytes, if it is not sent yet, with everything corrected that a server would misunderstand.
     fn take_head(&mut self, has_body: bool) -> Vec<u8> {
         if self.sent {
             return Vec::new();
@@ -270,7 +266,7 @@ impl Response {
         let Some(head) = &mut self.head else { return Vec::new() };
         match head.code() {
             204 => head.remove("Content-Length"),
-            // Unlike those of 204 and 304, its end is not known by the status alone.
+            // Unlike with 204 and 304, the status alone does not tell where the response ends.
             205 => head.set("Content-Length", b"0"),
             _ => {}
         }
@@ -323,7 +319,7 @@ impl Response {
         head.encode(self.form)
     }
 
-    /// Sends the head and a piece of the body in one write (R2), but for the last byte of the response.
+    /// Sends the head and a piece of the body in one write (R2), except the last byte of the response.
     fn send(
         &mut self,
         head: &[u8],
@@ -364,8 +360,8 @@ fn depth(variables: &Variables) -> usize {
     }
 }
 
-/// R9, R19: the same address in a form that no server takes for one of its own: from the request's path up to the root.
-/// A host would do that too, but every name of this one is the client's word, where `UseCanonicalName` is off.
+/// R9, R19: the same address, relative to the request's path, so that no server takes it for a local redirect (RFC 3875
+/// 6.2.2). An absolute URL would do too, but with `UseCanonicalName` off every name of this host comes from the client.
 fn harmless_location(location: &[u8], scheme: Scheme, depth: usize) -> Vec<u8> {
     if location.starts_with(b"//") {
         return [scheme.as_str().as_bytes(), b":", location].concat();
@@ -374,7 +370,7 @@ fn harmless_location(location: &[u8], scheme: Scheme, depth: usize) -> Vec<u8> {
     [b"./".as_slice(), &up, &location[1..]].concat()
 }
 
-/// R15: where servers end what one line of a head may have, line end included.
+/// R15: how long a header line the server passes on, in bytes with its line end, and the server's name.
 fn longest_line(server_software: &[u8]) -> (usize, &'static str) {
     for (name, shown) in
         [(b"Apache".as_slice(), "Apache"), (b"lighttpd", "lighttpd"), (b"nginx", "nginx")]

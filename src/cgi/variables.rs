@@ -1,6 +1,6 @@
 //! The environment variables of one request, as raw bytes (E1).
 //!
-//! Only a container: what the names mean is [`super::request`]'s business.
+//! Only a container: [`super::request`] interprets the names.
 
 use std::collections::hash_map::Entry;
 use std::ffi::{OsStr, OsString};
@@ -11,15 +11,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 pub struct Variables(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Variables {
-    /// Those of a process environment. If a name stands there twice, the first one counts, as in Python's `os.environ`;
-    /// but a header that came twice is joined, which nginx leaves to the program behind it (E13).
+    /// The variables of a process environment. If a name occurs twice, the first value counts, as in Python's
+    /// `os.environ`. The values of a repeated header are joined, which nginx leaves to the program (E13).
     pub fn of_environment(pairs: impl Iterator<Item = (OsString, OsString)>) -> Self {
         Self::joining(pairs.map(|(name, value)| (name.into_vec(), value.into_vec())))
     }
 
     fn joining(pairs: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
         let mut joined = Self::default();
-        // Where each name stands: a stranger may send thousands.
+        // The place of each name: a client may send thousands, so searching would be slow.
         let mut places = std::collections::HashMap::new();
         for (name, value) in pairs {
             match places.entry(name) {
@@ -83,17 +83,15 @@ impl Variables {
         self.iter().map(|(name, value)| (OsStr::from_bytes(name), OsStr::from_bytes(value)))
     }
 
-    /// Whether a server started this process for a request: RFC 3875 4.1.4
-    /// demands `GATEWAY_INTERFACE`; some servers forget it, and then
-    /// `REQUEST_METHOD` with `SERVER_PROTOCOL` gives them away.
+    /// Whether a server started this process for a request: RFC 3875 4.1.4 requires `GATEWAY_INTERFACE`; servers that
+    /// omit it are recognized by `REQUEST_METHOD` with `SERVER_PROTOCOL`.
     pub fn are_from_a_server(&self) -> bool {
         self.get("GATEWAY_INTERFACE").is_some()
             || (self.get("REQUEST_METHOD").is_some() && self.get("SERVER_PROTOCOL").is_some())
     }
 }
 
-/// What joins the values of a header (RFC 9110 5.3, RFC 6265 5.4); `None` for
-/// what may be there once only.
+/// The separator of a repeated header's values (RFC 9110 5.3, RFC 6265 5.4); `None` for what may occur only once.
 fn separator(name: &[u8]) -> Option<&'static [u8]> {
     match name {
         b"HTTP_COOKIE" => Some(b"; "),

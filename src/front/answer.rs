@@ -1,6 +1,6 @@
-//! `cgi2wsgi [OPTIONS] APP`: answers one CGI request, with a child of a zygote or with a worker of its own.
+//! `cgi2wsgi [OPTIONS] APP`: answers one CGI request, with a child of a zygote or with a new worker.
 //!
-//! Whatever goes wrong, a server gets a complete response and the log the reason.
+//! Whatever goes wrong, the server gets a complete response, and the log gets the reason.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -29,7 +29,7 @@ use crate::{report, system};
 mod explain;
 pub(in crate::front) mod words;
 
-/// Answers the request of a server that started this process with `words` (argv without its first) when it `began`.
+/// Answers a server's request. `words`: argv without its first; `began`: when the server started this process.
 pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment) -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
     let words = Words::new(words, variables);
@@ -37,7 +37,7 @@ pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment
         words.operators.last().map(OsString::as_os_str).or(variables.get_os("CGI2WSGI_APP"));
     let named = named.unwrap_or_default().to_string_lossy().into_owned();
     set_label(variables, &named);
-    // A wrong set-up is answered in the form that it asked for all the same.
+    // Even a wrong set-up is answered in the form that it asks for.
     let nph =
         words.operators.iter().any(|word| word == "--nph") || settings::asks_for_nph(variables);
     let form = form(nph, words.operators.last().map(OsString::as_os_str), variables, &program);
@@ -55,12 +55,12 @@ pub fn under_a_server(words: Vec<OsString>, variables: &Variables, began: Moment
     answer(plan, variables, form)
 }
 
-/// From here on each line on standard error tells what it is about: a server's log mixes those of many requests.
+/// From here on each line on standard error names its request: a server's log mixes the lines of many requests.
 fn set_label(variables: &Variables, application: &str) {
     report::set_label(&number::label(variables, application));
 }
 
-/// Answers the request that a person's variables make.
+/// Answers the request that a person has described by environment variables.
 pub fn at_a_shell(
     app: Option<OsString>,
     options: Options,
@@ -73,8 +73,8 @@ pub fn at_a_shell(
     answer(Plan::make(app, options, variables, &program, began), variables, Form::Cgi)
 }
 
-/// Begins to keep what is to be logged, before anything else can be wrong. What is wrong with these options is said with
-/// all the others.
+/// Begins to keep what is to be logged, before anything can fail. A mistake in these options is reported later, with
+/// all other mistakes.
 pub fn keep_account(
     options: Option<&Options>,
     variables: &Variables,
@@ -105,7 +105,7 @@ fn answer(plan: Result<Plan, Failure>, variables: &Variables, form: Form) -> Exi
 fn status(plan: Result<Plan, Failure>, variables: &Variables, form: Form) -> u8 {
     match plan {
         Ok(plan) => run(&plan, variables),
-        // No server, no request: the reason alone is what a person wants.
+        // Without a server no response is needed: a person wants the reason alone.
         Err(Failure::Setup(error)) if !variables.are_from_a_server() => {
             report::error(&format!("{error:#}"));
             MISCONFIGURED
@@ -124,7 +124,7 @@ fn status(plan: Result<Plan, Failure>, variables: &Variables, form: Form) -> u8 
 
 /// Carries out a plan, with descriptors 0, 1 and 2 of this process.
 pub fn run(plan: &Plan, variables: &Variables) -> u8 {
-    // A file that becomes too large is an error, not this process' end.
+    // A write beyond the file size limit must fail, not end this process.
     system::set_ignored(libc::SIGXFSZ, true);
     let ignores_sigchld = launch::expect_children();
     let mut owed = plan.owed;
@@ -167,7 +167,7 @@ pub fn run(plan: &Plan, variables: &Variables) -> u8 {
     }
 }
 
-/// With a worker of its own.
+/// Answers with a new worker: a normal (cold) start.
 fn cold(
     plan: &Plan,
     variables: &Variables,
@@ -208,9 +208,9 @@ fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables, owed: u64) -> u
     exit
 }
 
-/// How much of a body a server may deliver for a request that was not parsed.
+/// How many bytes of a body a server may still send for a request that was not parsed.
 fn owed_of(variables: &Variables) -> u64 {
-    // Malformed: its length is not known.
+    // The length of a malformed request's body is not known.
     Request::from_variables(variables.clone(), &Mount::Server, None)
         .map_or(0, |request| owed(request.body))
 }

@@ -1,7 +1,6 @@
-//! `--warm`: has a child of a zygote answer. Finds the zygote or starts one, and hands the request over.
+//! `--warm`: a child of a zygote answers. Finds the zygote or starts one, and hands the request over.
 //!
-//! The rule that all of this keeps: a request is run a second time, by a normal start, if and only if no child has
-//! begun it.
+//! Invariant: a request is run a second time, by a normal start, if and only if no child has begun it.
 
 mod crowd;
 
@@ -33,16 +32,16 @@ use crate::zygotes::status::{Phase, Status};
 /// How many fronts may wait for a child, where the system allows it.
 const BACKLOG: i32 = 4096;
 
-/// How often another zygote is looked for before the request is run by a normal start.
+/// How many zygotes are tried before the request is run by a normal start.
 const ATTEMPTS: usize = 3;
 
-/// The least time that an import gets where nothing but `--warm-idle` bounds it.
+/// The least time that an import gets if only `--warm-idle` limits it.
 const SHORTEST_IMPORT: Duration = Duration::from_secs(60);
 
-/// How soon after a zygote that no request waits for the next one is started, where it has ended without a word.
+/// The least time between two starts of a zygote that no request waits for, if the first ended without a message.
 const BETWEEN_TRIALS: Duration = Duration::from_secs(60);
 
-/// Has a zygote's child answer, if that is wanted. Nothing: the request is to be run by a normal start.
+/// Lets a zygote's child answer, if the plan has `--warm`. Nothing: the request must be run by a normal start.
 pub(super) fn answer(
     plan: &Plan,
     variables: &Variables,
@@ -68,7 +67,7 @@ pub(super) fn answer(
     zygote.answer()
 }
 
-/// Says why the request is run by a normal start.
+/// Logs why the request is run by a normal start.
 fn fall_back(reason: &str) -> Option<Outcome> {
     report::warning(&format!("--warm: falling back to a normal (cold) start: {reason}"));
     None
@@ -105,7 +104,7 @@ impl Zygote<'_> {
         for _ in 0..ATTEMPTS {
             let connection = match self.connect_or_start(&path, why) {
                 Ok(Some(connection)) => connection,
-                // What was wrong has been said, and is said again if it still is.
+                // The reason has been logged, and is logged again if it still holds.
                 Ok(None) => return None,
                 Err(error) => return fall_back(&format!("no zygote can be started: {error}")),
             };
@@ -165,22 +164,22 @@ impl Zygote<'_> {
     }
 
     /// A connection to the zygote; if there is none, to one that this process starts. Nothing: the last one could not
-    /// serve, and whether the next one can is found out without a request that waits for it.
+    /// serve, and the next one is tried while no request waits for it.
     fn connect_or_start(&self, path: &Path, why: &str) -> io::Result<Option<Connection>> {
         if let Some(connection) = self.connected(path)? {
             return Ok(Some(connection));
         }
-        // One of all that come at once starts it; the others wait here for the moment that takes, and find it.
+        // One of several simultaneous fronts starts it. The others wait here until it has done so, and then connect.
         let lock = Lock::take(self.directory, &self.identity.name())?;
         let found = self.start_unless_there(path, why);
         if found.is_err() {
-            // Of a zygote that there is not.
+            // There is no zygote that the lock is for.
             lock.remove();
         }
         found
     }
 
-    /// [`Self::connect_or_start`], by who holds the lock.
+    /// [`Self::connect_or_start`], for the process that holds the lock.
     fn start_unless_there(&self, path: &Path, why: &str) -> io::Result<Option<Connection>> {
         let name = self.identity.name();
         if let Some(connection) = self.connected(path)? {
@@ -197,7 +196,7 @@ impl Zygote<'_> {
         let file = if is_on_trial { trial_name(&name) } else { socket_name(&name) };
         let path = path.with_file_name(&file);
         let listener = listening(&path)?;
-        // Others, for other variables, may have been started at the same moment.
+        // Zygotes for other variables may have been started at the same time.
         let started = self
             .expect_no_crowd(&name)
             .and_then(|()| self.start(&file, &listener, why, is_on_trial));
@@ -216,7 +215,7 @@ impl Zygote<'_> {
         Ok(Some(Connection { import: Some(import), ..connection }))
     }
 
-    /// An error if there are too many zygotes already that differ in variables alone.
+    /// An error if there are already too many zygotes that differ only in variables.
     fn expect_no_crowd(&self, name: &str) -> io::Result<()> {
         match lock::crowd(self.directory, name) {
             None => Ok(()),
@@ -224,7 +223,7 @@ impl Zygote<'_> {
         }
     }
 
-    /// Whether a zygote that no request waits for is importing, or has begun to a moment ago and failed.
+    /// Whether a zygote that no request waits for is importing, or was started less than [`BETWEEN_TRIALS`] ago.
     fn is_being_tried(&self, last: &Status) -> bool {
         let Ok(socket) = self.directory.stat(&trial_name(&self.identity.name())) else {
             return false;
@@ -305,7 +304,7 @@ impl Zygote<'_> {
 fn listening(path: &Path) -> io::Result<OwnedFd> {
     let listener =
         socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // Nobody else could enter the directory; the socket says so itself too.
+    // Other users cannot enter the directory; the socket's mode excludes them too.
     let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
     let bound = SocketAddrUnix::new(path).and_then(|address| bind(&listener, &address));
     rustix::process::umask(umask);

@@ -1,15 +1,15 @@
-//! JSON that can be read at a terminal: it says the same with some characters escaped.
+//! JSON for a terminal: the same content, with some characters escaped.
 
 use std::fmt::Write;
 
 use crate::report::is_escaped;
 
-/// With everything escaped that a terminal obeys or a reader does not see.
+/// Escapes every character that a terminal obeys or a reader does not see.
 pub fn printable(json: &str) -> String {
     escape(json, is_escaped)
 }
 
-/// With everything escaped that is not printable ASCII.
+/// Escapes every character that is not printable ASCII.
 pub fn ascii(json: &str) -> String {
     escape(json, |character| !matches!(character, ' '..='~'))
 }
@@ -18,7 +18,7 @@ fn escape(json: &str, is_escaped: impl Fn(char) -> bool) -> String {
     let mut text = String::with_capacity(json.len());
     let mut units = [0; 2];
     for character in json.chars() {
-        // Between strings JSON has line breaks, which mean nothing.
+        // JSON has line breaks only between strings, where they mean nothing.
         if character == '\n' || !is_escaped(character) {
             text.push(character);
             continue;

@@ -1,5 +1,5 @@
-//! What a person at a shell may have meant who typed what cannot be read: a verb that was forgotten, words in the wrong
-//! order, an option of another verb. Nothing here is asked under a server.
+//! What a person at a shell may have meant by words that cannot be parsed: a verb that was forgotten, words in the
+//! wrong order, an option of another verb. Not used under a server.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -12,8 +12,8 @@ use super::cli::{Cli, UnderAServer};
 use crate::cgi::argv;
 use crate::did_you_mean;
 
-/// The words to read instead of `words` (argv without its first): `help` is what people type for `--help`, and those of a
-/// `#!` line come as one.
+/// The words to read instead of `words` (argv without its first): people type `help` for `--help`, and a `#!` line
+/// passes its words as one.
 pub fn instead_of(mut words: Vec<OsString>) -> Vec<OsString> {
     if words.first().is_some_and(|word| word == "help") && !exists("help") {
         words.remove(0);
@@ -22,7 +22,7 @@ pub fn instead_of(mut words: Vec<OsString>) -> Vec<OsString> {
     argv::with_interpreter_line(words, words::first_line)
 }
 
-/// What to say of words that clap does not read, in place of what clap says.
+/// What to report about words that clap cannot parse, instead of clap's message.
 pub fn unread(error: &clap::Error, words: &[OsString]) -> Option<String> {
     match error.kind() {
         ErrorKind::UnknownArgument => {
@@ -35,13 +35,13 @@ pub fn unread(error: &clap::Error, words: &[OsString]) -> Option<String> {
                 behind(words)
             }
         }
-        // Options of a verb that exclude each other are another matter.
+        // Not for options of a verb that exclude each other.
         ErrorKind::ArgumentConflict if !begins_with_verb(words) => behind(words),
         _ => None,
     }
 }
 
-/// What to say of an application of this name that is none: it is a verb of this program's, or of another's.
+/// What to report if no application has this name, but the name is a verb of this program or of another one.
 pub fn no_application(app: &OsStr) -> Option<String> {
     let name = app.to_str()?;
     if exists(name) {
@@ -96,7 +96,7 @@ fn begins_with_verb(words: &[OsString]) -> bool {
     words.first().is_some_and(|word| Cli::command().find_subcommand(word).is_some())
 }
 
-/// Words behind the application.
+/// What to report about words after the application.
 fn behind(words: &[OsString]) -> Option<String> {
     let UnderAServer { words, .. } =
         UnderAServer::try_parse_from([OsString::from("cgi2wsgi")].iter().chain(words)).ok()?;
@@ -120,7 +120,7 @@ fn behind(words: &[OsString]) -> Option<String> {
     Some(format!("{first:?} behind the application {app:?} is not read{cure}"))
 }
 
-/// What to say of `request URL APP`, which is curl's order.
+/// What to report about `request URL APP`, which is curl's order.
 pub fn swapped(app: &OsStr, url: &str) -> Option<String> {
     let text = app.to_str()?;
     let is_url = text.contains("://") || (text.starts_with('/') && !Path::new(text).is_file());

@@ -1,20 +1,20 @@
 //! The front: what servers and people start. It needs no Python.
 //!
 //! - [`cli`], [`settings`]: what can be typed; what it means;
-//! - [`plan`]: from words and variables to what will be run, or the reason why not;
+//! - [`plan`]: from the command line and variables to what will be run, or the reason why not;
 //! - [`find`]: the application, the Python, the worker;
 //! - [`launch`]: starts a worker, or a zygote;
 //! - [`connect`]: finds a zygote's child instead (`--warm`);
-//! - [`supervise`]: hands the request over and stays with it to its end;
+//! - [`supervise`]: hands the request over and supervises it to its end;
 //! - [`refuse`]: the front's own answer; [`page`]: its body;
 //! - [`answer`]: all of that for one CGI request;
 //! - [`account`]: what is known of a request, for `--log` and `--record`;
 //! - [`record`]: what `--record` writes;
-//! - [`number`], [`secrets`]: what a log calls a request, and what it leaves out; [`json`]: how it is written;
-//!   [`trusted_directory`]: where such files may be;
-//! - [`request`], [`check`], [`init`], [`profile`], [`warm`]: the other verbs; [`meant`]:
-//!   what a person meant who typed something else;
-//! - [`exit`]: exit statuses; [`deadline`]: when a request is given up; [`users`]: their names.
+//! - [`number`]: the name of a request in logs; [`secrets`]: what logs leave out; [`json`]: their form;
+//!   [`trusted_directory`]: where they may be;
+//! - [`request`], [`check`], [`init`], [`profile`], [`warm`]: the other verbs; [`meant`]: what a person meant by words
+//!   that cannot be parsed;
+//! - [`exit`]: exit statuses; [`deadline`]: when a request is given up; [`users`]: names of users.
 
 pub mod account;
 pub mod answer;

@@ -1,5 +1,5 @@
 //! The number of a request: on the visitor's error page, in the lines on standard error, in `--log` and `--record`, so
-//! that a visitor's report leads to the reason. And the label with it, which says whose line of a shared log one is.
+//! that a visitor's report leads to the reason. Also the label, which names the request of a line in a shared log.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::OnceLock;
@@ -12,10 +12,10 @@ use crate::report::printable_line;
 /// The letters of a number, without those that are mistaken for others when they are read aloud or copied by hand.
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// How many of them it has: 40 bits, of which a site has to serve a million requests until two are probably alike.
+/// How many letters a number has: 40 bits. After a million requests two numbers are probably alike.
 const LENGTH: u32 = 8;
 
-/// The most that a label has of an address or of an application, in characters.
+/// How many characters of an address or of an application a label shows at most.
 const LONGEST: usize = 200;
 
 /// The number of the request that this process answers. It is made of random bits: a visitor can neither choose nor
@@ -24,7 +24,7 @@ pub fn of_request() -> &'static str {
     static NUMBER: OnceLock<String> = OnceLock::new();
     NUMBER.get_or_init(|| {
         let mut hasher = RandomState::new().build_hasher();
-        // Where the system has no random bits yet, these differ at least.
+        // Where the system has no random bits yet, these values differ at least.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         hasher.write_u128(now.as_nanos());
         hasher.write_u32(std::process::id());
@@ -37,8 +37,7 @@ fn text(bits: u64) -> String {
     letters.map(char::from).collect()
 }
 
-/// What stands behind each line on standard error: address, application and number. `[GET /x, /srv/app.py, request
-/// 7h3k9x2m]`
+/// What follows each line on standard error: address, application and number. `[GET /x, /srv/app.py, request 7h3k9x2m]`
 pub fn label(variables: &Variables, application: &str) -> String {
     let method = String::from_utf8_lossy(variables.get("REQUEST_METHOD").unwrap_or(b"?"));
     let address = String::from_utf8_lossy(&address(variables)).into_owned();
@@ -52,8 +51,8 @@ pub fn label(variables: &Variables, application: &str) -> String {
     )
 }
 
-/// Path and query of a request as the client sent them, or as far as the server tells; without the values of fields that
-/// are secrets by their names.
+/// Path and query of a request as the client sent them, or as far as the server passes them on; without the values of
+/// fields whose names mark secrets.
 pub fn address(variables: &Variables) -> Vec<u8> {
     if let Some(address) = variables.get_nonempty("REQUEST_URI") {
         return secrets::without_query_values(address);

@@ -1,5 +1,5 @@
-//! What a visitor sees where the application gives no answer: a page for a browser, plain text for everything else. With
-//! `--debug` the traceback too, with the frames of the application set apart from those of libraries.
+//! What a visitor sees where the application gives no answer: a page for a browser, plain text for everything else.
+//! With `--debug` it has the traceback too, with the application's frames set apart from those of libraries.
 
 use super::number;
 use crate::cgi::refusal::{Refusal, reason_line, visitor_line};
@@ -21,7 +21,7 @@ pub struct Page {
 impl Page {
     /// The page for `refusal`, in the form that the client asks for.
     pub fn new(refusal: &Refusal, variables: &Variables) -> Self {
-        // At a shell there is no log to look a number up in: what is said is on the terminal.
+        // At a shell there is no log to look a number up in: the reason is on the terminal.
         let number = (!report::label().is_empty()).then(number::of_request);
         if wants_html(variables.get("HTTP_ACCEPT").unwrap_or_default()) {
             let address = String::from_utf8_lossy(&number::address(variables)).into_owned();

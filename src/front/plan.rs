@@ -1,5 +1,5 @@
-//! From what was typed and what the environment says to what will be run: the whole way that can be gone without
-//! Python. Whatever is wrong until here is refused before a process is started.
+//! From the command line and the environment to what will be run: all the steps that need no Python. An error in them
+//! is reported before a process is started.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -30,12 +30,12 @@ use crate::handoff::{Call, Identity, Limits, Order, Service};
 use crate::timings::Moment;
 use crate::{report, system};
 
-/// Why this executable answers itself.
+/// Why this executable answers instead of the application.
 #[derive(Debug)]
 pub enum Failure {
     /// The command line or the set-up is wrong.
     Setup(anyhow::Error),
-    /// The request is.
+    /// The request is refused.
     Refused(Refusal, Form, Option<Deadline>),
 }
 
@@ -46,7 +46,7 @@ impl From<anyhow::Error> for Failure {
 }
 
 impl Failure {
-    /// Tells it to a person at a shell. Returns the exit status.
+    /// Reports it to a person at a shell. Returns the exit status.
     pub fn tell(&self) -> ExitCode {
         match self {
             Self::Setup(error) => {
@@ -66,17 +66,17 @@ impl Failure {
 pub struct Plan {
     /// The site's Python.
     pub interpreter: Interpreter,
-    /// What it loads.
+    /// The worker that Python loads.
     pub worker: Worker,
     /// What the worker needs to know of the site.
     pub service: Service,
     /// How much of a request body the server may deliver, in bytes.
     pub owed: u64,
-    /// How long it is.
+    /// The length of the request body.
     pub body: BodyLength,
     /// When to give up.
     pub deadline: Option<Deadline>,
-    /// Which zygote answers, and how a new one is to be (`--warm`).
+    /// Which zygote answers, and the limits of a new one (`--warm`).
     pub warm: Option<(Identity, Limits)>,
     /// Whether the debugger is started on the terminal where an exception is raised.
     pub debugs: bool,
@@ -141,7 +141,7 @@ impl Plan {
         })
     }
 
-    /// The order to answer this request; `identity` is that of the zygote whose child is to.
+    /// The order to answer this request; `identity` is that of the zygote whose child answers it, if one does.
     pub fn order(
         &self,
         identity: Option<Identity>,
@@ -162,15 +162,15 @@ impl Plan {
     }
 }
 
-/// What a process of the request's own inherits of this one.
+/// What the process that answers a request takes over from this one.
 fn process_state(ignores_sigchld: bool) -> ProcessState {
-    // The system tells the mask only to who sets another.
+    // The umask can only be read by setting another.
     let umask = rustix::process::umask(Mode::empty());
     rustix::process::umask(umask);
     ProcessState { umask: umask.bits(), signal_mask: system::signal_mask(), ignores_sigchld }
 }
 
-/// RFC 3875 5: a script whose name begins with `nph-` writes the whole response, for its server passes it on as it is.
+/// RFC 3875 5: a script whose name begins with `nph-` writes the whole response: its server passes it on unchanged.
 pub fn form(nph: bool, app: Option<&OsStr>, variables: &Variables, program: &OsStr) -> Form {
     let begins = |name: &[u8]| path::last_segment(name).starts_with(b"nph-");
     let script = variables.get("SCRIPT_FILENAME").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The front's own answer, in place of the application's, and what is left of the request body after a response: a
-//! server that insists on delivering it does not read the response before (B6).
+//! The front's own answer, in place of the application's. Also reads what is left of the request body after a response:
+//! a server that insists on delivering the body does not read the response before (B6).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -24,25 +24,25 @@ use crate::cgi::variables::Variables;
 use crate::report;
 use crate::timings::Moment;
 
-/// B10: how long the rest of a request body may take, all of it, without `--timeout`: as long as Apache and nginx wait
-/// for a client by default.
+/// B10: how long reading the rest of a request body may take in total, without `--timeout`: as long as Apache and nginx
+/// wait for a client by default.
 const DRAINING: Duration = Duration::from_secs(60);
 
-/// With `--timeout`, what is left of that; but a server gets so much to read an answer.
+/// With `--timeout` the limit is what is left of it, but at least this: a server needs time to read an answer.
 const LEAST_DRAINING: Duration = Duration::from_secs(5);
 
-/// How long a server may be silent where the length of the body is not known. It may never say that it has ended.
+/// How long a server may be silent where the length of the body is unknown: it may never signal the end.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// What is left of a request body, and until when it is read.
 pub struct Rest {
     body: Body,
     until: Moment,
-    /// When the server has been silent for too long, if that counts.
+    /// When the server has been silent for too long, if that matters.
     silent: Option<Moment>,
 }
 
-/// Gives an answer to a request that no worker has, and takes the body off the server's hands.
+/// Answers a request that no worker has, and reads what the server delivers of its body.
 pub fn refuse(
     refusal: &Refusal,
     variables: &Variables,
@@ -62,8 +62,8 @@ pub fn refuse(
     }
 }
 
-/// Writes an answer. `owed` is how much of the request body the server may still deliver; what remains of that is
-/// returned, to be read as [`draining`] says, and the response, which is still to be closed.
+/// Writes an answer. `owed` is how much of the request body the server may still deliver. Returns what remains of it,
+/// to be read as [`draining`] says, and the response, which is still to be closed.
 pub fn answer(
     refusal: &Refusal,
     variables: &Variables,
@@ -95,12 +95,12 @@ pub fn answer(
     }
 }
 
-/// Lets go of the response: the server sees its end when the worker closes it. Under Apache's `mod_cgid` standard input
-/// and output are one socket, which this process goes on holding: that is returned, to be closed with the worker.
+/// Closes standard output: the server sees the end of the response when the worker closes it. Under Apache's `mod_cgid`
+/// standard input and output are one socket, which stays open as input: returns it, to be closed with the worker.
 pub fn release_output() -> Option<Output> {
     let is_one = FileId::of(stdin()).is_some_and(|input| FileId::of(stdout()) == Some(input));
     let socket = is_one.then(|| stdin().try_clone_to_owned().ok()).flatten();
-    // Standard error is held anyway.
+    // Standard error stays open anyway.
     let _ = dup2_stdout(stderr());
     socket.map(Output::new).filter(Output::is_socket)
 }
@@ -113,7 +113,7 @@ pub fn owed(length: BodyLength) -> u64 {
     }
 }
 
-/// Until when the rest of a request body is read, from now on. Not a moment of it is counted anew for a byte.
+/// Until when the rest of a request body is read. Bytes that arrive do not prolong it.
 fn draining(deadline: Option<Deadline>) -> Moment {
     let patience = deadline.map_or(DRAINING, |deadline| deadline.at.left().max(LEAST_DRAINING));
     Moment::now() + patience
@@ -131,7 +131,7 @@ impl Rest {
         Self { body, until: draining(deadline), silent }
     }
 
-    /// Where more of it comes from; nothing if it is over, or its time is.
+    /// The descriptor that more of it comes from; `None` if it is over, or its time is.
     pub fn source(&self) -> Option<BorrowedFd<'_>> {
         self.body.undelivered().filter(|_| self.until().left() > Duration::ZERO)
     }
@@ -141,13 +141,13 @@ impl Rest {
         self.silent.map_or(self.until, |silent| silent.min(self.until))
     }
 
-    /// Drops what has come. To be called when a poll says that something has.
+    /// Drops what has arrived. To be called when a poll says that something has.
     pub fn drop_ready(&mut self) -> io::Result<()> {
         self.silent = self.silent.map(|_| Moment::now() + SILENCE);
         self.body.spool_ready()
     }
 
-    /// Waits for more and drops it. False: it is over.
+    /// Waits for more and drops it. Returns false when it is over.
     fn wait_and_drop(&mut self) -> bool {
         let timeout = Timespec::try_from(self.until().left()).ok();
         let Some(source) = self.source() else { return false };

@@ -1,5 +1,5 @@
-//! What of a request is a secret, by the name that it has: cookies, authorization, passwords and tokens in forms and in
-//! query strings. What logs and records show of a request goes through here.
+//! Which parts of a request are secrets, by their names: cookies, authorization, passwords and tokens in forms and in
+//! query strings. What logs and records show of a request is filtered here.
 
 use crate::cgi::path;
 
@@ -50,7 +50,7 @@ pub fn is_secret(name: &[u8]) -> bool {
         || ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
-/// An address whose query has no value of a secret field.
+/// An address without the values of secret fields in its query.
 pub fn without_query_values(address: &[u8]) -> Vec<u8> {
     match address.iter().position(|byte| *byte == b'?') {
         Some(mark) => {
@@ -61,7 +61,7 @@ pub fn without_query_values(address: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Fields as a query string or a form has them, without the values of those that are secrets; the names of these.
+/// The fields of a query string or a form, without the values of secrets; and the names of these.
 pub fn without_field_values(fields: &[u8]) -> (Vec<u8>, Vec<String>) {
     let mut names = Vec::new();
     let kept: Vec<Vec<u8>> = fields

@@ -1,5 +1,5 @@
-//! What flags and `CGI2WSGI_*` variables say, validated once. A flag beats its
-//! variable; an error names whichever it was, and the value.
+//! What flags and `CGI2WSGI_*` variables say, validated once. A flag beats its variable; an error names the one that
+//! was given, and the value.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -50,7 +50,7 @@ pub struct Settings {
     pub warm: Option<Limits>,
 }
 
-/// The variables there are, for the one who misspells one.
+/// All variables, to suggest the right one for a misspelt name.
 pub(super) const VARIABLES: [&str; 26] = [
     "CGI2WSGI_APP",
     "CGI2WSGI_CHDIR",
@@ -97,7 +97,7 @@ impl Given {
 }
 
 impl Settings {
-    /// Joins what was typed and what the environment says.
+    /// Joins the command line and the environment.
     pub fn new(app: Option<OsString>, options: Options, variables: &Variables) -> Result<Self> {
         warn_of_misspelt(variables);
         let given = |flag: Option<OsString>, name, variable: &'static str| match flag {
@@ -170,7 +170,7 @@ impl Settings {
     }
 }
 
-/// What is kept of a request, which can be known whatever else is wrong. Relative paths begin where those of the
+/// What is kept of a request. It is known even if other settings are wrong. Relative paths begin where those of the
 /// application do.
 pub fn account(
     app: Option<&OsStr>,
@@ -215,7 +215,7 @@ pub fn account(
     Ok(account::Settings { log: log.map(|file| RequestLog { file, format, largest }), record })
 }
 
-/// How an application is run, in a form that says the same in another directory.
+/// How an application is run, in a form that is valid in any directory.
 pub fn run(app: Option<&OsStr>, options: &Options, variables: &Variables) -> record::Run {
     let given = |flag: &Option<OsString>, variable: &str| {
         flag.clone().or_else(|| variables.get_os(variable).map(OsStr::to_owned))
@@ -252,7 +252,7 @@ pub fn run(app: Option<&OsStr>, options: &Options, variables: &Variables) -> rec
     }
 }
 
-/// Whether the environment asks for `--nph`, whatever else in it may be wrong.
+/// Whether the environment asks for `--nph`, even if other settings in it are wrong.
 pub fn asks_for_nph(variables: &Variables) -> bool {
     let name = "CGI2WSGI_NPH";
     let given = variables.get_os(name).map(|value| Given { value: value.to_owned(), name });
@@ -294,7 +294,7 @@ fn count(given: &Given) -> Result<u32> {
         .with_context(|| format!("{} is not a number from 1 to 10000", given.shown()))
 }
 
-/// `--warm-ignore`: the names of variables, or the absolute paths of files, several of them with commas.
+/// `--warm-ignore`: the names of variables or the absolute paths of files, separated by commas.
 fn names(flags: Vec<OsString>, variables: &Variables) -> Result<Vec<OsString>> {
     const VARIABLE: &str = "CGI2WSGI_WARM_IGNORE";
     let given: Vec<Given> = if flags.is_empty() {
@@ -319,7 +319,7 @@ fn names(flags: Vec<OsString>, variables: &Variables) -> Result<Vec<OsString>> {
             names.push(OsStr::from_bytes(name).to_owned());
         }
     }
-    // The order makes no other zygote.
+    // The order of the names must not lead to another zygote.
     names.sort_unstable();
     names.dedup();
     Ok(names)

@@ -1,5 +1,5 @@
-//! Where a log or a record may be: in a directory that nobody else can write to, and never behind a symbolic link. What
-//! somebody else could put there would be written to, or read, in the name of this user.
+//! Where a log or a record may be: in a directory that nobody else can write to, and never behind a symbolic link.
+//! Otherwise this user would write to, or read, what somebody else has put there.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,12 +10,12 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
 
 use crate::front::users::this_user;
 
-/// A directory, and the name of a file in it.
+/// A directory that others cannot write to.
 #[derive(Debug)]
 pub struct TrustedDirectory {
-    /// It, open.
+    /// The open directory.
     pub directory: OwnedFd,
-    /// The path, for messages.
+    /// Its path, for messages.
     pub path: PathBuf,
 }
 
@@ -47,12 +47,12 @@ impl TrustedDirectory {
         Ok(Self { directory, path: path.to_owned() })
     }
 
-    /// Opens a regular file of this user's own for writing; none that another name leads to, and no link. `flags` are
-    /// added.
+    /// Opens a regular file of this user's own for writing, with `flags` added. Refuses a link, and a file that has
+    /// another hard link.
     pub fn open(&self, name: &OsStr, flags: OFlags) -> Result<File, String> {
         let path = self.path.join(name);
         let shown = path.display();
-        // Without waiting for a reader, where it is a pipe.
+        // NONBLOCK: do not wait for the reader of a FIFO.
         let safe = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&self.directory, name, safe | flags, Mode::RUSR | Mode::WUSR);
         let file = file.map_err(|error| match error {

@@ -1,4 +1,4 @@
-//! `cgi2wsgi --version`: what is installed here, and what it would work with.
+//! `cgi2wsgi --version`: what is installed here, and which Python it would use.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use super::settings::Settings;
 use crate::cgi::variables::Variables;
 use crate::handoff::build::BUILD;
 
-/// Writes it. What is missing is named in its place.
+/// Writes what is installed, and names what is missing.
 pub fn print(variables: &Variables) -> ExitCode {
     let worker = match find::worker::find() {
         Ok(Worker::File(file)) => {

@@ -1,4 +1,4 @@
-//! An application and its surroundings: what was found of it, and what of that a worker needs.
+//! An application and its surroundings, as the front found them and a worker needs them.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,7 +15,7 @@ pub enum Source {
     Module(String),
 }
 
-/// What in the module is the application.
+/// Which object of the module is the application.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Callable {
     /// Dotted attributes; empty for `application` or `app`, whichever is there.
@@ -31,7 +31,7 @@ pub struct Application {
     pub source: Source,
     /// What is called.
     pub callable: Callable,
-    /// Where it is imported; the first import directory.
+    /// The directory in which it is imported; the first import directory.
     pub directory: PathBuf,
     /// Further import directories.
     pub import_directories: Vec<PathBuf>,
@@ -96,7 +96,7 @@ pub fn is_archive(file: &Path) -> bool {
         Some(end) if beginning.starts_with(b"#!") => &beginning[end + 1..],
         _ => &beginning,
     };
-    // A file, or the end of an empty archive.
+    // The header of a file, or of the end of an empty archive.
     rest.starts_with(b"PK\x03\x04") || rest.starts_with(b"PK\x05\x06")
 }
 

@@ -1,4 +1,4 @@
-//! Which build this is. Front and worker are of one build, or they do not work together.
+//! Which build this is. Front and worker work together only if both are of one build.
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 /// A hash of all sources, as sixteen hexadecimal digits.
 pub const BUILD: &str = env!("BUILD_IDENTITY");
 
-/// The name of the worker's file for this build. Those of other builds stand beside it under other names.
+/// The name of the worker's file for this build. The workers of other builds are beside it under other names.
 pub fn worker_file_name() -> PathBuf {
-    // In one piece, which the compiler is not to take apart: packaging/parts reads it in the executable, and
-    // tests/installed writes another.
+    // One string, which the compiler must not split: packaging/parts reads it in the executable, and tests/installed
+    // overwrites it.
     black_box(concat!("cgi2wsgi_worker-", env!("BUILD_IDENTITY"), ".so")).into()
 }

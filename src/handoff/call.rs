@@ -9,28 +9,28 @@ use crate::timings::Moment;
 /// One request. Descriptors 0, 1 and 2 of the front come with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// Which zygote may answer it; nothing for a worker that was started for it.
+    /// Which zygote may answer it; nothing for a worker that was started for this request.
     pub identity: Option<Identity>,
-    /// What is run and how, as bytes of a [`Service`].
+    /// What is run and how: an encoded [`Service`].
     pub service: Vec<u8>,
     /// What the front's process is like.
     pub process: ProcessState,
-    /// When the front began and when it was done, with `--timings`.
+    /// With `--timings`: when the front began, and when it had a worker.
     pub timed: Option<Timed>,
     /// Whether the debugger is started on the terminal where an exception is raised (`request --pdb`).
     pub debugs: bool,
     /// How much of the response the front wants to know.
     pub told: Told,
-    /// What stands behind the worker's lines on standard error; empty for nothing.
+    /// The text at the end of the worker's lines on standard error; empty for none.
     pub label: String,
     /// The whole environment of the front.
     pub variables: Variables,
 }
 
-/// How much of the response a front is told, for its log.
+/// How much of the response a worker reports to the front, for its log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Told {
-    /// What every front must know.
+    /// Only what every front must know.
     #[default]
     Nothing,
     /// Its status, and the bytes of its body.
@@ -39,7 +39,7 @@ pub enum Told {
     Everything,
 }
 
-/// What a process of the request's own would have inherited.
+/// What a process that was started for this request would have inherited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessState {
     /// The file mode creation mask.

@@ -1,6 +1,6 @@
 //! The stream socket between a front and a worker: orders with descriptors one way, replies the other.
 //!
-//! A front never waits in here, for it has more than one thing to wait for; a worker that expects its order does.
+//! A front never blocks here, because it waits for several things at once. A worker that expects its order does.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -17,14 +17,14 @@ use super::encoding::{self, Length};
 use super::reply::Reply;
 use crate::timings::Moment;
 
-/// The most that an order may have, in bytes: more than a process can be started with.
+/// The size limit of an order, in bytes: more than the arguments and the environment of a process can have.
 const LARGEST_ORDER: usize = 64 << 20;
 
 /// How much of an order is read at once, before its length is known and after.
 const FIRST_PIECE: usize = 16 << 10;
 const LARGEST_PIECE: usize = 1 << 20;
 
-/// The most that a reply may have, in bytes.
+/// The size limit of a reply, in bytes.
 const LARGEST_REPLY: usize = 1 << 16;
 
 /// The two ends of a new channel, closed on exec.
@@ -57,7 +57,7 @@ impl Outgoing {
         self.sent == self.bytes.len()
     }
 
-    /// Sends as much as there is room for. An error: the receiver has gone.
+    /// Sends as much as there is room for. An error: the receiver is gone.
     pub fn send(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -81,7 +81,7 @@ impl Outgoing {
     }
 }
 
-/// Waits for an order, with its descriptors, until `deadline`. Nothing: the front is gone, or what it sent is none.
+/// Waits for an order, with its descriptors, until `deadline`. Nothing: the front is gone, or what it sent is no order.
 pub fn receive_order(
     socket: BorrowedFd<'_>,
     deadline: Option<Moment>,
@@ -89,8 +89,8 @@ pub fn receive_order(
     receive_order_while(socket, || deadline.is_none_or(|deadline| is_readable(socket, deadline)))
 }
 
-/// Receives an order, with its descriptors. `wait` waits until there is something to read, and is asked before each
-/// piece; false ends it.
+/// Receives an order, with its descriptors. `wait` is called before each piece and waits until there is something to
+/// read; if it returns false, there is no order.
 pub fn receive_order_while(
     socket: BorrowedFd<'_>,
     wait: impl Fn() -> bool,
@@ -160,7 +160,7 @@ fn receive(
     }
 }
 
-/// Sends a reply, with a descriptor if there is one to give. Whether that was done: a front may be gone.
+/// Sends a reply, with `descriptor` if there is one. False: it was not sent, for example because the front is gone.
 pub fn send_reply(socket: impl AsFd, reply: &Reply, descriptor: Option<BorrowedFd<'_>>) -> bool {
     let bytes = reply.encode();
     let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
@@ -193,7 +193,7 @@ impl Incoming {
         while self.fill_at_most(socket, 4096) {}
     }
 
-    /// Takes no more bytes than that. False: none were there.
+    /// Takes at most `most` bytes. False: there were none.
     pub fn fill_at_most(&mut self, socket: BorrowedFd<'_>, most: usize) -> bool {
         let mut piece = [0; 4096];
         let piece = &mut piece[..most.min(4096)];
@@ -208,7 +208,7 @@ impl Incoming {
         false
     }
 
-    /// The next reply. What is no reply ends all of them.
+    /// The next reply. Bytes that are no reply end the stream.
     pub fn take(&mut self) -> Option<Reply> {
         let reply = match encoding::length(&self.bytes) {
             Length::Incomplete => return None,

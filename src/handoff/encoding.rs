@@ -90,7 +90,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// A switch.
+    /// A truth value.
     pub fn switch(&mut self) -> Option<bool> {
         match self.bytes()? {
             b"0" => Some(false),
@@ -103,7 +103,7 @@ impl<'b> Reader<'b> {
 /// More digits than any length has.
 const MOST_DIGITS: usize = 12;
 
-/// What the bytes of a stream say of the message that they begin with.
+/// What is known of the message at the beginning of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
     /// Its length, and where it begins, in bytes.

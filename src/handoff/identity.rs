@@ -1,7 +1,6 @@
-//! Which zygote may answer which request: the one that has imported this
-//! application, for this user, in these surroundings. Whatever an application
-//! may have looked at while it was imported is a part of the identity; what
-//! belongs to one request is not, and is taken away before the import.
+//! Which zygote may answer which request: the one that has imported this application, for this user, in these
+//! surroundings. Everything that an application may read during its import is part of the identity. What belongs to one
+//! request is not, and is removed before the import.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +20,7 @@ use crate::system::{self, Disposition};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity(Vec<u8>);
 
-/// How many letters of [`Identity::name`] the zygotes share that differ in variables alone.
+/// How many first letters of [`Identity::name`] are the same for identities that differ only in variables.
 pub const SHARED_LETTERS: usize = 8;
 
 impl Identity {
@@ -42,7 +41,7 @@ impl Identity {
         base.put(file_of(worker));
         base.put(process_state());
         let mut fields = Writer::default();
-        // The beginning of the name is made of it.
+        // The first letters of the name are a hash of this field.
         fields.put(base.into_bytes());
         let mut surroundings: Vec<_> =
             variables.iter().filter(|(name, _)| !limits.is_of_a_request(name)).collect();
@@ -54,25 +53,25 @@ impl Identity {
         Self(fields.into_bytes())
     }
 
-    /// What was sent.
+    /// The identity that [`Self::as_bytes`] gave.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// All of it.
+    /// The whole identity, as it is sent.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// A name for files, which begins alike for all that differ in variables
-    /// alone. Two identities may share one: a zygote compares the whole.
+    /// A name for files. Its first [`SHARED_LETTERS`] letters are the same for identities that differ only in
+    /// variables. Two identities may have one name: a zygote compares the whole identity.
     pub fn name(&self) -> String {
         let hash = |bytes: &[u8]| {
             let mut hasher = DefaultHasher::new();
             bytes.hash(&mut hasher);
             hasher.finish()
         };
-        // Short: a socket's address has 107 bytes.
+        // Short: a socket's address has at most 107 bytes.
         let base = hash(self.base()) >> 32;
         format!("{base:08x}{:016x}", hash(&self.0))
     }
@@ -83,7 +82,7 @@ impl Identity {
     }
 }
 
-/// How much of a path belongs to the application is each request's own.
+/// `service` without the length in [`Mount::Handler`], which differs between requests.
 fn service_of_all_requests(service: &Service) -> Service {
     let mut service = service.clone();
     if let Mount::Handler { rest } = &mut service.mount {
@@ -92,7 +91,7 @@ fn service_of_all_requests(service: &Service) -> Service {
     service
 }
 
-/// A file, so that another one at the same path can be distinguished.
+/// Describes a file so that another file at the same path is distinguished.
 fn file_of(path: &Path) -> String {
     let facts = std::fs::metadata(path).map_or_else(
         |error| error.to_string(),
@@ -104,8 +103,7 @@ fn file_of(path: &Path) -> String {
     format!("{} {facts}", path.display())
 }
 
-/// What a child cannot change back, or only upwards: users, limits, signals
-/// that are ignored, the scheduler's settings.
+/// What a child cannot change back, or only in one direction: users, limits, ignored signals, the scheduler's settings.
 fn process_state() -> String {
     use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
     let limits = [
@@ -126,7 +124,7 @@ fn process_state() -> String {
             format!("{:?}/{:?}", limit.current, limit.maximum)
         })
         .collect();
-    // What the same path names, and which process the same address reaches.
+    // They decide which file a path names, and which process an address reaches.
     let root = std::fs::metadata("/").map(|root| (root.dev(), root.ino())).ok();
     let namespaces = ["mnt", "net", "pid", "user"]
         .map(|name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok());
@@ -143,8 +141,8 @@ fn process_state() -> String {
     )
 }
 
-/// The signals that this process was started with as ignored. Rust ignores
-/// SIGPIPE itself, and the front SIGXFSZ.
+/// The signals that this process was started with as ignored. Rust itself ignores SIGPIPE, and the front ignores
+/// SIGXFSZ, so these are left out.
 fn ignored_signals() -> Vec<i32> {
     (1..32)
         .filter(|signal| ![libc::SIGPIPE, libc::SIGXFSZ].contains(signal))

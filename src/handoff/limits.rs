@@ -1,4 +1,4 @@
-//! The limits of a zygote, and what an operator says of its requests' variables and of files (`--warm-...`).
+//! The limits of a zygote, and the variables and files that it ignores (`--warm-...`).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -12,14 +12,14 @@ use super::request_variables;
 pub struct Limits {
     /// How long a zygote waits for a request before it exits.
     pub idle: Duration,
-    /// Children that are forked ahead of need.
+    /// Children that are forked before a request needs them.
     pub spare: u32,
-    /// Children at a time; more requests wait in line.
+    /// The most children at a time; further requests wait in line.
     pub max: u32,
     /// A path that is requested once after the import.
     pub request: Option<OsString>,
-    /// Variables that are the request's, though their names do not say so, and files (absolute paths) whose changes start
-    /// no other zygote; one that ends with a star stands for all that begin so.
+    /// Variables that belong to the request though their names do not show it, and files (absolute paths) whose changes
+    /// start no new zygote. A name that ends with a star stands for all that begin like it.
     pub ignored: Vec<OsString>,
     /// The memory of a zygote and its children together, in bytes, beyond which requests wait in line.
     pub memory: Option<u64>,
@@ -39,12 +39,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Whether a variable belongs to one request, by its name or by the operator's word.
+    /// Whether a variable belongs to one request, by its name or by the operator's setting.
     pub fn is_of_a_request(&self, name: &[u8]) -> bool {
         request_variables::is_of_a_request(name) || self.is_ignored(name)
     }
 
-    /// Whether a file may change without another import, by the operator's word.
+    /// Whether a file may change without another import, by the operator's setting.
     pub fn ignores(&self, file: &Path) -> bool {
         self.is_ignored(file.as_os_str().as_bytes())
     }

@@ -1,10 +1,10 @@
-//! What the front and a worker tell each other, over one stream socket.
+//! The messages between the front and a worker, over one stream socket.
 //!
 //! The front sends an [`order`]: answer this request ([`Call`]), or become a zygote ([`ZygoteOrder`]). The worker tells
 //! how far it is ([`Reply`]). Everything is written in one encoding ([`encoding`]).
 //!
 //! A request has begun exactly when [`Reply::Begun`] was sent: without it nothing of the application has run for this
-//! request. The response is the front's to give until [`Reply::Head`] was sent.
+//! request. Until [`Reply::Head`] was sent, the front may answer instead.
 //!
 //! Left out: which process starts which, and what is done when a reply does not come (the front's `supervise`).
 

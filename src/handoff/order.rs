@@ -32,7 +32,7 @@ impl Order {
         fields.into_bytes()
     }
 
-    /// What [`Self::encode`] gave, or why it is none: it is damaged, or of another build.
+    /// The order that [`Self::encode`] gave, or why there is none: the bytes are damaged, or of another build.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let mut fields = Reader::new(bytes);
         let build = fields.text().unwrap_or_default();
@@ -99,7 +99,7 @@ mod tests {
         for order in orders() {
             let bytes = order.encode();
             for end in 0..bytes.len() {
-                // A call that ends behind a variable is a call with fewer of them.
+                // A call that is cut after a variable is a call with fewer variables.
                 assert_ne!(Order::decode(&bytes[..end]), Ok(order.clone()), "{end}");
             }
         }

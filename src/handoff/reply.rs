@@ -5,16 +5,16 @@ use super::encoding::{Reader, Writer};
 /// How far a worker is. On the stream each is a netstring of its fields, the first of which is a letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// The first word: Python has loaded the worker, which is of this build.
+    /// The first reply: Python has loaded the worker, which is of this build.
     Hello(String),
-    /// Python cannot be used, for this reason. What it is started with says it, before it loads anything.
+    /// Python cannot be used, for this reason. Python's start code sends this before it loads anything.
     Unusable(String),
     /// The application's code has changed since it was imported: another zygote is needed.
     Stale,
-    /// This zygote cannot answer, for this reason; an empty one has been told before. Nothing has begun.
+    /// This zygote cannot answer, for this reason; an empty reason was reported before. The request has not begun.
     Cold(String),
-    /// From here on the request is this worker's, whose process has this number. A zygote's child sends a descriptor
-    /// with it, from which the front can read how the process ended.
+    /// From now on the process with this number has the request. A zygote's child also sends a descriptor, from which
+    /// the front can read how the process ended.
     Begun(u32),
     /// SIGTERM has raised its exception: it need not be sent again.
     Terminating,
@@ -22,13 +22,13 @@ pub enum Reply {
     HandlesSigterm,
     /// The tracebacks of all threads are written.
     Traced,
-    /// The application, which is being imported, runs a server of its own, as this text says: that import ends now.
+    /// The import of the application runs a server of its own, as this text says. The import ends now.
     Serves(String),
-    /// There is no response: the front is to answer.
+    /// There is no response: the front has to answer.
     Refused {
         /// The status of the answer.
         status: u16,
-        /// What a visitor is shown beside the plain line (`--debug`).
+        /// What a visitor sees in addition to the plain line (`--debug`).
         details: Option<String>,
         /// The value of a Server-Timing header; empty for none.
         timings: String,
@@ -36,42 +36,43 @@ pub enum Reply {
         exit: u8,
         /// The bytes of the request body that the server has not delivered yet.
         owed: u64,
-        /// Threads of the application's live on: the end of the answer does not wait for that of the process.
+        /// Whether threads of the application live on: the answer then ends before the process does.
         lives_on: bool,
     },
-    /// The head of the response goes out now: no other process may answer.
+    /// The head of the response is sent now: no other process may answer.
     Head,
-    /// The body of the response is delivered but for its last byte, and the worker reads no more of the request body.
-    /// The response ends when the worker closes it, or has ended.
+    /// The body of the response is delivered except its last byte, and the worker reads no more of the request body.
+    /// The response ends when the worker closes it or exits.
     Done {
         /// Whether it is whole.
         is_whole: bool,
         /// The bytes of the request body that the server has not delivered yet.
         owed: u64,
-        /// The last byte of a response whose length the server knows (P8): the front sends it when the worker has ended.
+        /// The last byte of a response whose length the server knows (P8): the front sends it when the worker has
+        /// exited.
         last: Option<u8>,
     },
-    /// The head that goes out has this status. Said before [`Reply::Head`] to a front that wants to know ([`Told`]).
+    /// The head that will be sent. This comes before [`Reply::Head`], to a front that asked for it ([`Told`]).
     ///
     /// [`Told`]: super::call::Told
     Responding {
         /// The status.
         status: u16,
-        /// All of the head, for [`Told::Everything`]; one that is too long is not told.
+        /// The whole head, for [`Told::Everything`]; empty if it is too long.
         ///
         /// [`Told::Everything`]: super::call::Told::Everything
         head: Vec<u8>,
     },
-    /// So many bytes of the body were sent. Said before [`Reply::Done`], likewise.
+    /// How much of the body was sent. This comes before [`Reply::Done`], to a front that asked for it.
     Delivered {
         /// The bytes.
         bytes: u64,
         /// [`crate::cgi::digest`], for `Told::Everything`.
         digest: Option<u64>,
     },
-    /// This version of Python runs the application. Said before it does, for `Told::Everything`.
+    /// This version of Python runs the application. This comes before the application runs, for `Told::Everything`.
     Runs(String),
-    /// The process ends now, of its own accord, and holds nothing of the request any more.
+    /// The process exits now by itself, and no longer holds anything of the request.
     Exits,
 }
 
@@ -145,7 +146,7 @@ impl Reply {
         message.into_bytes()
     }
 
-    /// What [`Self::encode`] made the netstring of, or nothing if it is none of these.
+    /// The reply whose fields [`Self::encode`] put into a netstring, or nothing if these are no reply.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Reader::new(bytes);
         let reply = match fields.text()? {
@@ -187,7 +188,7 @@ impl Reply {
     }
 }
 
-/// The most that a text may have, in bytes: what a socket takes at once.
+/// The size limit of a text, in bytes: what a socket takes at once.
 const LONGEST: usize = 48 << 10;
 
 fn cut(text: &str) -> &str {

@@ -4,9 +4,8 @@
 /// and what servers add for each request. Everything else, such as what
 /// `SetEnv` sets, is the same for all of an application's requests.
 ///
-/// Apache gives a program each variable that steers the server itself too, with
-/// an underscore for what no variable's name may have. Its documentation and
-/// Debian's `setenvif.conf` set those by what the client says of itself.
+/// Apache also gives a program the variables that control the server itself, with an underscore for each character that
+/// a variable's name may not have. Its documentation and Debian's `setenvif.conf` set these by what the client sends.
 pub fn is_of_a_request(name: &[u8]) -> bool {
     const OF_APACHE: &[&[u8]] = &[
         b"dont_vary",

@@ -1,4 +1,4 @@
-//! What is run for a site and how its requests are answered: the same for all of them.
+//! What is run for a site and how it answers: the same for all requests.
 
 use super::application::Application;
 use super::encoding::{Reader, Writer};

@@ -1,12 +1,12 @@
 //! The signals between front and worker that have no name of their own. C libraries count real-time signals from
-//! different beginnings, so these are numbers.
+//! different starts, so these are absolute numbers.
 
-/// Has a worker write the tracebacks of all its threads, and [`super::Reply::Traced`] then. Applications leave alone
-/// what is near the end of the real-time signals.
+/// Makes a worker write the tracebacks of all its threads and then send [`super::Reply::Traced`]. Applications do not
+/// use signals near the end of the real-time range.
 pub const TRACE: i32 = 61;
 
-/// Has a worker look whether it runs a server of its own instead of being imported ([`super::Reply::Serves`]).
+/// Makes a worker check whether the application runs a server of its own during its import ([`super::Reply::Serves`]).
 pub const QUESTION: i32 = 59;
 
-/// What the kernel sends a worker whose connection to the front has changed in any way.
+/// The kernel sends it to a worker when the connection to the front changes in any way.
 pub const CONNECTION: i32 = 60;

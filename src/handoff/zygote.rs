@@ -15,19 +15,19 @@ use crate::timings::Moment;
 pub struct ZygoteOrder {
     /// The private directory.
     pub directory: PathBuf,
-    /// What tells its socket's file from another that takes its place.
+    /// What distinguishes its socket's file from a later one at the same path.
     pub mark: u64,
     /// Whose requests it answers.
     pub identity: Identity,
-    /// The file that the worker came from.
+    /// The file from which the worker was loaded.
     pub worker: PathBuf,
     /// What it imports.
     pub service: Service,
-    /// How many, and for how long.
+    /// Its limits.
     pub limits: Limits,
-    /// Whether no request waits for it, since the last one could not serve.
+    /// Whether no request waits for it, because the last zygote could not serve.
     pub is_on_trial: bool,
-    /// When the import is given up. Without `--timeout` that is after [`Limits::idle`].
+    /// When the import is aborted: without `--timeout`, after [`Limits::idle`].
     pub deadline: Moment,
     /// Why it is started.
     pub why: String,

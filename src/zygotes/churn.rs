@@ -1,16 +1,16 @@
-//! Files that requests write and the import reads. Each such change takes another import, so a zygote that answers one
-//! request between two of them is of no use, and starting it takes longer than a normal start. After some of them in a row
-//! requests make normal starts for a while, and what is read at import is named.
+//! Files that requests write and the import reads. Each change of such a file needs another import. A zygote that
+//! answers only one request before the next change is of no use, and starting it takes longer than a normal start.
+//! After several of these in a row, requests make normal starts for a while, and a message names the file.
 
 use std::time::Duration;
 
-/// How many zygotes in a row may end so before requests make normal starts.
+/// How many zygotes in a row may end this way before requests make normal starts.
 const MOST: u32 = 4;
 
-/// For how long they do.
+/// For how long requests make normal starts.
 pub const REST: Duration = Duration::from_secs(60);
 
-/// Zygotes of one name that ended in a row since a file had changed that is no code, after one request at most.
+/// Zygotes of one name that ended in a row because a file that is not code had changed, each after at most one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Churn {
     /// How many.
@@ -20,24 +20,25 @@ pub struct Churn {
 }
 
 impl Churn {
-    /// When another zygote ends since `file` has changed. `is_code`: people change it, and requests do not.
+    /// The count after another zygote, which ends because `file` has changed. `is_code`: people change it, requests do
+    /// not.
     #[must_use]
     pub fn after(last: Option<&Self>, file: &str, is_code: bool, requests: u64) -> Option<Self> {
         let count = last.map_or(0, |last| last.count).saturating_add(1);
         (!is_code && requests <= 1).then(|| Self { count, file: file.to_owned() })
     }
 
-    /// Why a zygote has ended whose file has changed.
+    /// The reason that a zygote gives for its end when `file` has changed.
     pub fn why_ended(file: &str) -> String {
         format!("{file} changed")
     }
 
-    /// Whether a zygote that has ended for this reason is the last of them.
+    /// Whether `ended` is the reason that the last of these zygotes gave.
     pub fn has_ended(&self, ended: &str) -> bool {
         ended == Self::why_ended(&self.file)
     }
 
-    /// Why the next zygote, of which the last ended for this reason, imports nothing. Nothing: it does.
+    /// Why the next zygote imports nothing, if the last one gave the reason `ended`. `None`: it imports.
     pub fn rest(&self, ended: &str) -> Option<String> {
         let Self { count, file } = self;
         (*count >= MOST && self.has_ended(ended)).then(|| {

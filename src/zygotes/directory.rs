@@ -1,11 +1,10 @@
-//! The private directory where zygotes are found: `$XDG_RUNTIME_DIR/cgi2wsgi`,
-//! or `cgi2wsgi-UID` in the temporary directory. Anybody can write in the latter:
-//! what is there already is used only if it is a directory of this user's that
+//! The private directory where zygotes are found: `$XDG_RUNTIME_DIR/cgi2wsgi`, or `cgi2wsgi-UID` in the temporary
+//! directory. Anybody can write to the latter, so an existing file is used only if it is a directory of this user that
 //! no other user can enter, and never through a symbolic link.
 //!
-//! It is opened once, and what is in it is reached through that descriptor: a path may lead elsewhere a moment later.
-//! Sockets alone have no call that takes one. Who binds one looks whether it is here afterwards, and who connects to
-//! one asks the kernel for the user at the other end.
+//! It is opened once, and its files are reached through that descriptor: a path may lead elsewhere a moment later.
+//! Sockets are the exception: no system call takes a descriptor for them. A process that binds a socket then checks
+//! whether it is in this directory; a process that connects asks the kernel for the user at the other end.
 //!
 //! Root reads other users' directories: anything can be in those.
 
@@ -28,14 +27,14 @@ use crate::handoff::identity::SHARED_LETTERS;
 /// A socket's address has 108 bytes, with the zero that ends it.
 const LONGEST: usize = 107;
 
-/// So many names in a directory are looked at.
+/// The most names that are read in a directory.
 const MOST_NAMES: usize = 4096;
 
-/// So many directories root looks into, and so many of one user.
+/// The most directories that root reads, and the most of one user.
 const MOST_DIRECTORIES: usize = 256;
 const MOST_OF_A_USER: usize = 16;
 
-/// The variable by which a zygote's process tells where its directory is: root looks for those of all users. The zygote
+/// The variable in a zygote's environment that names its directory: root looks for the zygotes of all users. The zygote
 /// removes it before the application is imported.
 pub const VARIABLE: &str = "CGI2WSGI_ZYGOTES";
 
@@ -51,7 +50,7 @@ pub struct Directory {
     path: PathBuf,
     owner: u32,
     handle: OwnedFd,
-    /// The device and the inode: a path may lead to it in several ways.
+    /// The device and the inode: several paths may lead to it.
     file: (u64, u64),
 }
 
@@ -69,7 +68,7 @@ impl Directory {
         Self::at(path)
     }
 
-    /// Where it would be.
+    /// The path at which [`Self::open`] finds or makes it.
     pub fn path_for(variables: &Variables) -> PathBuf {
         if let Some(runtime) = variables.get_os("XDG_RUNTIME_DIR")
             && Path::new(runtime).is_absolute()
@@ -80,9 +79,9 @@ impl Directory {
         in_temporary(variables, rustix::process::geteuid().as_raw())
     }
 
-    /// The directories of this user where zygotes may be, and which are there: a server may have started some where
-    /// this process would not. Root finds those of all users, a service's own temporary directory included. Beside
-    /// them, why some of this user's are of no use: anybody can take such a name in `/tmp`.
+    /// The existing directories of this user where zygotes may be: a server may have started some elsewhere than this
+    /// process would. Root finds those of all users, including those in a service's own temporary directory. The second
+    /// list says why some of this user's are unusable: anybody can create such a name in `/tmp`.
     pub fn existing(variables: &Variables) -> (Vec<Self>, Vec<String>) {
         let (mut found, mut unusable) = (Vec::new(), Vec::new());
         for path in Self::candidates(variables) {
@@ -112,9 +111,9 @@ impl Directory {
         (found, unusable)
     }
 
-    /// Where a process has its zygote, if it is one; else where one would be that it starts, as a server does, for what
-    /// the last one has told is there. What a process says of itself is its user's word: only a directory of that user's
-    /// is taken.
+    /// The directory of a process that is a zygote; else the directories of the zygotes that it would start, as a
+    /// server does: the status of the last zygote is there. A process' user controls its variables, so only directories
+    /// of that user count.
     fn of_process(pid: u32) -> Vec<Self> {
         let (Some(owner), Some(variables)) = (process::owner(pid), process::variables(pid)) else {
             return Vec::new();
@@ -136,18 +135,18 @@ impl Directory {
         places.into_iter().filter_map(|place| Self::seen_by(pid, place, owner)).collect()
     }
 
-    /// What a process of this user sees at a path.
+    /// The directory that a process of this user sees at a path.
     fn seen_by(pid: u32, named: PathBuf, owner: u32) -> Option<Self> {
         let inside = named.strip_prefix("/").ok()?;
         let there = Path::new("/proc").join(pid.to_string()).join("root").join(inside);
         let there = Self::of_user(there, owner).ok()?;
-        // Its own path is easier to read, where that leads to it from here.
+        // The plain path is easier to read, if it leads there for this process too.
         let here = Self::of_user(named, owner).ok().filter(|here| here.file == there.file);
         Some(here.unwrap_or(there))
     }
 
-    /// Where zygotes may be: in that of [`Self::open`], and in that of a
-    /// process without `XDG_RUNTIME_DIR`, such as a server's.
+    /// Where zygotes may be: in the directory of [`Self::open`], and in that of a process without `XDG_RUNTIME_DIR`,
+    /// such as a server.
     pub fn candidates(variables: &Variables) -> Vec<PathBuf> {
         let user = rustix::process::geteuid().as_raw();
         let mut paths = vec![Self::path_for(variables), in_temporary(variables, user)];
@@ -189,7 +188,7 @@ impl Directory {
         Ok(path)
     }
 
-    /// The names of all zygotes, dead ones too, that differ from this one in variables alone, itself among them.
+    /// The names of all zygotes, dead ones too, that differ from this one only in variables, including this one.
     pub fn siblings(&self, name: &str) -> Vec<String> {
         let base = &name[..name.len().min(SHARED_LETTERS)];
         let files = self.names().map(|names| names.all).unwrap_or_default();
@@ -214,7 +213,7 @@ impl Directory {
         Ok(names)
     }
 
-    /// What is there under this name; a symbolic link itself.
+    /// The metadata of the file of this name; a symbolic link is not followed.
     pub fn stat(&self, name: &str) -> io::Result<Stat> {
         Ok(statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
@@ -237,8 +236,8 @@ impl Directory {
         Ok(openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
-    /// The last bytes of a regular file of the owner's, at most so many. Nothing: there is no such file. What else can
-    /// be there, such as a pipe without a writer, is not waited for.
+    /// The last bytes of a regular file of the owner's, at most `most`. Nothing: there is no such file. Anything else,
+    /// such as a pipe without a writer, is an error and never blocks.
     pub fn read(&self, name: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
         let is_regular = |stat: &Stat| {
             FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
@@ -251,7 +250,7 @@ impl Directory {
             Ok(_) => {}
         }
         let mut file = self.open_file(name, OFlags::RDONLY | OFlags::NONBLOCK)?;
-        // Another may be in its place by now.
+        // Another file may be in its place by now.
         if !is_regular(&fstat(&file)?) {
             return Err(odd(name));
         }
@@ -262,12 +261,12 @@ impl Directory {
         Ok(Some(bytes))
     }
 
-    /// Removes what is there under this name.
+    /// Removes the file of this name.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         Ok(unlinkat(&self.handle, name, AtFlags::empty())?)
     }
 
-    /// Gives what is there another name.
+    /// Renames a file.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(renameat(&self.handle, from, &self.handle, to)?)
     }
@@ -278,7 +277,7 @@ impl Directory {
 pub struct Names {
     /// The names.
     pub all: Vec<String>,
-    /// Whether these are all: of very many, the first are.
+    /// Whether these are all: if there are very many, only the first are read.
     pub are_all: bool,
 }
 
@@ -297,7 +296,7 @@ pub fn lock_name(name: &str) -> String {
     format!("{name}.lock")
 }
 
-/// The name of what a zygote says of itself.
+/// The name of a zygote's status file.
 pub fn status_name(name: &str) -> String {
     format!("{name}.status")
 }
@@ -306,9 +305,9 @@ fn odd(name: &str) -> io::Error {
     io::Error::other(format!("{name} is no regular file of the directory's owner"))
 }
 
-/// Of a user's zygotes without `XDG_RUNTIME_DIR`.
+/// The directory of a user's zygotes without `XDG_RUNTIME_DIR`.
 fn in_temporary(variables: &Variables, user: u32) -> PathBuf {
-    // The zygote and its children are in other directories than this process.
+    // Not a relative path: the zygote and its children have other working directories than this process.
     let temporary = variables.get_os("TMPDIR").map(Path::new).filter(|path| path.is_absolute());
     temporary.unwrap_or(Path::new("/tmp")).join(format!("cgi2wsgi-{user}"))
 }
@@ -324,7 +323,7 @@ fn users() -> impl Iterator<Item = u32> {
     users.into_iter()
 }
 
-/// A descriptor of the directory, if it is one, this user's, and closed to all others; its device and inode.
+/// A descriptor of the directory with its device and inode, if it is one, is `owner`'s, and is closed to all others.
 fn verified(path: &Path, owner: u32) -> Result<(OwnedFd, (u64, u64)), String> {
     let shown = path.display();
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;

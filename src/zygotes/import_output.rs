@@ -1,7 +1,6 @@
-//! What an application writes to standard error while a zygote imports it. It is
-//! kept in memory: for the request that waits for the import, as if that were
-//! its own process, and for the log. A pipe would not do: its reader may
-//! go away in the middle of an import that others wait for too.
+//! What an application writes to standard error while a zygote imports it. It is kept in memory, for the log and for
+//! the request that waits for the import, which gets it as if a process of its own had written it. A pipe would not do:
+//! its reader may exit during an import for which other requests wait too.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,7 +15,7 @@ use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 pub struct ImportOutput(File);
 
 impl ImportOutput {
-    /// Nothing yet. Before Linux 3.17 it is a file without a name in `directory`.
+    /// An empty one. Before Linux 3.17 it is a file without a name in `directory`.
     pub fn new(directory: &Path) -> io::Result<Self> {
         let memory = memfd_create("cgi2wsgi-import", MemfdFlags::CLOEXEC)
             .map_err(io::Error::from)

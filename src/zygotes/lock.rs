@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use super::directory::{Directory, lock_name, socket_name, trial_name};
 use super::status::Status;
 
-/// How many zygotes may differ in variables alone. A variable that differs from request to request would have a new one
-/// started for each.
+/// How many zygotes may differ only in variables. A variable that differs from request to request would start a new
+/// zygote for each.
 const MOST: usize = 4;
 
 /// A lock that is held until this is dropped.
@@ -36,8 +36,7 @@ impl<'d> Lock<'d> {
         loop {
             let file = directory.open_file(&path, OFlags::WRONLY | OFlags::CREATE)?;
             match flock(file.as_fd(), operation) {
-                // A zygote that ended may have removed the file meanwhile, and
-                // another process made another.
+                // A zygote that ended may have removed the file meanwhile, and another process may have made a new one.
                 Ok(()) if is_at(&file, directory, &path) => {
                     return Ok(Self { file, directory, name: name.to_owned() });
                 }
@@ -47,15 +46,15 @@ impl<'d> Lock<'d> {
         }
     }
 
-    /// Removes the zygote's socket if it is the one with this [`mark`], and says whether it was.
+    /// Removes the zygote's socket if it is the one with this [`mark`], and returns whether it did.
     pub fn remove_socket(&self, of: u64) -> bool {
         let [socket, trial] = [socket_name(&self.name), trial_name(&self.name)];
-        // The next process makes another, and reports if it cannot.
+        // An error is ignored: the next process makes a socket, and reports if it cannot.
         let is_removed = |name: &str| self.is_of(name, of) && self.directory.remove(name).is_ok();
         is_removed(&socket) || is_removed(&trial)
     }
 
-    /// Has requests find the zygote whose socket has this [`mark`], which they did not wait for until now.
+    /// Lets requests find the zygote whose socket has this [`mark`]. Until now no request waited for it.
     pub fn publish(&self, of: u64) -> io::Result<()> {
         let trial = trial_name(&self.name);
         if self.is_of(&trial, of) {
@@ -68,7 +67,7 @@ impl<'d> Lock<'d> {
         self.directory.stat(name).is_ok_and(|file| mark(&file) == of)
     }
 
-    /// Gives it back and leaves no file behind.
+    /// Releases the lock and removes its file.
     pub fn remove(self) {
         let _ = self.directory.remove(&lock_name(&self.name));
         drop(self.file);
@@ -82,27 +81,26 @@ fn is_at(file: &File, directory: &Directory, name: &str) -> bool {
     }
 }
 
-/// What tells a socket's file from another that takes its place: it may get the
-/// same inode.
+/// What distinguishes a socket's file from a later one at the same path, which may get the same inode.
 pub fn mark(file: &Stat) -> u64 {
     let mut hasher = DefaultHasher::new();
     (file.st_ino, file.st_mtime, file.st_mtime_nsec).hash(&mut hasher);
     hasher.finish()
 }
 
-/// At the end of a zygote whose socket has this [`mark`]: whoever waits there
-/// is turned away and starts another; nothing is left in the directory.
+/// At the end of a zygote whose socket has this [`mark`]: requests that wait there are refused and start another;
+/// nothing is left in the directory.
 pub fn leave(directory: &Directory, name: &str, of: u64) {
     let Ok(lock) = Lock::take(directory, name) else { return };
     let is_gone = || directory.stat(&socket_name(name)).is_err();
-    // One that took this one's place may have left before it.
+    // A zygote that took this one's place may have ended before it.
     if lock.remove_socket(of) || is_gone() {
         lock.remove();
     }
 }
 
-/// The processes of the zygotes that differ from that of `name` in variables alone, as far as they are known, if those
-/// are too many to start another. Removes what killed ones have left.
+/// If too many zygotes differ from that of `name` only in variables to start another: their processes, as far as known.
+/// Removes the files of killed zygotes.
 pub fn crowd(directory: &Directory, name: &str) -> Option<Vec<u32>> {
     let others = || directory.siblings(name).into_iter().filter(|other| other != name);
     if others().count() < MOST {
@@ -113,7 +111,7 @@ pub fn crowd(directory: &Directory, name: &str) -> Option<Vec<u32>> {
         match Status::read(directory, &name) {
             Some(status) if status.is_alive() => pids.push(status.pid),
             _ if is_abandoned(directory, &name) => continue,
-            // It has just been started, and has not said so yet.
+            // It has just been started, and has no status yet.
             _ => {}
         }
         count += 1;
@@ -121,9 +119,9 @@ pub fn crowd(directory: &Directory, name: &str) -> Option<Vec<u32>> {
     (count >= MOST).then_some(pids)
 }
 
-/// Whether no process listens at a zygote's socket. It is removed then.
+/// Whether no process listens at a zygote's socket, which is then removed.
 fn is_abandoned(directory: &Directory, name: &str) -> bool {
-    // This does not wait for a lock: two processes that do this hold one each.
+    // Does not wait for the lock: two processes that do this hold one each, and would wait for each other.
     if let Ok(lock) = Lock::with(directory, name, FlockOperation::NonBlockingLockExclusive)
         && [socket_name(name), trial_name(name)]
             .iter()
@@ -175,10 +173,10 @@ mod tests {
         let mut listeners: Vec<_> = (0..=MOST).map(listen).collect();
         let mut status = crate::zygotes::status::tests::status();
         status.write(&directory, &format!("{:032}", 1)).expect("written");
-        // Its own is none of the others.
+        // The zygote itself does not count.
         let me = std::process::id();
         assert_eq!(crowd(&directory, &"0".repeat(32)), Some(vec![me]));
-        // One that is gone, and whose number another process has.
+        // A zygote that has ended, and whose number another process has.
         status.started += 1;
         status.write(&directory, &format!("{MOST:032}")).expect("written");
         listeners.truncate(MOST);

@@ -1,5 +1,5 @@
-//! The log of all zygotes of one user: `warm.log` in the private directory,
-//! and `warm.log.1`, which it becomes when it is large. Several write at once.
+//! The log of all zygotes of one user: `warm.log` in the private directory, and `warm.log.1`, which it becomes when it
+//! is large. Several processes write at once.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ pub struct Log<'d> {
 }
 
 impl<'d> Log<'d> {
-    /// That of `directory`.
+    /// The log of `directory`.
     pub fn new(directory: &'d Directory) -> Self {
         Self { directory, largest: LARGEST }
     }
@@ -40,7 +40,7 @@ impl<'d> Log<'d> {
         self.open()?.write_all(lines.as_bytes())
     }
 
-    /// The file to append to, which is begun anew if it is too large.
+    /// The file to append to: a new one, if the last is too large.
     pub fn open(&self) -> io::Result<File> {
         loop {
             let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
@@ -48,8 +48,7 @@ impl<'d> Log<'d> {
             if file.metadata()?.len() < self.largest {
                 return Ok(file);
             }
-            // One of all that find it too large moves it; the others find that
-            // this is not the file any more.
+            // Of the processes that find it too large, one renames it; the others then find another file at its path.
             flock(&file, FlockOperation::LockExclusive)?;
             if self.is_at_its_path(&file) {
                 self.directory.rename(LOG, OLD_LOG)?;
@@ -57,7 +56,7 @@ impl<'d> Log<'d> {
         }
     }
 
-    /// Whether who appends to `file` appends to the log, and it is not too large.
+    /// Whether `file` is still the log, and is not too large.
     pub fn is_current(&self, file: &File) -> bool {
         self.is_at_its_path(file) && file.metadata().is_ok_and(|file| file.len() < self.largest)
     }
@@ -69,7 +68,7 @@ impl<'d> Log<'d> {
         }
     }
 
-    /// All that there is, the oldest first. Nothing: it was never written to.
+    /// The whole log, the oldest lines first. Nothing: it was never written to.
     pub fn read(&self) -> io::Result<Option<Vec<u8>>> {
         let mut all: Option<Vec<u8>> = None;
         for name in [OLD_LOG, LOG] {
@@ -87,7 +86,7 @@ fn lines(time: SystemTime, pid: u32, application: &str, text: &str) -> String {
     lines.map(|line| [&head, ": ", &printable(line), "\n"].concat()).collect()
 }
 
-/// A moment as RFC 3339 writes it, in UTC: nothing is asked for the time zone.
+/// A moment as RFC 3339 writes it, in UTC, which needs no time zone data.
 pub fn shown_time(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (year, month, day) = date(seconds / 86_400);

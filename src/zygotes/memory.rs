@@ -1,4 +1,4 @@
-//! Memory that a zygote and all of its children see, and how pages become a process' own.
+//! Memory that a zygote shares with all its children, and how a process gets its own copies of pages.
 
 use std::io;
 use std::ops::Deref;
@@ -17,15 +17,14 @@ pub fn is_shared_numbers(start: usize) -> bool {
     STARTS.lock().is_ok_and(|starts| starts.contains(&start))
 }
 
-/// Numbers in memory that a process shares with all that it forks, for as long as any of them lives. At first they are
-/// zero.
+/// Numbers in memory that a process shares with all its children, as long as any of them lives. They are zero at first.
 pub struct SharedNumbers {
     start: NonNull<AtomicU64>,
     count: usize,
 }
 
 impl SharedNumbers {
-    /// So many; nothing if the system gives no memory.
+    /// `count` numbers; nothing if the system gives no memory.
     pub fn new(count: usize) -> Option<Self> {
         // SAFETY: an anonymous mapping at no address in particular, of whole pages and zeroed. It is never unmapped.
         let memory = unsafe {
@@ -71,9 +70,9 @@ impl Run {
 /// What pages are touched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// To be mapped.
+    /// To map them.
     Read,
-    /// To be this process' own too. What is in them stays.
+    /// To map copies of this process' own. Their content stays.
     Write,
 }
 
@@ -86,8 +85,8 @@ impl Access {
     }
 }
 
-/// Touches pages of this process, with one system call for many runs (Linux 6.13). How many bytes of the first runs were
-/// touched.
+/// Touches pages of this process, with one system call for many runs (Linux 6.13). Returns how many bytes were touched,
+/// from the first run on.
 pub fn populate_all(process: &OwnedFd, runs: &[Run], access: Access) -> io::Result<usize> {
     let runs: Vec<iovec> = runs.iter().map(|run| run.as_iovec()).collect();
     let (number, advice) = (libc::SYS_process_madvise, access.advice());
@@ -133,8 +132,7 @@ pub fn write_mapped(file: &OwnedFd, run: Run, offset: u64) -> io::Result<()> {
     }
 }
 
-/// Has a mapping be one of another file, shared with whoever has that. To be used where that file holds the same as what
-/// is mapped now.
+/// Replaces a mapping by a shared one of another file. To be used if that file has the same content as the mapping.
 pub fn map_over(run: Run, protection: Protection, file: &OwnedFd, offset: u64) -> io::Result<()> {
     let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
     let Protection { reads, writes, executes } = protection;
@@ -144,7 +142,7 @@ pub fn map_over(run: Run, protection: Protection, file: &OwnedFd, offset: u64) -
         | flag(executes, libc::PROT_EXEC);
     let flags = libc::MAP_SHARED | libc::MAP_FIXED;
     let run = run.as_iovec();
-    // SAFETY: the run is one that is mapped, and a pointer into it finds there what it found before.
+    // SAFETY: the run is mapped, and a pointer into it finds the same content as before.
     let mapped = unsafe {
         libc::mmap(run.iov_base, run.iov_len, protection, flags, file.as_raw_fd(), offset)
     };
@@ -174,7 +172,7 @@ mod tests {
         assert_eq!(numbers[2].load(SeqCst), 7);
     }
 
-    /// Of four pages, of which the third is not mapped.
+    /// With four pages, of which the third is not mapped.
     #[test]
     fn what_is_mapped_is_populated_and_keeps_what_is_in_it() {
         const PAGE: usize = 4096;
@@ -193,7 +191,7 @@ mod tests {
             |first: usize, pages: usize| Run { start: at + first * PAGE, length: pages * PAGE };
         let me = pidfd_open(getpid(), PidfdFlags::empty()).expect("a hold of oneself");
         let is_absent = |error: io::Error| error.raw_os_error() == Some(libc::ENOMEM);
-        // Older kernels know neither; what they do then is the caller's.
+        // Older kernels know neither call; the caller handles that.
         let is_known = |error: &io::Error| {
             !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM))
         };

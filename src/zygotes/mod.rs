@@ -3,12 +3,12 @@
 //! - [`directory`]: where zygotes of one user are found;
 //! - [`lock`]: who may make and remove a socket;
 //! - [`import_output`]: what is written while a zygote imports;
-//! - [`status`], [`log`]: what zygotes tell a person;
+//! - [`status`], [`log`]: what zygotes report to a person;
 //! - [`churn`]: files that end one zygote after another;
-//! - [`process`]: what the system tells of them;
+//! - [`process`]: what the system tells of processes;
 //! - [`spare`]: when a child is forked for the next request;
-//! - [`left_open`], [`polling`], [`names`], [`memory`], [`prefault`], [`threads`]: what of a zygote's own work needs no
-//!   Python.
+//! - [`left_open`], [`polling`], [`names`], [`memory`], [`prefault`], [`threads`]: the parts of a zygote's work that
+//!   need no Python.
 //!
 //! Left out: how a front connects (its `connect`), and the zygote itself (the worker's `zygote`).
 

@@ -1,7 +1,8 @@
-//! Names in directories that an import has asked for: modules that it missed, files that were not there, listings.
-//! What was there is to stay, and what was not is not to appear; other names in these directories are of no interest.
+//! Names in directories that an import has asked for: modules that it missed, files that were not there, listings. The
+//! names that existed must stay, and those that did not exist must not appear. Other names in these directories do not
+//! matter.
 //!
-//! Knows neither Python nor how the kernel tells of changes: it looks.
+//! This module knows neither Python nor how the kernel reports changes: it reads the directories.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -13,10 +14,10 @@ use std::sync::Arc;
 
 use super::remote::ask;
 
-/// Which names of a directory somebody who listed it looks at.
+/// Which names of a directory matter to the code that listed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Listing {
-    /// All of them, but for what Python and databases put beside their files.
+    /// All of them, except those of files that Python and databases put beside their own.
     All,
     /// Those of modules and packages (`pkgutil`).
     Modules,
@@ -24,7 +25,7 @@ pub enum Listing {
     Distributions,
 }
 
-/// What ends the names of files that are modules: `.py`, `.abi3.so`.
+/// The endings of the names of files that are modules: `.py`, `.abi3.so`.
 pub type Suffixes = Arc<[OsString]>;
 
 /// What was asked of one directory.
@@ -34,17 +35,17 @@ pub struct Asked {
     pub names: BTreeSet<OsString>,
     /// Names of modules, whatever kind of file or directory they would be.
     pub modules: HashSet<OsString>,
-    /// Who has listed it.
+    /// What it was listed for.
     pub listings: BTreeSet<Listing>,
 }
 
 impl Asked {
-    /// Whether the coming and going of this name could be of interest.
+    /// Whether it could matter that this name appears or disappears.
     fn concerns(&self, name: &OsStr, suffixes: &Suffixes) -> bool {
         self.names.contains(name) || self.is_found(name, suffixes, || true)
     }
 
-    /// Whether it is of interest as a module, or in a listing.
+    /// Whether it matters as a module, or in a listing.
     fn is_found(&self, name: &OsStr, suffixes: &Suffixes, is_directory: impl Fn() -> bool) -> bool {
         let mut modules = modules_of(name, suffixes);
         modules.any(|module| self.modules.contains(module))
@@ -53,7 +54,7 @@ impl Asked {
             || (self.modules.contains(name) && is_directory())
     }
 
-    /// The names among those asked for that are there. Nothing: there is no such directory, or it cannot be read.
+    /// Those of the names asked for that exist. Nothing: there is no such directory, or it cannot be read.
     fn look(&self, directory: &Path, suffixes: &Suffixes) -> Option<BTreeSet<OsString>> {
         let is_there = |name: &&OsString| directory.join(name).symlink_metadata().is_ok();
         let mut found: BTreeSet<OsString> = self.names.iter().filter(is_there).cloned().collect();
@@ -90,19 +91,19 @@ fn modules_of<'n>(name: &'n OsStr, suffixes: &'n Suffixes) -> impl Iterator<Item
     suffixes.iter().filter_map(stem).map(OsStr::from_bytes)
 }
 
-/// A directory of which something was asked, and the answer.
+/// A directory, what was asked about it, and the answer.
 #[derive(Debug)]
 pub struct Names {
     directory: PathBuf,
     asked: Asked,
     suffixes: Suffixes,
-    /// Whether another machine is asked.
+    /// Whether the directory is on another machine, which has to be asked.
     is_asked: bool,
     found: Option<BTreeSet<OsString>>,
 }
 
 impl Names {
-    /// From here on the answer is to stay as it is now.
+    /// Records the present answer, for [`Self::changed`].
     pub fn new(directory: PathBuf, asked: Asked, suffixes: Suffixes, is_asked: bool) -> Self {
         let mut names = Self { directory, asked, suffixes, is_asked, found: None };
         names.found = names.look();
@@ -121,7 +122,7 @@ impl Names {
         &self.directory
     }
 
-    /// Those that were there.
+    /// Those that existed.
     pub fn found(&self) -> impl Iterator<Item = &OsStr> {
         self.found.iter().flatten().map(OsString::as_os_str)
     }
@@ -131,23 +132,23 @@ impl Names {
         self.found.as_ref().is_some_and(|found| found.contains(name))
     }
 
-    /// Whether somebody who listed the directory looks at this name.
+    /// Whether this name matters to code that listed the directory.
     pub fn is_listed(&self, name: &OsStr) -> bool {
         let mut listings = self.asked.listings.iter();
         listings.any(|listing| listing.has(name, &self.suffixes, || true))
     }
 
-    /// Whether it is only of interest because a module could have it.
+    /// Whether it matters only because a module could have it.
     pub fn is_module_only(&self, name: &OsStr) -> bool {
         !self.asked.names.contains(name) && !self.is_listed(name)
     }
 
-    /// Whether the coming and going of this name is a reason to look.
+    /// Whether the directory has to be read when this name appears or disappears.
     pub fn concerns(&self, name: &OsStr) -> bool {
         self.asked.concerns(name, &self.suffixes)
     }
 
-    /// One that has come or gone.
+    /// A name that has appeared or disappeared, or the directory itself if that has.
     pub fn changed(&self) -> Option<PathBuf> {
         let now = self.look();
         match (&self.found, &now) {
@@ -160,7 +161,7 @@ impl Names {
     }
 }
 
-/// All names of a directory, of which [`Asked::concerns`] knows those of interest.
+/// All names of a directory, for [`Asked::concerns`] to select from.
 pub fn names_in(directory: &Path) -> io::Result<BTreeSet<OsString>> {
     Ok(fs::read_dir(directory)?.flatten().map(|entry| entry.file_name()).collect())
 }

@@ -1,6 +1,6 @@
-//! Files that the kernel does not watch: on file systems that others change
-//! too, where it gives no more watches, and where this user may pass but not
-//! read. They are looked at when there is a request, once a second at most.
+//! Files that the kernel does not watch: on file systems that others change too, if it gives no more watches, and in
+//! directories that this user may pass through but not read. They are checked when a request comes, at most once a
+//! second.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,42 +14,41 @@ use super::remote::force;
 use crate::timings::Moment;
 use rustix::fs::{AtFlags, CWD, statat};
 
-/// How often they are looked at.
+/// The shortest time between two checks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What of a path is to stay as it is.
+/// What must not change at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// A file that was read, wherever links lead to it.
+    /// A file that was read; links are followed.
     File,
     /// A link itself.
     Link,
-    /// That a directory is this one, whatever is in it.
+    /// Which directory it is, whatever its content.
     Directory,
     /// The names in a directory.
     Entries,
-    /// Which tables a database of `SQLite` has, whatever is in them.
+    /// Which tables a database of `SQLite` has, whatever their content.
     Tables,
-    /// What is in them too.
+    /// The content of its tables too.
     Rows,
 }
 
 /// Which file it is, and when it was changed last.
 ///
-/// The time of the last change of its attributes is a part of it: what unpacks
-/// or copies files gives them the times and often the sizes that they had, and
-/// a file system gives the number of a removed one to the next.
+/// It includes the time of the last change of attributes (ctime). Programs that unpack or copy files restore the time
+/// of the last modification, sizes are often the same, and a file system reuses the inode of a removed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
     contents: Option<(i64, [(i64, i64); 2])>,
-    /// What is not in a database's own file yet.
+    /// The changes that are not in the database's own file yet.
     log: Option<Ahead>,
 }
 
-/// A write-ahead log of `SQLite` that is not empty: its size and the time of its last change, and where the processes that
-/// have the database open keep the number of that change.
+/// A write-ahead log of `SQLite` that is not empty: its size, the time of its last change, and the beginning of the
+/// index in which the processes that have the database open keep the number of that change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ahead {
     size: i64,
@@ -73,14 +72,14 @@ impl Ahead {
     }
 }
 
-/// What is beside a database, wherever links lead to it.
+/// The file beside a database that has this suffix; links to the database are followed.
 fn beside(database: &Path, suffix: &str) -> Option<PathBuf> {
     let mut name = database.canonicalize().ok()?.into_os_string();
     name.push(suffix);
     Some(name.into())
 }
 
-/// Where a database of `SQLite` has what is not in its own file yet. Nothing: it keeps no such log.
+/// The write-ahead log of a database of `SQLite`. Nothing: it keeps none.
 pub fn write_ahead_log(database: &Path) -> Option<PathBuf> {
     // The version of the format that is needed to write it.
     let mut version = [0];
@@ -89,8 +88,8 @@ pub fn write_ahead_log(database: &Path) -> Option<PathBuf> {
 }
 
 impl Stamp {
-    /// `is_asked`: of the machine where the file is, if that is another. The
-    /// system believes to know for up to a minute.
+    /// `is_asked`: whether to ask another machine, on which the file is. The system caches its answers for up to a
+    /// minute.
     fn of(path: &Path, part: Part, is_asked: bool) -> Option<Self> {
         let follow = if part == Part::Link { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
         if is_asked {
@@ -123,8 +122,8 @@ impl Stamp {
     }
 }
 
-/// What `SQLite` changes with the tables of a database, and what applications call the version of theirs (`PRAGMA
-/// user_version`): they are in the file's head, whose format does not change.
+/// The version that `SQLite` changes with the tables of a database, and the version that applications set themselves
+/// (`PRAGMA user_version`). Both are in the file's head, whose format does not change.
 fn version_of_tables(path: &Path) -> Option<(i64, i64)> {
     let mut head = [0; 100];
     File::open(path).ok()?.read_exact_at(&mut head, 0).ok()?;
@@ -132,12 +131,12 @@ fn version_of_tables(path: &Path) -> Option<(i64, i64)> {
     Some((number(40)?.into(), number(60)?.into()))
 }
 
-/// Of one type, whatever the system's is.
+/// As `i64`, whatever type the system has.
 pub fn nanoseconds(part: impl TryInto<i64>) -> i64 {
     part.try_into().unwrap_or_default()
 }
 
-/// A path of which a part is to stay as it was.
+/// A path, and what must not change at it.
 #[derive(Debug)]
 pub struct Looked {
     path: PathBuf,
@@ -147,7 +146,7 @@ pub struct Looked {
 }
 
 impl Looked {
-    /// From here on it is to stay as it is now.
+    /// Records its present state, which must not change from now on.
     pub fn new(path: PathBuf, part: Part, is_asked: bool) -> Self {
         let stamp = Stamp::of(&path, part, is_asked);
         Self { path, part, is_asked, stamp }
@@ -160,7 +159,7 @@ impl Looked {
     }
 }
 
-/// What is to stay as it was.
+/// Something that must not change.
 #[derive(Debug)]
 pub enum Kept {
     /// A file, a link or a directory.
@@ -184,25 +183,25 @@ impl Kept {
 pub struct PolledFiles(Vec<Kept>);
 
 impl PolledFiles {
-    /// From here on it is to stay as it is now.
+    /// Records its present state, which must not change from now on.
     pub fn add(&mut self, path: PathBuf, part: Part, is_asked: bool) {
         self.keep(Kept::File(Looked::new(path, part, is_asked)));
     }
 
-    /// The same for what was looked at already.
+    /// Adds something whose present state is recorded already.
     pub fn keep(&mut self, kept: Kept) {
         self.0.push(kept);
     }
 
-    /// One that has changed, if this is the time to look. `last` is when that
-    /// was done last, by any of the processes that share it.
+    /// A path that has changed, if a check is due. `last` is the time of the last check by any of the processes that
+    /// share it.
     pub fn changed(&self, last: Option<&AtomicU64>) -> Option<PathBuf> {
         let now = Moment::now().to_nanos();
         if self.0.is_empty() || last.is_some_and(|last| !is_my_turn(last, now)) {
             return None;
         }
         let changed = self.0.iter().find_map(Kept::changed)?;
-        // The next process that looks finds it too, without waiting for it.
+        // The next process checks at once, and finds it too.
         if let Some(last) = last {
             last.store(0, SeqCst);
         }
@@ -210,7 +209,7 @@ impl PolledFiles {
     }
 }
 
-/// Of all that come at once one looks.
+/// Of all processes that come at once, one checks.
 fn is_my_turn(last: &AtomicU64, now: u64) -> bool {
     let before = last.load(SeqCst);
     let age = u128::from(now.saturating_sub(before));
@@ -218,13 +217,13 @@ fn is_my_turn(last: &AtomicU64, now: u64) -> bool {
         && last.compare_exchange(before, now, SeqCst, SeqCst).is_ok()
 }
 
-/// Which file systems the kernel knows every change of, by device.
+/// Whether the kernel knows every change of a file system, by device.
 #[derive(Debug, Default)]
 pub struct FileSystems(HashMap<u64, bool>);
 
 impl FileSystems {
-    /// Whether it does of that of `path`: not where another machine, or another
-    /// program, may change it.
+    /// Whether the kernel knows every change of the file system of `path`: not if another machine, or a program, may
+    /// change it.
     pub fn are_local(&mut self, path: &Path, part: Part) -> bool {
         let path = if part == Part::Link { path.parent().unwrap_or(path) } else { path };
         let Ok(stat) = rustix::fs::stat(path) else { return false };
@@ -302,12 +301,12 @@ mod tests {
         assert_eq!(polled_files.changed(None), Some(file.clone()));
     }
 
-    /// Whether `change` changes what there is of `part` at `path`.
+    /// Whether `change` is seen as a change of `part` at `path`.
     fn is_seen(path: &Path, part: Part, change: impl FnOnce()) -> bool {
         let mut polled_files = PolledFiles::default();
         polled_files.add(path.to_owned(), part, false);
         assert_eq!(polled_files.changed(None), None);
-        // Two changes in one tick of the clock of file systems have one time.
+        // Two changes in one tick of the file systems' clock have the same time.
         let tick = || rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
         let now = tick();
         while tick() == now {

@@ -1,13 +1,11 @@
 //! Memory that is touched before a request comes instead of during it.
 //!
-//! A forked child shares its zygote's pages until it writes to them, and each
-//! first write is a fault and a copy. The pages that one request writes to are
-//! nearly those that the next one will: a child that has served one notes
-//! which pages became its own, and the children after it touch those as soon as
-//! they are born.
+//! A forked child shares its zygote's pages until it writes to them, and each first write is a fault and a copy. Two
+//! requests write to nearly the same pages. So a child that has served a request notes which pages became its own, and
+//! later children touch these right after the fork.
 //!
-//! A fork copies no page table of a file that is only read: a child finds Python's code by a fault for each 64 KiB that it
-//! runs through. Which those are is noted too.
+//! A fork does not copy the page tables of files that are only read: a child has a fault for each 64 KiB of Python's
+//! code that it runs. These blocks are noted too.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -21,17 +19,16 @@ use super::memory::{Access, Run, SharedNumbers, populate, populate_all};
 
 const PAGE: usize = 4096;
 
-/// As many pages as are noted: 8 MiB. What an application writes to beyond
-/// that, it writes to as it goes.
+/// The most pages that are noted: 8 MiB. Further pages have their faults during the request.
 const MOST: usize = 2048;
 
-/// As many blocks of files are noted: 32 MiB.
+/// The most blocks of files that are noted: 32 MiB.
 const MOST_BLOCKS: usize = 512;
 
-/// As much of a file as the kernel maps at one fault, where that can be had.
+/// How much of a file the kernel maps at one fault, if it can.
 const BLOCK: usize = 16 * PAGE;
 
-/// As many ranges as one system call takes (`UIO_MAXIOV`).
+/// The most ranges that one system call takes (`UIO_MAXIOV`).
 const AT_ONCE: usize = 1024;
 
 /// `/proc/self/pagemap`: the page is in memory.
@@ -44,7 +41,7 @@ const UNKNOWN: u64 = 0;
 const LEARNING: u64 = 1;
 const KNOWN: u64 = 2;
 
-/// Where in the shared numbers is what: the state, the counts of pages and of blocks, the pages, and one page of each
+/// The layout of the shared numbers: the state, the counts of pages and of blocks, the pages, and one page of each
 /// block.
 const STATE: usize = 0;
 const COUNT: usize = 1;
@@ -56,7 +53,7 @@ const BLOCKS: usize = PAGES + MOST;
 pub struct Prefault(SharedNumbers);
 
 impl Prefault {
-    /// Nothing is noted; nothing if the system gives no memory.
+    /// No pages are noted yet. `None`: the system gives no memory.
     pub fn new() -> Option<Self> {
         SharedNumbers::new(BLOCKS + MOST_BLOCKS).map(Self)
     }
@@ -66,7 +63,7 @@ impl Prefault {
         if self.0[STATE].compare_exchange(UNKNOWN, LEARNING, SeqCst, SeqCst).is_err() {
             return;
         }
-        // What was noted until it failed is good.
+        // After an error, what was noted before it is still valid.
         let _ = self.note_own_pages();
         self.0[STATE].store(KNOWN, SeqCst);
     }
@@ -80,7 +77,7 @@ impl Prefault {
         touch_all(&self.runs(COUNT, PAGES..PAGES + MOST), Access::Write);
     }
 
-    /// The pages that stand there, as many as that number says.
+    /// The pages in `place`, as many as the number at `count` says.
     fn runs(&self, count: usize, place: Range<usize>) -> Vec<Run> {
         let most = place.len();
         let count = usize::try_from(self.0[count].load(SeqCst)).unwrap_or(most).min(most);
@@ -96,7 +93,7 @@ impl Prefault {
     }
 
     /// Notes the pages that this process shares with no other, lowest first, and which blocks of files it has used. It
-    /// allocates little, which would be noted too.
+    /// allocates little, because its memory would be noted too.
     fn note_own_pages(&self) -> io::Result<()> {
         let map = File::open("/proc/self/pagemap")?;
         let mut entries = [0_u8; 4096];
@@ -128,7 +125,7 @@ impl Prefault {
         Ok(())
     }
 
-    /// Notes one more page, where there is room for it.
+    /// Notes one more page, if there is room for it.
     fn note(&self, count: usize, place: Range<usize>, page: usize) {
         let noted = usize::try_from(self.0[count].load(SeqCst)).unwrap_or(usize::MAX);
         if let Some(free) = self.0[place].get(noted) {
@@ -138,8 +135,8 @@ impl Prefault {
     }
 }
 
-/// Touches pages, as far as they are mapped in this process. Where the kernel has no call for that each is touched when it
-/// is needed, as without this.
+/// Touches the pages that are mapped in this process. If the kernel has no call for that, nothing is done, and each
+/// page has its fault when it is needed.
 fn touch_all(mut runs: &[Run], access: Access) {
     let Ok(me) = pidfd_open(getpid(), PidfdFlags::empty()) else { return touch_each(runs, access) };
     while !runs.is_empty() {
@@ -151,7 +148,7 @@ fn touch_all(mut runs: &[Run], access: Access) {
                 }
             }
             Err(error) => match error.raw_os_error() {
-                // What was mapped in that child need not be mapped in this one.
+                // What was mapped in the child that noted it need not be mapped in this one.
                 Some(libc::ENOMEM | libc::EFAULT) => runs = &runs[1..],
                 _ => return touch_each(runs, access),
             },
@@ -172,7 +169,7 @@ fn touch_each(runs: &[Run], access: Access) {
 enum Kind {
     /// This process can write to it, and no other sees it.
     Written,
-    /// It is a file's, and is only read, or run.
+    /// It belongs to a file, and is only read or executed.
     Read,
 }
 

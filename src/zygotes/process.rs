@@ -7,24 +7,23 @@ use std::io::Read;
 /// More than a process can be started with, in bytes.
 const LARGEST_ENVIRONMENT: u64 = 8 << 20;
 
-/// How much memory, and how it was counted.
+/// An amount of memory, and how it was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// In bytes.
     pub bytes: u64,
-    /// Whether pages that processes share are counted once (PSS). If not, the
-    /// system does not tell, and this is the sum of all that each has (RSS).
+    /// Whether pages that processes share are counted once (PSS). If not, the system does not report that, and this is
+    /// the sum of what each process has (RSS).
     pub is_proportional: bool,
 }
 
-/// When a process was started, in ticks since the system was. Together with
-/// its number it names one process for ever. Nothing: it is gone.
+/// When a process was started, in ticks since the start of the system. Together with its number this identifies one
+/// process for ever. Nothing: it has ended.
 pub fn started(pid: u32) -> Option<u64> {
     started_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The 22nd field of `/proc/PID/stat`, unless the process has ended and waits
-/// to be buried.
+/// The 22nd field of `/proc/PID/stat`, unless the process is a zombie.
 fn started_in(stat: &str) -> Option<u64> {
     // The second field is a name, in which anything can stand.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
@@ -40,7 +39,7 @@ pub fn all() -> Vec<u32> {
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The user of a process, by which it may do what it does.
+/// The effective user of a process.
 pub fn owner(pid: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
@@ -48,13 +47,13 @@ pub fn owner(pid: u32) -> Option<u32> {
 }
 
 /// A variable of the environment that a process was started with, if this user
-/// may know.
+/// may read it.
 pub fn variable(pid: u32, name: &str) -> Option<Vec<u8>> {
     let mut variables = variables(pid)?.into_iter();
     variables.find_map(|(of, value)| (of == name.as_bytes()).then_some(value))
 }
 
-/// The whole environment that a process was started with, if this user may know.
+/// The whole environment that a process was started with, if this user may read it.
 pub fn variables(pid: u32) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let file = File::open(format!("/proc/{pid}/environ")).ok()?;
     let mut environment = Vec::new();
@@ -81,7 +80,7 @@ pub fn children(pid: u32) -> Vec<u32> {
     all().into_iter().filter(is_child).collect()
 }
 
-/// What these processes have together; those that are gone have none.
+/// The memory of these processes together; those that have ended have none.
 pub fn memory(pids: impl IntoIterator<Item = u32>) -> Memory {
     let mut memory = Memory { bytes: 0, is_proportional: true };
     for pid in pids {

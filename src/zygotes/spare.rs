@@ -1,15 +1,16 @@
-//! When a zygote forks the child that takes another one's place at the socket.
+//! When a zygote forks the child that takes another child's place at the socket.
 
 use std::time::Duration;
 
-/// How long a fork waits for the end of a request that is the only one. On two processors a fork, and the pages that the
-/// new child touches, take a third of the time of a short request.
+/// How long a fork waits for the end of the only request. On two processors a fork, and the pages that the new child
+/// touches, take a third of the time of a short request.
 pub const ALONE: Duration = Duration::from_millis(20);
 
-/// How long the next fork waits, where so many children wait for a request and the others have had theirs for so long;
-/// nothing: it is due now.
+/// How long the next fork waits, if `waiting` children wait for a request and the others have had theirs for the times
+/// in `taken`. Nothing: it is due now.
 ///
-/// It waits only if a child is there for the next request, and if no second request has come lately: then more will.
+/// It waits only if a child waits for the next request and no second request has come lately: after a second one more
+/// will come.
 pub fn delay(waiting: usize, taken: impl Iterator<Item = Duration>) -> Option<Duration> {
     let mut lately = taken.filter_map(|age| ALONE.checked_sub(age)).filter(|left| !left.is_zero());
     match (waiting, lately.next(), lately.next()) {

@@ -1,5 +1,4 @@
-//! What a zygote tells of itself, in a file of its private directory that
-//! `cgi2wsgi warm` reads: lines of a name and a value.
+//! The status of a zygote, in a file of its private directory that `cgi2wsgi warm` reads: lines of a name and a value.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -19,22 +18,22 @@ const FORMAT: &str = "cgi2wsgi warm status 1";
 /// How many of the last restarts are kept.
 const RESTARTS_KEPT: usize = 3;
 
-/// More than a file has, in bytes.
+/// More than a status file has, in bytes.
 const LARGEST: u64 = 64 << 10;
 
-/// Of more files than this in one directory the first are read.
+/// The most status files that are read in one directory.
 const MOST: usize = 1000;
 
-/// How long that of a zygote that is gone is kept.
+/// How long the status of a zygote that has ended is kept.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
 
-/// Why one has ended that could not serve, and whose threads kept what normal starts need.
+/// Why a zygote has ended that could not serve and whose threads held what normal starts need.
 pub const HOLDS: &str = "its threads hold what normal starts need";
 
 /// How far a zygote is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
-    /// It imports the application, and has until then.
+    /// It imports the application, until this deadline.
     Importing(SystemTime),
     /// Its children answer.
     Ready,
@@ -53,7 +52,7 @@ pub struct Restart {
     pub why: String,
 }
 
-/// All that a zygote tells.
+/// The status of a zygote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// [`Application::shown`].
@@ -68,7 +67,7 @@ pub struct Status {
     pub phase: Phase,
     /// Why the last zygote of this name that was ready for requests could not serve them.
     pub refused: Option<String>,
-    /// Zygotes before it that a file has ended.
+    /// The zygotes before it that ended because a file had changed.
     pub churn: Option<Churn>,
     /// Something that a person should know, such as a ceiling that was reached.
     pub remark: Option<String>,
@@ -85,8 +84,8 @@ pub struct Status {
 }
 
 impl Status {
-    /// That of this process, which begins to import `application`. `last` is
-    /// that of the zygote before it, and `why` what its front says of the reason.
+    /// The status of this process, which begins to import `application`. `last` is the status of the zygote before it,
+    /// and `why` the reason that its front gives.
     pub fn begin(
         application: &Application,
         last: Option<&Self>,
@@ -125,8 +124,8 @@ impl Status {
         status
     }
 
-    /// Why the process is gone that has not said why, if that can be told: it has no time to say so when its import
-    /// takes too long.
+    /// Why a process has ended that gave no reason, if it is known: if its import takes too long, it has no time to
+    /// give one.
     pub fn why_gone(&self) -> Option<String> {
         match self.phase {
             Phase::Importing(deadline) if deadline <= SystemTime::now() => Some(format!(
@@ -137,14 +136,14 @@ impl Status {
         }
     }
 
-    /// Why the zygote after this one imports nothing: a file ends one after another, or what an import holds is in the
-    /// way of requests.
+    /// Why the next zygote imports nothing: a file ends one zygote after another, or an import holds what requests
+    /// need.
     pub fn rest(&self) -> Option<String> {
         match &self.phase {
             Phase::Ended(why) if why == HOLDS => self.refused.clone(),
             Phase::Ended(why) => {
                 let churn = self.churn.as_ref()?;
-                // What a request writes will not let it serve.
+                // A change of a file that requests write does not make the application able to serve.
                 let refused = self.refused.clone().filter(|_| churn.has_ended(why));
                 refused.or_else(|| churn.rest(why))
             }
@@ -152,7 +151,7 @@ impl Status {
         }
     }
 
-    /// Whether its process is there, and no other of the same number.
+    /// Whether its process exists, and is not another one of the same number.
     pub fn is_alive(&self) -> bool {
         process::started(self.pid) == Some(self.started)
     }
@@ -233,7 +232,7 @@ impl Status {
         })
     }
 
-    /// What the zygote of this name says, if it does and that is whole.
+    /// The status of the zygote of this name, if there is one and it is whole.
     pub fn read(directory: &Directory, name: &str) -> Option<Self> {
         Self::read_file(directory, &status_name(name))
     }
@@ -243,7 +242,7 @@ impl Status {
         Self::decode(std::str::from_utf8(&bytes).ok()?)
     }
 
-    /// What all zygotes in `directory` have said, with their names.
+    /// The statuses of all zygotes in `directory`, with their names.
     fn said(directory: &Directory) -> io::Result<Vec<(String, Self)>> {
         let files = directory.names()?.all;
         let named = files.iter().filter_map(|file| file.strip_suffix(".status")).take(MOST);
@@ -251,8 +250,7 @@ impl Status {
         Ok(said.collect())
     }
 
-    /// Those of all zygotes in `directory` whose processes are there, by
-    /// application, with their names.
+    /// The statuses of all zygotes in `directory` that are alive, sorted by application, with their names.
     pub fn all(directory: &Directory) -> io::Result<Vec<(String, Self)>> {
         let mut all = Self::said(directory)?;
         let mut seen = HashSet::new();
@@ -261,8 +259,8 @@ impl Status {
         Ok(all)
     }
 
-    /// For each application in `directory` of which no zygote lives, what the last
-    /// one told, and when.
+    /// For each application in `directory` of which no zygote is alive: the status of the last one, and when it was
+    /// written.
     pub fn gone(directory: &Directory) -> io::Result<Vec<(SystemTime, Self)>> {
         let mut gone: Vec<(SystemTime, Self)> = Vec::new();
         let said = Self::said(directory)?;
@@ -285,7 +283,7 @@ impl Status {
         Ok(gone)
     }
 
-    /// Says it for the zygote of this name, whole at once. Returns the inode of the file.
+    /// Writes it as the status of the zygote of this name, atomically. Returns the inode of the file.
     pub fn write(&self, directory: &Directory, name: &str) -> io::Result<u64> {
         let file = status_name(name);
         let temporary = format!("{file}.{}", self.pid);
@@ -297,20 +295,20 @@ impl Status {
             Ok(fstat(&opened)?.st_ino)
         })();
         if written.is_err() {
-            // A half is of no use, on a full disk least of all.
+            // An incomplete file is of no use, and a full disk needs its space.
             let _ = directory.remove(&temporary);
         }
         written
     }
 }
 
-/// Removes what zygotes told that are long gone.
+/// Removes the statuses of zygotes that ended long ago.
 pub fn sweep(directory: &Directory) {
     let is_old = |file: &str| {
         written(directory, file).is_some_and(|at| at.elapsed().is_ok_and(|age| age > KEPT))
     };
     for file in directory.names().map(|names| names.all).unwrap_or_default() {
-        // One that was cut short while it was written has its number behind it.
+        // The name of an incomplete file ends with the number of the process that wrote it.
         let is_alive = || Status::read_file(directory, &file).is_some_and(|s| s.is_alive());
         if file.contains(".status") && is_old(&file) && !is_alive() {
             let _ = directory.remove(&file);

@@ -1,11 +1,11 @@
-//! Threads: which this process has besides its first, which library runs each, and how the libraries for arithmetic are
-//! kept from starting theirs.
+//! The threads of this process other than its first: which library runs each, and how numerical libraries are kept from
+//! starting theirs.
 //!
-//! `OpenBLAS`, and so numpy and all that is built on it, starts a thread for each core when it is loaded; OpenMP and MKL
-//! do when they first compute. A process for one request gains little from them, and one that has them cannot be
-//! forked. Each reads its number of threads from the environment.
+//! `OpenBLAS`, and so numpy and all that is built on it, starts a thread for each core when it is loaded; OpenMP and
+//! MKL do when they first compute. A process for one request gains little from these threads, and a process that has
+//! them cannot be forked. Each library reads its number of threads from the environment.
 //!
-//! Left out: Python's own names of its threads, which Python has to be asked for.
+//! Left out: Python's own names of its threads, which only Python knows.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -19,16 +19,16 @@ const OF_LIBRARIES: [&str; 4] =
 /// OpenMP's own.
 const OPENMP: &str = "OMP_NUM_THREADS";
 
-/// Others that `OpenBLAS` and numexpr read.
+/// Other variables that `OpenBLAS` and numexpr read.
 const SYNONYMS: [(&str, &[&str]); 2] = [
     ("OPENBLAS_NUM_THREADS", &["GOTO_NUM_THREADS", "OPENBLAS_DEFAULT_NUM_THREADS"]),
     ("NUMEXPR_NUM_THREADS", &["NUMEXPR_MAX_THREADS"]),
 ];
 
-/// The one of them that is read from Python's `os.environ` and not from the C library's environment.
+/// The variable that is read from Python's `os.environ` and not from the C library's environment.
 pub const READ_BY_PYTHON: &str = "NUMEXPR_NUM_THREADS";
 
-/// The variables that say `1` while a zygote imports: those about which the operator has said nothing.
+/// The variables that are set to `1` while a zygote imports: those that the operator has not set.
 pub fn variables_to_limit(is_set: impl Fn(&str) -> bool) -> Vec<&'static str> {
     if is_set(OPENMP) {
         return Vec::new();
@@ -47,14 +47,14 @@ pub struct Thread {
     pub id: i32,
     /// Its name, or nothing if it has none of its own.
     pub name: String,
-    /// What has started it, if that can be told: a library's file name, or [`PYTHON`].
+    /// What has started it, if that is known: a library's file name, or [`PYTHON`].
     pub of: Option<String>,
 }
 
 /// How much of a stack is looked at, in bytes.
 const DEEPEST: usize = 64 << 10;
 
-/// How often a thread that is running is looked at again: one that waits has its stack where it can be read.
+/// How often a running thread is looked at again: its stack can be found only while it waits.
 const LOOKS: u32 = 20;
 const AGAIN: Duration = Duration::from_millis(1);
 
@@ -107,19 +107,19 @@ fn mappings(maps: &str) -> Vec<Mapping<'_>> {
     maps.lines().filter_map(mapping).collect()
 }
 
-/// Whether what this file has on a stack says nothing of who started the thread: the C library, those of compilers,
-/// and Python.
+/// Whether code of this file on a stack does not show what started the thread: the C library, those of compilers, and
+/// Python.
 fn is_everybodys(name: &str) -> bool {
     ["libc.", "libc-", "libpthread", "libm.", "ld-", "libstdc++", "libgcc", "libpython", "python"]
         .iter()
         .any(|beginning| name.starts_with(beginning))
 }
 
-/// The library whose code a thread has called last, as its stack tells while it waits.
+/// The library whose code a thread has called last, as its stack shows while it waits.
 fn library(id: i32, mappings: &[Mapping<'_>]) -> Option<String> {
     let syscall = format!("/proc/self/task/{id}/syscall");
     for _ in 0..LOOKS {
-        // The last two numbers are where its stack and its program are.
+        // The last two numbers are its stack pointer and its program counter.
         let text = fs::read_to_string(&syscall).ok()?;
         if let [.., stack, _] = text.split_whitespace().collect::<Vec<_>>().as_slice() {
             let stack = u64::from_str_radix(stack.strip_prefix("0x")?, 16).ok()?;
@@ -134,7 +134,7 @@ fn library(id: i32, mappings: &[Mapping<'_>]) -> Option<String> {
     None
 }
 
-/// The first address on a stack that is one of a library's code.
+/// The library of the first address on a stack that is in a library's code.
 fn first_library<'m>(stack: &[u8], mappings: &[Mapping<'m>]) -> Option<&'m str> {
     let addresses = stack.chunks_exact(size_of::<usize>()).map(|bytes| {
         let address = bytes.try_into().map_or(0, usize::from_ne_bytes);
@@ -145,7 +145,7 @@ fn first_library<'m>(stack: &[u8], mappings: &[Mapping<'m>]) -> Option<&'m str> 
     })
 }
 
-/// So many names of one library's threads are told.
+/// The most names of one library's threads that are shown.
 const MOST_NAMES: usize = 4;
 
 /// Why a process with these threads cannot be forked, and what to do about it.
@@ -171,7 +171,7 @@ pub fn why_not_forked(threads: &[Thread]) -> String {
     )
 }
 
-/// So many threads of one kind, and their names.
+/// The number of threads of one library, and their names.
 fn group(of: &str, names: &[&str]) -> String {
     let mut different: Vec<&str> = names.iter().copied().filter(|name| !name.is_empty()).collect();
     different.dedup();
@@ -182,7 +182,7 @@ fn group(of: &str, names: &[&str]) -> String {
     format!("{} of {of}{colon}{}{rest}", names.len(), different.join(", "))
 }
 
-/// What the threads that Python has started are said to be of.
+/// The value of [`Thread::of`] for threads that Python has started.
 pub const PYTHON: &str = "Python";
 
 /// What keeps a library from starting threads.

@@ -1,4 +1,4 @@
-"""What clients do with each application, and what they then say: lines that are the same however it is served."""
+"""What clients do with each application, and the lines that they write: the same however it is served."""
 
 import concurrent.futures
 import dataclasses
@@ -39,8 +39,8 @@ class Client:
         self.lines += text.replace(self.data, "DATA").splitlines()
 
     def run(self, *command, cwd=None, check=True):
-        """Runs a program as the unprivileged user; one of the environment by its Python, wherever that was moved to.
-        What it writes."""
+        """Runs a program as the unprivileged user, with the environment's Python if it is of the environment, which may
+        have been moved. Returns its output."""
         tool = os.path.join(self.bin, os.path.basename(command[0]))
         if os.path.exists(tool) and os.path.basename(tool) != "python":
             command = [os.path.join(self.bin, "python"), tool, *command[1:]]
@@ -76,7 +76,7 @@ class Client:
         return text
 
     def ask(self, method="GET", path="", body=None, **headers):
-        """One request on a connection of its own. Status, head and body."""
+        """One request on a connection of its own. Returns status, head and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=PATIENCE)
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookies:
@@ -109,7 +109,7 @@ def litmus(client):
     suites = "basic locks" if client.short else "basic copymove props locks http"
     env = ["/usr/bin/env", f"TESTS={suites}"]
     text = client.run(*env, "/usr/bin/litmus", "-k", client.url, check=False)
-    # A test that a terminal would show in place is there twice.
+    # A line that a terminal would show in place appears twice.
     for line in text.splitlines():
         if re.search(r"pass$|FAIL|WARNING|summary|SKIPPED", line):
             client.say(re.sub(r"\(.*127\.0\.0\.1.*\)", "(...)", line.strip()))

@@ -25,7 +25,7 @@ MODULES = next(
     None,
 )
 
-# In this order the columns of the page.
+# The columns of the page, in this order.
 WAYS = ("CGIHandler", "cold", "warm")
 
 CGIHANDLER = """#!{python}
@@ -86,7 +86,7 @@ ScriptAlias "/{name}" "{script}"
 
 
 def user():
-    """Whom servers and clients run as, as options of subprocess."""
+    """The user that servers and clients run as, as options of subprocess."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -101,7 +101,7 @@ def give(path):
 
 
 class Server:
-    """One way to serve all applications. `names` maps the name of each, in the URL and of its data, to its module."""
+    """One way to serve all applications. `names` maps each one's name, in URLs and for its data, to its module."""
 
     def __init__(self, way, names, place, tools):
         self.way, self.place, self.tools = way, give(os.path.join(place, way)), tools

@@ -1,5 +1,5 @@
-//! What is alive when an application has answered ends as it does under Python's own `CGIHandler` (P8), cold and warm:
-//! `applications/alive_at_exit/alive.py` has the kinds, and `docs/alive-at-exit.md` is made of them.
+//! Files, objects and threads that outlive the response end as they do under Python's `CGIHandler` (P8), cold and warm.
+//! `applications/alive_at_exit/alive.py` defines the kinds; `docs/alive-at-exit.md` is generated from them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -33,13 +33,13 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     if is_other_bridge() { Vec::new() } else { trials_of("alive-at-exit", TESTS, world) }
 }
 
-/// Where and when a kind differs under `--warm`, and why that is right.
+/// (kind, when, reason): the kinds that differ under `--warm`, and why that is right.
 const DIFFERENT: &[(&str, &str, &str)] = &[
     ("process_pool", "import", STARTS_THREADS),
     ("thread_pool", "import", STARTS_THREADS),
-    // Where the thread has ended when the zygote looks, a child answers as CGIHandler does.
+    // If the thread has already ended when the zygote checks, a child answers as CGIHandler does.
     ("thread_leaves", "import", STARTS_THREADS),
-    // A normal start imports once more, after the zygote's import has ended: what an import makes is made twice.
+    // A normal start imports again, after the zygote's import has ended: what an import makes is made twice.
     ("subprocess_pipe", "import", "an import that leaves a pipe open: answered by a normal start"),
     ("sqlite_transaction", "import", LEAVES_DATABASE),
     ("sqlite_wal", "import", LEAVES_DATABASE),
@@ -49,7 +49,7 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
 const LEAVES_DATABASE: &str = "an import that leaves a database open: answered by a normal start";
 const STARTS_THREADS: &str = "an import that starts threads: answered by a normal start";
 
-/// The applications, where the unprivileged user can read them.
+/// The applications, copied to where the unprivileged user can read them.
 struct Applications<'s> {
     stage: &'s Stage,
     directory: PathBuf,
@@ -62,7 +62,7 @@ enum Way {
     Warm,
 }
 
-/// What can be seen afterwards.
+/// What a run leaves: files, and lines in the log.
 #[derive(Debug, PartialEq)]
 struct Effect {
     files: String,
@@ -87,7 +87,7 @@ impl<'s> Applications<'s> {
         Ok(Self { stage, directory })
     }
 
-    /// A program that runs a kind, with `out` for what that leaves.
+    /// The command that runs a kind; `out` is the directory for what it leaves.
     fn command(&self, way: Way, kind: &str, when: &str, out: &Path) -> Command {
         let mut command = match way {
             Way::Reference => {
@@ -114,7 +114,7 @@ impl<'s> Applications<'s> {
         command
     }
 
-    /// Runs a kind, and looks as soon as the response has ended.
+    /// Runs a kind, and reads its effects as soon as the response has ended.
     fn run(&self, way: Way, kind: &str, when: &str) -> Result<Effect> {
         let place = self.place(&format!("{kind}-{when}-{way:?}"))?;
         let (out, seen) = (place.join("out"), place.join("seen"));
@@ -132,7 +132,7 @@ impl<'s> Applications<'s> {
             fs::rename(&out, &seen)?;
         }
         if let Some(site) = site {
-            // What the import has made is the zygote's.
+            // What the import has made ends with the zygote.
             site.ends_clean()?;
             said += &site.log();
         }
@@ -180,18 +180,18 @@ fn is_different(kind: &str, when: &str) -> Option<&'static str> {
     DIFFERENT.iter().find(|(k, w, _)| (*k, *w) == (kind, when)).map(|(_, _, why)| *why)
 }
 
-/// Whether a line of a log tells of a zygote, and not of the application: `2026-11-26T16:08:30Z 24047 ...`.
+/// Whether a line of a log is about a zygote, not from the application: `2026-11-26T16:08:30Z 24047 ...`.
 fn is_of_zygote(line: &str) -> bool {
     line.contains("falling back to a normal") || line.as_bytes().get(19) == Some(&b'Z')
 }
 
-/// A traceback's line of source text: at the end of Python there is no `open` to read it with, and a zygote's child may
-/// finalize before.
+/// A traceback's line of source text. At the end of Python there is no `open` to read it with; a zygote's child may
+/// finalize earlier, and then shows it.
 fn is_source(line: &str) -> bool {
     line.starts_with("    ")
 }
 
-/// A line of a log without what differs from process to process.
+/// A line of a log without addresses, which differ from process to process.
 fn normal(line: &str) -> String {
     let mut words = line.split("0x");
     let mut text = words.next().unwrap_or_default().to_owned();
@@ -279,7 +279,7 @@ fn table(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Runs a kind of the request, cold and warm.
+/// Runs a kind at the request, cold and warm.
 fn each(
     stage: &Stage,
     kind: &str,
@@ -312,7 +312,7 @@ fn hangs(stage: &Stage) -> Result<()> {
     })
 }
 
-/// Of each kind of response whose end is known before the connection ends.
+/// Tries each kind of response whose end is known before the connection ends.
 fn counted(stage: &Stage) -> Result<()> {
     for warm in [false, true] {
         for kind in ["list", "chunks", "write", "file", "empty", "204", "head", "thread"] {
@@ -343,7 +343,7 @@ fn counted(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Reads as much as the head declares, and looks then.
+/// Reads as many bytes as the head declares, then calls `look`.
 fn read_counting(
     stdout: &mut (impl Read + AsFd),
     kind: &str,

@@ -1,6 +1,6 @@
-//! Apache set up in the other ways that sites are: rewriting and its relatives (E17), `Action` (E18), a shared host
-//! with nothing but `.htaccess`, and what a query does to argv (P1). The table's rows have one `ScriptAlias`
-//! each, or one file of `Action`.
+//! Apache in other common set-ups: rewriting and similar directives (E17), `Action` (E18), a shared host with only
+//! `.htaccess`, and what a query does to argv (P1). The table's rows have one `ScriptAlias` each, or one file of
+//! `Action`.
 
 mod actions;
 mod authentication;
@@ -59,7 +59,7 @@ const SET_UPS: &[SetUp] = &[
         place: Place::Configuration("ScriptAlias {url} \"{program}\"\n"),
         auto: true,
     },
-    // SCRIPT_NAME is the whole path then, and nothing tells where the root ends.
+    // SCRIPT_NAME is then the whole path, and no variable shows where the root ends.
     SetUp {
         name: "match",
         sentence: "ScriptAliasMatch without the path",
@@ -96,7 +96,7 @@ const SET_UPS: &[SetUp] = &[
         place: Place::Htaccess("DirectoryIndex index.cgi\nFallbackResource {url}/index.cgi\n"),
         auto: true,
     },
-    // Apache says REDIRECT_STATUS=404, which is a page that is missing and no application's root.
+    // Apache sets REDIRECT_STATUS=404, which means a missing page, not an application's root.
     SetUp {
         name: "error",
         sentence: "ErrorDocument",
@@ -115,9 +115,9 @@ struct Application {
     name: &'static str,
     named: &'static str,
     chdir: &'static str,
-    /// What an `index.cgi` has behind its first line.
+    /// The text of an `index.cgi` after its first line.
     code: &'static str,
-    /// The page whose links are followed; empty for the one that lists its environ.
+    /// The page whose links are followed; empty for the application that lists its environ.
     page: &'static str,
 }
 
@@ -230,9 +230,9 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
 type Check = Box<dyn Fn(&WebServer) -> Result<()> + Send + Sync>;
 type Row = (&'static str, fn(&WebServer) -> Result<()>);
 
-/// Apache with all of this, started when the first trial needs it.
+/// Apache with all these sites, started when the first trial needs it.
 struct Sites {
-    // Stopped before the stage goes with the world.
+    // Declared first, so that it stops before `world` removes the stage.
     server: OnceLock<Result<WebServer, String>>,
     module: Module,
     world: Arc<World>,
@@ -315,7 +315,7 @@ fn make_database(stage: &Stage, root: &Path) -> Result<PathBuf> {
     Ok(database)
 }
 
-/// Makes the directory of a site, and answers its part of the server's configuration.
+/// Makes the directory of a site, and returns its part of the server's configuration.
 fn make_site(stage: &Stage, root: &Path, database: &Path, placed: Placed) -> Result<String> {
     let Placed { set_up, application, .. } = placed;
     let (url, mount) = (placed.url(), placed.mount());
@@ -385,12 +385,12 @@ fn get(server: &WebServer, target: &str) -> Result<Answer> {
     ask(server, &Request::get(target))
 }
 
-/// Checks an answer, and shows it when it is not as it should be.
+/// Checks an answer, and shows it if the check fails.
 fn expect(answer: &Answer, check: impl FnOnce(&Answer) -> Result<()>) -> Result<()> {
     check(answer).with_context(|| format!("the answer was:\n    {}", answer.summary()))
 }
 
-/// The lines of `show_environ.py`.
+/// Checks that `show_environ.py` has listed this line.
 fn has_line(answer: &Answer, line: &str) -> Result<()> {
     let text = answer.text();
     ensure!(text.lines().any(|found| found == line), "the environ has no {line}");
@@ -421,7 +421,7 @@ fn links(server: &WebServer, placed: Placed) -> Result<()> {
     Ok(())
 }
 
-/// The page's own links: at least two, all below the root, none with the program's name in it.
+/// Returns the page's own links: at least two, all below the root, none with the program's name.
 fn expect_links(page: &Answer, root: &str) -> Result<BTreeSet<String>> {
     let mut urls = BTreeSet::new();
     expect(page, |page| {

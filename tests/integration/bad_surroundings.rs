@@ -1,5 +1,5 @@
 //! What a host may lack or forbid: memory, processes, `/proc`, `/dev/null`; and what it may leave behind: ignored
-//! signals, open descriptors. A whole response in every case, and a line that names the cause where it is no answer.
+//! signals, open descriptors. Every case gives a whole response; if it is an error, a line in the log names the cause.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -46,7 +46,7 @@ const HELLO: &str = "{fixtures}/hello.py";
 
 fn little_memory(stage: &Stage) -> Result<()> {
     let mut ends = Vec::new();
-    // The kernel itself needs as much as the executable has to start it at all.
+    // With less than the executable's own size, the kernel cannot start it at all.
     let smallest = mebibytes_of(&stage.bridge())? + 1;
     let more = [6, 8, 10, 12, 16, 20, 24, 28, 32, 40, 64, 256].into_iter();
     for mebibytes in std::iter::once(smallest).chain(more.filter(|more| *more > smallest)) {
@@ -64,7 +64,7 @@ fn little_memory(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// What an executable takes in memory when it is loaded, in MiB, rounded up.
+/// How much memory an executable takes when it is loaded, in MiB, rounded up.
 fn mebibytes_of(executable: &Path) -> Result<u64> {
     let output = Command::new("readelf").arg("-lW").arg(executable).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -85,7 +85,7 @@ fn one_process(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// In a mount namespace of its own.
+/// `cgi2wsgi` in its own mount namespace, after the command `mount`.
 fn hidden(stage: &Stage, mount: &str) -> Result<Output> {
     let mut command = stage.command(Path::new("unshare"));
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);

@@ -1,4 +1,4 @@
-//! Request bodies that no server delivers in a test's time: slow ones, and more than there is room for (B4, B10).
+//! Request bodies that no server would deliver within a test: slow ones, and ones too large to store (B4, B10).
 
 use std::fs;
 use std::io::Write;
@@ -32,7 +32,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials_of("body", TESTS, world)
 }
 
-/// A request whose body is announced and does not arrive.
+/// A request whose body is announced but does not arrive.
 fn upload(mut command: Command) -> Command {
     command.env("REQUEST_METHOD", "POST").env("CONTENT_LENGTH", "1000000").stdin(Stdio::piped());
     command
@@ -51,7 +51,7 @@ fn trickle(stage: &Stage) -> Result<()> {
             let is_over = Arc::clone(&is_over);
             move || {
                 while !is_over.load(SeqCst) {
-                    // The program has ended.
+                    // Fails once the program has ended.
                     let _ = stdin.write_all(b"x");
                     std::thread::sleep(Duration::from_millis(50));
                 }
@@ -72,7 +72,7 @@ fn busy_visitor(stage: &Stage) -> Result<()> {
     let command = upload(site.command("id=slow"));
     let mut slow = Running::start(command, &stage.user, AtParentDeath::Kill)?;
     let stdin = slow.child().stdin.take().context("no pipe")?;
-    // The front lives on for the body, and its standard error with it.
+    // The front still waits for the body, so its standard error stays open.
     let stdout = slow.child().stdout.take().context("no pipe")?;
     let mut answer = String::new();
     std::io::Read::read_to_string(&mut std::io::BufReader::new(stdout), &mut answer)?;

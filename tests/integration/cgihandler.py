@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Python's own CGI bridge, `wsgiref.handlers.CGIHandler`, behind cgi2wsgi's variables.
+"""Python's own CGI bridge, `wsgiref.handlers.CGIHandler`, configured by cgi2wsgi's variables.
 
-CGI2WSGI_TEST_BRIDGE=tests/integration/cgihandler.py runs the table against it: what it fails in is what cgi2wsgi is for.
+CGI2WSGI_TEST_BRIDGE=tests/integration/cgihandler.py runs the table against it: its failures show what cgi2wsgi is for.
 """
 
 import importlib
@@ -20,7 +20,7 @@ if directory := os.environ.get("CGI2WSGI_CHDIR"):
 sys.path[:0] = os.environ.get("CGI2WSGI_PYTHONPATH", "").split(":")
 named = os.environ.get("CGI2WSGI_APP")
 if os.environ.get("CGI2WSGI_HANDLER"):
-    # As a short script behind Apache's Action would: it runs the file, and CGIHandler hears nothing of it.
+    # As a short script behind Apache's Action would: it runs the file, and CGIHandler does not know of Action.
     named = os.environ["PATH_TRANSLATED"]
     while len(named) > 1 and not os.path.isfile(named):
         named = os.path.dirname(named)

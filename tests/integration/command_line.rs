@@ -87,7 +87,7 @@ fn stdin_without_variables(stage: &Stage) -> Result<()> {
     let mut command = bridge(stage, &["{fixtures}/read_body.py"], &[("QUERY_STRING", "how=read")]);
     command.stdin(Stdio::piped());
     let mut running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
-    // Open, and silent, until the answer is there.
+    // stdin stays open, with nothing to read, until the answer is complete.
     let stdin = running.child().stdin.take();
     let output = collect(running)?;
     drop(stdin);
@@ -129,7 +129,7 @@ fn options_under_cgi(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// With `ModSecurity` Apache names any server that its `SecServerSignature` says, and appends the words all the same.
+/// With `ModSecurity`, Apache sends whatever server name `SecServerSignature` sets, and still appends the words.
 fn forged_server(stage: &Stage) -> Result<()> {
     let hello = stage.resolve("{fixtures}/hello.py");
     for software in ["nginx/1.22.1", "lighttpd/1.4.69", "Caddy/v2.10", "Apache/2.4.71 (Unix)", ""] {
@@ -218,7 +218,7 @@ fn non_blocking_stdout(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// A socket of packets keeps each write apart.
+/// A `SOCK_SEQPACKET` socket keeps each write separate.
 fn first_write(stage: &Stage) -> Result<()> {
     let (reader, writer) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)

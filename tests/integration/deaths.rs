@@ -77,7 +77,7 @@ const TIMEOUT: &str = "3";
 fn ask(site: &Site<'_>, way: &Way, moment: &str, is_warm: bool) -> Result<Output> {
     let stage = site.stage;
     let mut command = stage.command(&stage.bridge());
-    // Without one, nothing that hangs would end.
+    // Without --timeout, a process that hangs would never end.
     if way.hangs {
         command.args(["--timeout", TIMEOUT]);
     }
@@ -113,7 +113,7 @@ fn each(
     site.ends_clean()
 }
 
-/// A whole answer of the front's own.
+/// The front itself has given a whole answer.
 fn is_answered(way: &Way, output: &Output) -> Result<()> {
     let (status, body) = output.ends(1)?.says(way.said)?.response()?;
     let expected = if way.hangs { (504, TOO_LONG) } else { (500, crate::cases::FAILED) };
@@ -140,7 +140,7 @@ fn at_start(stage: &Stage) -> Result<()> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = run(stage, command)?;
         let check = || -> Result<()> {
-            // A Python that does not start is a wrong set-up.
+            // A Python that does not start counts as a wrong set-up.
             let exit = if way.hangs { 1 } else { 2 };
             let (status, _) = output.ends(exit)?.response()?;
             ensure!(status == if way.hangs { 504 } else { 500 }, "{status}");
@@ -158,7 +158,7 @@ fn cold_before_head(stage: &Stage) -> Result<()> {
     })
 }
 
-/// An import has no request of its own: what it does there, a zygote does, and then a worker.
+/// Without `import`, which has no request under `--warm`: the zygote fails in it, and then a normal start does.
 fn warm_before_head(stage: &Stage) -> Result<()> {
     each(stage, &["call", "before-chunk"], true, |way, _, output| is_answered(way, output))
 }
@@ -178,7 +178,7 @@ fn warm_after_head(stage: &Stage) -> Result<()> {
     each(stage, &["chunk"], true, |way, _, output| is_cut(way, output))
 }
 
-/// The response is delivered; the log says how the process ended, if that is not as it should be.
+/// The response is delivered; the log says how the process ended, if it did not end normally.
 fn is_whole(way: &Way, output: &Output) -> Result<()> {
     let (status, body) = output.ends(0)?.response()?;
     ensure!(status == 200 && body == "begun\nended\n", "{status} {body}");

@@ -1,4 +1,4 @@
-//! A real Django site behind Caddy: a person signs in, writes into the guestbook by the admin, finds the entry and
+//! A real Django site behind Caddy: a person signs in, writes into the guestbook with the admin, finds the entry and
 //! signs out; once with the raw client and a cookie jar, once in a browser.
 
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ struct Site {
 }
 
 impl Site {
-    /// The server, with the site's database made.
+    /// The server, once the site's database is made.
     fn server(&self) -> Result<&dyn Server> {
         let ready = self.ready.get_or_init(|| self.set_up().map_err(|error| format!("{error:#}")));
         ready.clone().map_err(Error::msg)?;
@@ -152,7 +152,7 @@ impl Site {
     }
 }
 
-/// A browser's part in a session: cookies, and forms with their token.
+/// What a browser does in a session: it keeps cookies, and sends forms with their token.
 struct Visitor<'run> {
     server: &'run dyn Server,
     mount: Mount,

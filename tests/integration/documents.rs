@@ -1,4 +1,4 @@
-//! What a person reads is true: README's examples do what it says, and each link leads to something that is there.
+//! The documents are true: README's examples do what it says, and each link leads to something that exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,7 +34,7 @@ struct Example {
     shown: Vec<String>,
 }
 
-/// The lines behind `$` that use this project's fixtures.
+/// The lines after `$` that use this project's fixtures.
 fn examples_of(page: &str) -> Vec<Example> {
     let mut found: Vec<Example> = Vec::new();
     let mut is_open = false;

@@ -1,5 +1,5 @@
-//! What the bridge does to make imports quick changes nothing about them: the same script reports on modules of every
-//! kind under plain Python and under cgi2wsgi.
+//! The bridge makes imports faster without changing their results: the same script reports on modules of every kind
+//! under plain Python and under cgi2wsgi.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials_of("imports", TESTS, world)
 }
 
-/// The two reports on one directory, which each begins by making it: its path is a part of what they say.
+/// Compares the two reports. Both use the same directory, which each makes anew: the reports contain its path.
 fn as_python_does(stage: &Stage, variables: &[(&str, &str)]) -> Result<()> {
     let slug = variables.first().map_or("PLAIN", |(name, _)| name);
     let directory = stage.workplace(&format!("imports-{slug}"))?;

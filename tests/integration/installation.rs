@@ -1,5 +1,5 @@
-//! Where the worker, the application, its Python and its virtual environment are found, and what is said when one of them
-//! is not, does not fit, or cannot be used (P10).
+//! Where the worker, the application, its Python and its virtual environment are found, and the message when one of
+//! them is missing, does not fit, or cannot be used (P10).
 
 mod virtual_environments;
 
@@ -58,7 +58,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials_of("installation", TESTS, world)
 }
 
-/// A new directory with `bin/cgi2wsgi` in it, and the worker in the directory `worker`, if anywhere.
+/// A new directory with `bin/cgi2wsgi` in it, and the worker in the directory `worker`, if one is given.
 fn installed(stage: &Stage, name: &str, worker: Option<&str>) -> Result<PathBuf> {
     let prefix = stage.workplace(name)?;
     let copy = |from: &str, to: PathBuf| -> Result<()> {
@@ -73,7 +73,7 @@ fn installed(stage: &Stage, name: &str, worker: Option<&str>) -> Result<PathBuf>
     Ok(prefix)
 }
 
-/// A request of hello.py to the `cgi2wsgi` in `place`, from a server that says nothing of a virtual environment.
+/// Runs hello.py by the `cgi2wsgi` in `place`, for a server that names no virtual environment.
 fn hello(stage: &Stage, place: &Path, variables: &[(&str, &str)]) -> Result<Output> {
     let mut command = stage.command(&place.join("bin/cgi2wsgi"));
     command.arg(stage.path("fixtures/hello.py"));
@@ -120,17 +120,17 @@ fn missing(stage: &Stage) -> Result<()> {
     let bin = prefix.join("bin").display().to_string();
     let output = hello(stage, &prefix, &[])?;
     refuses(&output, &[&Stage::worker_name()?, "is neither in", &bin, "from one build"])?;
-    // That of another build beside it is none.
+    // A worker of another build beside the front is not used.
     let other = prefix.join("bin/cgi2wsgi_worker-0123456789abcdef.so");
     copy_executable(&stage.path("bin").join(Stage::worker_name()?), &other)?;
     refuses(&hello(stage, &prefix, &[])?, &["is neither in"])?;
-    // Nor is one in the current directory, in PATH or where a variable of somebody's points to.
+    // Nor is a worker in a directory of PATH or LD_LIBRARY_PATH.
     let place = stage.path("bin").display().to_string();
     let variables = [("PATH", place.as_str()), ("LD_LIBRARY_PATH", &place)];
     refuses(&hello(stage, &prefix, &variables)?, &["is neither in"])
 }
 
-/// The worker's file with the identity of its build changed.
+/// Changes the identity of the build inside the worker's file.
 fn other_build(stage: &Stage) -> Result<()> {
     let prefix = installed(stage, "other-build", Some("bin"))?;
     let name = Stage::worker_name()?;
@@ -155,18 +155,18 @@ fn damaged(stage: &Stage) -> Result<()> {
         fs::write(&worker, &whole[..length])?;
         let output = hello(stage, &prefix, &[])?;
         refuses(&output, &["cannot load the worker"])?;
-        // Which of the two, glibc decides by what went wrong before.
+        // Which of the two glibc says depends on an earlier error.
         let words = ["file too short", "cannot read file data"];
         ensure!(words.iter().any(|words| output.stderr.contains(words)), "{}", output.stderr);
     }
-    // The loader reads what is not there, and the system kills Python.
+    // The loader reads beyond the end of the file, and the system kills Python.
     fs::write(&worker, &whole[..1000])?;
     refuses(&hello(stage, &prefix, &[])?, &["does not start", "before it had loaded the worker"])?;
     fs::write(&worker, vec![b'x'; 5000])?;
     refuses(&hello(stage, &prefix, &[])?, &["cannot load the worker", "invalid ELF header"])
 }
 
-/// The worker's file, which says of itself that it is for IBM's mainframes (`e_machine` of the ELF header).
+/// Marks the worker's file as one for IBM's mainframes (`e_machine` of the ELF header).
 fn other_processor(stage: &Stage) -> Result<()> {
     let prefix = installed(stage, "other-processor", Some("bin"))?;
     let worker = prefix.join("bin").join(Stage::worker_name()?);
@@ -177,7 +177,7 @@ fn other_processor(stage: &Stage) -> Result<()> {
     refuses(&hello(stage, &prefix, &[])?, &["cannot load the worker", &is_for, "pip install ."])
 }
 
-/// A request of hello.py to one file, with a temporary directory of its own.
+/// Runs hello.py by the one file at `place`, with TMPDIR at `temporary`.
 fn hello_of(stage: &Stage, place: &Path, options: &[&str], temporary: &Path) -> Result<Output> {
     let mut command = stage.command(place);
     command.args(options).arg(stage.path("fixtures/hello.py")).env("TMPDIR", temporary);
@@ -192,7 +192,7 @@ fn one_file(stage: &Stage) -> Result<()> {
         join_parts(stage, &place, &Stage::build()?, 0)?;
         greets(&hello_of(stage, &place, &[], &temporary)?)?;
         ensure!(fs::read_dir(&temporary)?.next().is_none(), "it left something behind");
-        // An application, and what that starts, has neither its memory nor a descriptor of it.
+        // The application, and the processes that it starts, have no descriptor of the worker's memfd.
         let mut command = stage.command(&place);
         command.arg(stage.path("applications/open_files.py"));
         let output = run(stage, piped(command, &[]))?;
@@ -212,7 +212,7 @@ fn damaged_one_file(stage: &Stage) -> Result<()> {
     join_parts(stage, &place, &Stage::build()?, usize::try_from(size)?)?;
     let expected = ["cannot load the worker", "invalid ELF header"];
     refuses(&hello_of(stage, &place, &[], &directory)?, &expected)?;
-    // Uploaded in part, it has no last line, and is a front whose worker is not there.
+    // A file that is uploaded in part has no last line: it is a front without a worker.
     let whole = fs::read(&place)?;
     fs::write(directory.join("part"), &whole[..whole.len() - 100])?;
     fs::set_permissions(directory.join("part"), fs::Permissions::from_mode(0o755))?;
@@ -326,7 +326,7 @@ fn wrapper_script(stage: &Stage) -> Result<()> {
     let python = stage.python().display().to_string();
     let wrapper = script(stage, "wrapper.sh", &format!("#!/bin/sh\nexec {python} \"$@\"\n"))?;
     greets(&with_python(stage, &wrapper)?)?;
-    // One that stays, and hands on what it is given.
+    // A wrapper that does not exec, but runs Python as a child with its arguments.
     let stays = script(stage, "stays.sh", &format!("#!/bin/sh\n{python} \"$@\"\n"))?;
     greets(&with_python(stage, &stays)?)
 }
@@ -389,7 +389,7 @@ fn interpreter_line(stage: &Stage) -> Result<()> {
         ("env.cgi", format!("#!/usr/bin/env -S {bridge} --debug --pythonpath /usr/share\n")),
     ] {
         let script = stage.script(name, &format!("{line}{body}"))?;
-        // The words of the query stand behind the script, and are no options.
+        // The words of the query come after the script, and are not options.
         let mut command = stage.command(&script);
         command.args(["--timeout", "soon"]).env("QUERY_STRING", "--timeout+soon");
         let output = run(stage, piped(command, &[]))?;

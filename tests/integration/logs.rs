@@ -1,4 +1,5 @@
-//! What is logged of a request, and where (M9): on standard error, in the server's log, each line has what it is about.
+//! What is logged of a request, and where (M9). On standard error, in the server's log, each line says which request
+//! it is about.
 
 mod command;
 mod records;
@@ -63,7 +64,7 @@ pub(crate) fn mounts() -> [Mount; 2] {
         variables: [
             ("CGI2WSGI_LOG", "{own}/log"),
             ("CGI2WSGI_RECORD", "{own}/records"),
-            // Trials at the same time have theirs in one directory.
+            // Trials that run at the same time share one directory of records.
             ("CGI2WSGI_RECORD_MAX", "1000"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -136,7 +137,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// The one whose first line has `wanted`. A front writes it when the response is over.
+    /// The entry whose first line has `wanted`. The front writes the entry when the response is over.
     fn of(log: &Path, wanted: &str) -> Result<Self> {
         until(PATIENCE, &format!("{wanted:?} in {}", log.display()), || {
             let text = fs::read_to_string(log).unwrap_or_default();
@@ -151,7 +152,7 @@ impl Entry {
     }
 }
 
-/// The line of a server's log that has this.
+/// The line of a server's log that has `wanted`.
 fn line_of(log: &LogWindow, wanted: &str) -> Result<String> {
     until(PATIENCE, &format!("{wanted:?} in the log"), || {
         let text = log.text()?;

@@ -1,22 +1,23 @@
 //! The integration tests: the built executables under real servers and without one.
 //!
 //! - `cases/`: the rows of the table, each run on every server it applies to;
-//! - `harness/`: the table, the servers, the client and the processes; `tests/apache/` and `servers/`: the configurations;
-//! - `alive_at_exit.rs`: what is alive when the application has answered, beside `CGIHandler`;
+//! - `harness/`: the table, the servers, the client and the processes; `tests/apache/`, `servers/`: the configurations;
+//! - `alive_at_exit.rs`: what is alive when the application has answered, compared with `CGIHandler`;
 //! - `logs.rs`: what is logged of a request, and where;
-//! - `shelves.rs`: applications that keep what they know in a shelf, litmus among them;
-//! - `apache_sites.rs`: Apache set up in other ways than the table's, and the shared host;
+//! - `shelves.rs`: applications that keep their data in shelves, one of them tested by litmus;
+//! - `apache_sites.rs`: other Apache configurations than the table's, and the shared host;
 //! - `command_line.rs`: exit codes, descriptors and linking, where no server is needed; `request_verb.rs`: `cgi2wsgi
-//!   request`; `check/`: `cgi2wsgi check`; `init.rs`: `cgi2wsgi init`; `deaths.rs`: each way in which a process can end, at each step; `bad_surroundings.rs`, `signals.rs`: what
-//!   else can go wrong around it; `bodies.rs`: slow and large request bodies; `installation.rs`: where the executables and
-//!   virtual environments are; `memory.rs`: how much is used; `imports.rs`: that imports are Python's;
+//!   request`; `check/`: `cgi2wsgi check`; `init/`: `cgi2wsgi init`; `deaths.rs`: each way in which a process can end,
+//!   at each step; `bad_surroundings.rs`, `signals.rs`: what else can go wrong around a request; `bodies.rs`: slow and
+//!   large request bodies; `installation.rs`: where the executables and virtual environments are; `memory.rs`: how much
+//!   memory is used; `imports.rs`: imports work as in plain Python;
 //! - `warm/`: all about `--warm` and `cgi2wsgi warm`;
-//! - `messages/`: the mistakes that people make, and the lines that they then read; `profile.rs`: `cgi2wsgi profile`;
+//! - `messages/`: the mistakes that people make, and the messages that they get; `profile.rs`: `cgi2wsgi profile`;
 //! - `properties.rs`: what holds for random requests;
 //! - `documents.rs`, `specification.rs`, `sources.rs`: whether README, the pages of `docs/` and CONTRIBUTING are true;
 //! - `django.rs`: a person's session on a Django site, by hand and in a browser.
 //!
-//! `tests/run` sets up what they need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
+//! `tests/run` sets up what the tests need. With `CGI2WSGI_TEST_BRIDGE` the same rows run against another CGI program.
 
 mod alive_at_exit;
 mod apache_sites;
@@ -94,7 +95,7 @@ fn main() -> ExitCode {
     let stopped = world.stop();
     drop(world);
     if let Err(error) = stopped {
-        // Where standard error is gone, the exit status tells.
+        // If standard error is closed, the exit status still reports the failure.
         let _ = writeln!(io::stderr(), "{error:#}");
         return ExitCode::FAILURE;
     }

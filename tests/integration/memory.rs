@@ -1,5 +1,5 @@
-//! Memory is flat whatever the size of a body: the peak of a process that moves 256 MiB is compared with that of one
-//! that greets.
+//! Memory use does not grow with the body: the peak of a process that moves 256 MiB is compared with the peak of one
+//! that runs hello.py.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -17,7 +17,7 @@ use crate::harness::world::World;
 
 const SIZE: u64 = 256 << 20;
 
-/// How much more than a greeting may take, in bytes: buffers and a spool's first MiB.
+/// How many bytes more than hello.py a process may use: buffers and a spool's first MiB.
 const MORE: u64 = 6 << 20;
 
 const TESTS: &[(&str, Test)] = &[
@@ -36,12 +36,12 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
 
 /// Runs a fixture and returns its peak memory, and how many bytes it answered.
 fn peak(stage: &Stage, fixture: &str, prepare: impl FnOnce(&mut Command)) -> Result<(u64, u64)> {
-    // As in the table: a slash before it says that it is not among the fixtures.
+    // As in the table: a file with a leading slash is in `applications/`, not in `fixtures/`.
     let placed = match fixture.strip_prefix('/') {
         Some(own) => format!("{{applications}}/{own}"),
         None => format!("{{fixtures}}/{fixture}"),
     };
-    // GNU time's job, by the shell: the peak is written by the process itself at its end.
+    // The process writes its own peak to this file when it ends.
     let report = stage.workplace("memory")?.join(fixture.replace('/', "-"));
     let mut command = stage.command(&stage.bridge());
     command
@@ -127,7 +127,7 @@ fn stream(stage: &Stage) -> Result<()> {
     is_flat(stage, moved, SIZE)
 }
 
-/// The collector's threshold is 700 objects, of which a chunk leaves five: 140 chunks.
+/// The collector's threshold is 700 objects, and each chunk leaves five: it runs every 140 chunks.
 fn stream_of_cycles(stage: &Stage) -> Result<()> {
     let moved = peak(stage, "/cycles.py", |command| {
         command.env("QUERY_STRING", (SIZE >> 16).to_string());
@@ -135,7 +135,7 @@ fn stream_of_cycles(stage: &Stage) -> Result<()> {
     is_within(32 << 20, stage, moved, SIZE)
 }
 
-/// Three million cycles would take 240 MiB; as many as wait for the collector take a tenth.
+/// Three million cycles would take 240 MiB; those that await the collector take a tenth.
 fn import_of_cycles(stage: &Stage) -> Result<()> {
     let moved = peak(stage, "/cycles.py", |command| {
         command.env("MADE_ON_IMPORT", "3000000");

@@ -1,5 +1,5 @@
-//! An application that starts a server of its own while it is imported, as with `app.run()` at the end of its file (M5):
-//! the import would never end, and the log says so soon, without `--timeout`.
+//! An application that starts its own server while it is imported, as with `app.run()` at the end of its file (M5).
+//! The import would never end; the log says so soon, even without `--timeout`.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials_of("own_server", TESTS, world)
 }
 
-/// A server, the line that starts it, and that line.
+/// The code of a server, the number of the line that starts it, and the text of that line.
 const SERVERS: &[(&str, u32, &str)] = &[
     ("from flask import Flask\n\napp = Flask(__name__)\napp.run(port=0)\n", 4, "app.run(port=0)"),
     ("import bottle\n\napp = bottle.default_app()\nbottle.run(port=0)\n", 4, "bottle.run(port=0)"),
@@ -90,7 +90,7 @@ fn stubborn(stage: &Stage) -> Result<()> {
 
 fn thread(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
-    // Longer than the front waits before it looks the first time, and asks.
+    // The import takes longer than the front waits before it first looks for a socket and asks the worker.
     let text = "import socketserver, threading, time\n\n\
                 server = socketserver.TCPServer(('127.0.0.1', 0), socketserver.BaseRequestHandler)\n\
                 threading.Thread(target=server.serve_forever, daemon=True).start()\ntime.sleep(3)\n\n\n\

@@ -73,7 +73,7 @@ fn flame_graph(stage: &Stage) -> Result<()> {
     screenshot(stage, "flame", &svg, "svg")
 }
 
-/// The times are the application's own, and so long that no busy machine makes up for them.
+/// The application sleeps so long that its times stand out on a busy machine too.
 fn told_apart(stage: &Stage) -> Result<()> {
     let directory = stage.workplace("profile-slow")?;
     fs::write(directory.join("slow_at_import.py"), "import time\n\ntime.sleep(0.5)\n")?;

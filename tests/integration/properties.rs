@@ -1,8 +1,8 @@
 //! What holds for every request, sane or not: the built executables get random variables, words and bodies
 //! through pipes, as careless servers and hostile clients send them, and each answer must be a whole, valid
-//! response. What a particular answer says is the table's business, not this file's.
+//! response. The table, not this file, tests what a particular answer says.
 //!
-//! The seed is in the failure's message: `PROPERTY_SEED=N PROPERTY_COUNT=1` repeats the one request that failed.
+//! A failure's message gives the seed: `PROPERTY_SEED=N PROPERTY_COUNT=1` repeats the one request that failed.
 //! `PROPERTY_COUNT=20000` is a run of some minutes, for a change to how requests are read or responses written.
 
 mod head;
@@ -89,7 +89,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// Less than `end`.
+    /// A number less than `end`.
     fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).expect("it is less than a usize")
     }
@@ -117,7 +117,7 @@ impl Chance {
     }
 }
 
-/// What is run.
+/// The application that is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum App {
     Echo,
@@ -139,22 +139,22 @@ enum App {
 /// Where the request body comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stdin {
-    /// Closed behind the last byte.
+    /// Closed after the last byte.
     Pipe,
-    /// Still open when the answer is there (B1).
+    /// Still open when the answer is complete (B1).
     PipeHeldOpen,
-    /// Not there when the process starts (B8).
+    /// Closed when the process starts (B8).
     Missing,
 }
 
-/// What becomes of the response.
+/// How the visitor reads the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stdout {
-    /// It is read as it comes.
+    /// As it arrives.
     Read,
-    /// It is read when the whole request body is delivered (B6).
+    /// When the whole request body is delivered (B6).
     ReadLast,
-    /// The visitor leaves after so many bytes (R13).
+    /// Only this many bytes: then the visitor leaves (R13).
     Left(usize),
 }
 
@@ -166,12 +166,12 @@ struct Sample {
     body: Vec<u8>,
     stdin: Stdin,
     stdout: Stdout,
-    /// How many bytes of `body` are the request's; `None` where it is malformed.
+    /// The length of the body that the request declares; `None` if that is malformed.
     declared: Option<usize>,
-    /// How long the body of the response is, if the application makes it.
+    /// The length of the response's body, if the application makes it.
     length: Option<usize>,
     debug: bool,
     nph: bool,
-    /// Whether nothing is wrong with the operator's words and variables.
+    /// Whether the operator's words and variables are right.
     sound: bool,
 }

@@ -267,7 +267,7 @@ fn exit_status(stage: &Stage) -> Result<()> {
 
 fn no_leak(stage: &Stage) -> Result<()> {
     let mut command = request(stage, &["{fixtures}/show_environ.py", "/new"]);
-    // Not enough to be CGI, and all of another request.
+    // Variables of another request, which are too few for a CGI request.
     command.env("HTTP_X_OLD", "1").env("QUERY_STRING", "old").env("REDIRECT_URL", "/old");
     command.env(CGI[1].0, "DELETE").env("HOME", "/of/this/user");
     let body = text(run(stage, command)?.ends(0)?)?;

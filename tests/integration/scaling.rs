@@ -1,4 +1,4 @@
-//! docs/scaling.md: two nodes behind Caddy's load balancer, of which one is stopped under load.
+//! docs/scaling.md: two nodes behind Caddy's load balancer, one of which is stopped under load.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials_of("scaling", TESTS, world)
 }
 
-/// Two nodes, which answer with their names, and the balancer before them.
+/// Two nodes, which answer with their names, and the balancer in front of them.
 struct Site {
     place: PathBuf,
     nodes: [WebServer; 2],
@@ -54,8 +54,8 @@ impl Site {
         Ok(Self { place, nodes, balancer })
     }
 
-    /// Sends requests, four at a time, while `action` runs. How many each node has answered; whatever is no answer of
-    /// one is an error.
+    /// Sends requests, four at a time, while `action` runs. Returns how many each node answered. Any answer but a
+    /// node's 200 is an error.
     fn under_load(
         &self,
         request: &Request,
@@ -86,7 +86,7 @@ impl Site {
         })
     }
 
-    /// Waits until both nodes, or the second alone, have answered so many requests more.
+    /// Waits until both nodes, or the second alone, have answered `count` more requests.
     fn wait_for(&self, count: usize, is_both: bool) -> Result<()> {
         let begun = NAMES.map(|name| self.answered(name));
         until(PATIENCE, "requests that are answered", || {
@@ -95,7 +95,7 @@ impl Site {
         })
     }
 
-    /// Each node's application writes a letter for each request.
+    /// How many requests a node has answered: its application writes a letter for each.
     fn answered(&self, name: &str) -> usize {
         fs::read(self.place.join(name).join("answered")).map_or(0, |letters| letters.len())
     }
@@ -156,7 +156,7 @@ fn drained(stage: &Stage) -> Result<()> {
     let counts = site.under_load(&request, || {
         site.wait_for(5, true)?;
         fs::write(site.place.join(NAMES[0]).join("drain"), "")?;
-        // The balancer has asked, and what had begun is over.
+        // Waits until the balancer has noticed, and the requests that had begun are over.
         let mut last = site.answered(NAMES[0]);
         until(PATIENCE, "a node without requests", || {
             site.wait_for(20, false)?;

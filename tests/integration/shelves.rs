@@ -1,5 +1,5 @@
-//! Two applications that keep what they know in shelves, which are complete when Python ends (P8): `WsgiDAV` under litmus,
-//! the test suite of `WebDAV`, and web.py's sessions.
+//! Two applications that keep their data in shelves, which are complete only when Python ends (P8): `WsgiDAV` under
+//! litmus, the test suite of `WebDAV`, and web.py's sessions.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use crate::warm::site::Site;
 /// How long litmus may take: it makes 200 requests.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// What litmus asks.
+/// The suites of litmus that run.
 const SUITES: &[&str] = &["basic", "copymove", "props", "locks", "http"];
 
 const TESTS: &[(&str, Test)] =
@@ -44,8 +44,8 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials
 }
 
-/// `WsgiDAV` at two URLs, the second with `--warm`. A shelf that the import has opened would be one for all children of a
-/// zygote, so there it is opened at the request.
+/// `WsgiDAV` at two URLs, the second with `--warm`. All children of a zygote would share a shelf that the
+/// import opened, so with `--warm` each request opens it.
 pub(crate) fn mounts() -> [Mount; 2] {
     [("/dav", "import", false), ("/dav-warm", "request", true)].map(|(prefix, made, warm)| {
         let variables = [("DAV", "{own}/dav"), ("DAV_URL", prefix), ("DAV_MADE", made)];
@@ -69,7 +69,7 @@ fn litmus(world: &World, mount: &Mount) -> Result<()> {
     let address = world.server(Kind::Caddy)?.address().context("Caddy has no address")?;
     let mut command = stage.command(&PathBuf::from("/usr/bin/litmus"));
     command.arg(format!("http://{address}{}/", mount.prefix)).env("TESTS", SUITES.join(" "));
-    // It writes two logs.
+    // litmus writes two logs to the current directory.
     let log = place.join("litmus");
     command.current_dir(&place).stdout(fs::File::create(&log)?).stderr(Stdio::null());
     let end = Running::start(command, &stage.user, AtParentDeath::Kill)?.wait(PATIENCE)?;

@@ -1,5 +1,5 @@
-//! What signals to the front mean for the worker and the application, with a worker of the request's own: those of a
-//! server (R13), and those of a terminal. `warm/steps.rs` has the same for a zygote's child.
+//! What a signal to the front, from a server (R13) or from a terminal, does to the worker and the application when the
+//! request has its own worker. `warm/steps.rs` tests the same with a zygote's child.
 
 use std::fs;
 use std::io::Write;
@@ -76,7 +76,7 @@ fn site(stage: &Stage) -> Result<Site<'_>> {
     Ok(site)
 }
 
-/// A request by a worker of its own, and the number of that.
+/// Starts a request with its own worker. Returns the front, and the worker's process ID.
 fn begin(site: &Site<'_>, query: &str) -> Result<(Running, i32)> {
     let mut command = site.stage.command(&site.stage.bridge());
     command.arg(site.path("app.py")).envs(CGI).env("QUERY_STRING", query);
@@ -150,7 +150,7 @@ fn one_thread(stage: &Stage) -> Result<()> {
     collect(running).map(drop)
 }
 
-/// The program at a terminal of its own, which what is written to standard input is typed at.
+/// Runs the program at its own terminal. Bytes written to standard input are typed at that terminal.
 fn at_terminal(site: &Site<'_>, before: &str, after: &str) -> Result<Running> {
     let mut command = site.stage.command(Path::new("script"));
     let (bridge, application) = (site.stage.bridge(), site.path("app.py"));
@@ -173,7 +173,7 @@ fn control_c(stage: &Stage) -> Result<()> {
     types(&mut running, 3)?;
     wait_gone(worker)?;
     let output = collect(running)?;
-    // As a shell tells of a program that died of SIGINT.
+    // As a shell reports a program that died of SIGINT.
     ensure!(output.end == End::Code(128 + libc::SIGINT), "{:?}", output.end);
     ensure!(site.lines("raised") == ["KeyboardInterrupt"], "{:?}", site.lines("raised"));
     ensure!(site.lines("closed").len() == 1, "close() was not called");
@@ -188,7 +188,7 @@ fn state(pid: i32) -> Option<(char, i32)> {
 
 fn control_z(stage: &Stage) -> Result<()> {
     let site = site(stage)?;
-    // A shell with job control: without one a stopped group could not be continued.
+    // A shell with job control: without it a stopped process group could not be continued.
     let mut running = at_terminal(&site, "set -m; ", "; sleep 60")?;
     site.wait_lines("streaming", 1)?;
     let worker: i32 = site.lines("streaming")[0].parse()?;

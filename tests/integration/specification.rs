@@ -1,5 +1,5 @@
-//! `docs/specification.md` and `docs/traps.md` stay true: what they cite is there, and every requirement has a proof or a
-//! reason.
+//! `docs/specification.md` and `docs/traps.md` stay true: the tests that they cite exist, and every requirement has a
+//! proof or a reason.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::harness::table::failed;
 pub(crate) fn trials(others: &[Trial]) -> Vec<Trial> {
     let names = others.iter().map(|trial| {
         let name = trial.name();
-        // The server, or the groups, are no part of a citation.
+        // A citation leaves out the server or the groups.
         let is_group =
             |start: &str| start.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
         let mut rest = name;
@@ -72,7 +72,7 @@ fn read(page: &str) -> Result<String> {
     fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))
 }
 
-/// Every second part stands between backquotes.
+/// The parts between backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -103,8 +103,8 @@ fn check_specification(tests: &Tests) -> Result<()> {
     Ok(())
 }
 
-/// Each trap cites its proofs in a list, one a line, and at least one. Each number that a source or a name of a test cites
-/// is explained.
+/// Each trap cites at least one proof, in a list with one proof on each line. The page explains each number that a
+/// test's name cites.
 fn check_traps(tests: &Tests) -> Result<()> {
     let page = read("docs/traps.md")?;
     let (mut trap, mut wrong, mut cited) = ("", Vec::new(), 0);
@@ -150,7 +150,7 @@ fn check_traps(tests: &Tests) -> Result<()> {
     Ok(())
 }
 
-/// The names of the functions behind `#[test]`.
+/// The names of the functions after `#[test]`.
 fn find_unit_tests(directory: &Path, found: &mut BTreeSet<String>) -> Result<()> {
     let unread = || format!("cannot read {}", directory.display());
     for entry in fs::read_dir(directory).with_context(unread)? {

@@ -28,7 +28,7 @@ impl Clock {
         lock(&self.0).is_some()
     }
 
-    /// What the request waits for from now on.
+    /// From now on the time counts for this stage.
     pub(crate) fn begin(&self, stage: Stage) {
         if let Some(timings) = lock(&self.0).as_mut() {
             timings.begin(stage);
@@ -42,7 +42,7 @@ impl Clock {
         }
     }
 
-    /// The last stage has ended. All of them as the value of a Server-Timing header.
+    /// Ends the last stage. Returns all stages as the value of a Server-Timing header.
     pub(crate) fn end(&self) -> Option<String> {
         lock(&self.0).as_mut().map(|timings| {
             timings.end();

@@ -14,24 +14,24 @@ pub(crate) static CONNECTION: AtomicI32 = AtomicI32::new(-1);
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: OwnedFd,
-    /// An application may close its number, and open another file (P11).
+    /// The socket's file: an application may close the descriptor and open another file under its number (P11).
     file: Option<FileId>,
 }
 
 impl Connection {
-    /// The one that this process uses from here on.
+    /// The connection that this process uses from here on.
     pub(crate) fn new(socket: OwnedFd) -> Self {
         CONNECTION.store(socket.as_raw_fd(), SeqCst);
         let file = FileId::of(&socket);
         Self { socket, file }
     }
 
-    /// Tells the front. Whether that was done: it may be gone.
+    /// Sends a reply to the front. Returns whether that succeeded: the front may be gone.
     pub(crate) fn send(&self, reply: &Reply) -> bool {
         self.send_with(reply, None)
     }
 
-    /// Tells the front, and gives it a descriptor.
+    /// Sends a reply and a descriptor to the front.
     pub(crate) fn send_with(&self, reply: &Reply, descriptor: Option<BorrowedFd<'_>>) -> bool {
         FileId::of(&self.socket) == self.file && send_reply(&self.socket, reply, descriptor)
     }
@@ -45,7 +45,7 @@ impl AsFd for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Its number will be another file's.
+        // Another file will get its number.
         CONNECTION.store(-1, SeqCst);
     }
 }

@@ -1,5 +1,5 @@
-//! The request's descriptors, out of everybody else's reach (P2, P3, P11): under high numbers, closed on exec, and
-//! replaced by `/dev/null` in whatever process the application forks.
+//! The request's descriptors, out of reach of other code (P2, P3, P11): under high numbers, closed on exec, and
+//! replaced by `/dev/null` in every process that the application forks.
 
 use std::fs::File;
 use std::io;
@@ -11,8 +11,8 @@ use cgi2wsgi::system;
 use crate::connection::CONNECTION;
 use crate::handlers;
 
-/// The lowest number that they get, where the limit of open files has room for it: applications close those that they
-/// believe to be their own from 3 on.
+/// The lowest number that they get, if the limit on open files allows it: applications close descriptors from 3 on that
+/// they believe to be their own.
 const LOWEST: RawFd = 700;
 
 static STDIN: AtomicI32 = AtomicI32::new(-1);
@@ -36,14 +36,14 @@ pub(crate) struct RequestDescriptors {
 pub(crate) fn out_of_the_way(descriptor: OwnedFd) -> io::Result<OwnedFd> {
     match rustix::io::fcntl_dupfd_cloexec(&descriptor, LOWEST) {
         Ok(moved) => Ok(moved),
-        // The limit is lower than that.
+        // The limit on open files is lower.
         Err(_) => Ok(rustix::io::fcntl_dupfd_cloexec(&descriptor, 3)?),
     }
 }
 
 impl RequestDescriptors {
-    /// Those that came with an order: 0, 1 and 2 of the front. The last becomes standard error and
-    /// standard output of this process, in which `print()` can then never touch the response.
+    /// Takes the descriptors that came with an order: 0, 1 and 2 of the front. Number 2 becomes standard error and
+    /// standard output of this process, so that `print()` can never touch the response.
     pub(crate) fn take(descriptors: Vec<OwnedFd>) -> io::Result<Self> {
         let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(descriptors) else {
             return Err(io::Error::other("the front sent no descriptors"));
@@ -58,7 +58,7 @@ impl RequestDescriptors {
     }
 }
 
-/// The request body is over: what it comes from is about to be closed.
+/// The request body is over: its descriptor is about to be closed.
 pub(crate) fn forget_body() {
     STDIN.store(-1, SeqCst);
 }
@@ -68,27 +68,27 @@ pub(crate) fn forget_response() {
     STDOUT.store(-1, SeqCst);
 }
 
-/// A process that the application forks while it is imported must not go on listening when the zygote is gone.
-/// Nothing: the zygote forks children who must.
+/// A process that the application forks during its import must not go on listening when the zygote is gone. With None,
+/// forked processes keep the socket: the zygote's children need it.
 pub(crate) fn guard_listener(listener: Option<RawFd>) {
     guard();
     LISTENER.store(listener.unwrap_or(-1), SeqCst);
 }
 
-/// Closes the listening socket in this process, whatever may still close its number.
+/// Closes the listening socket in this process. `/dev/null` takes its number, which other code may still close.
 pub(crate) fn let_go_of_listener(listener: RawFd) {
     handlers::replace(listener, NULL.load(SeqCst));
 }
 
-/// Lets go of standard input, output and error, and of a response that was held open: a server may wait until the last
-/// process has closed them.
+/// Closes standard input, output and error, and a response that was held open: a server may wait until the last process
+/// has closed them.
 pub(crate) fn close_everything_of_the_server() {
     let response = STDOUT.swap(-1, SeqCst);
     // This process ends, and writes nothing more.
     (0..3).chain((response >= 0).then_some(response)).for_each(system::close);
 }
 
-/// From here on what is forked holds none of them.
+/// From here on forked processes hold none of them.
 fn guard() {
     if IS_GUARDED.swap(true, SeqCst) {
         return;
@@ -101,8 +101,8 @@ fn guard() {
     handlers::at_fork(in_child);
 }
 
-/// P3: a forked child that lives on holds neither end of the request, and one that runs on into our own code writes to
-/// nobody.
+/// P3: a forked child that lives on holds neither end of the request. If a child runs on into the worker's own code,
+/// its writes go to `/dev/null`.
 extern "C" fn in_child() {
     let null = NULL.load(SeqCst);
     for descriptor in [&STDIN, &STDOUT, &CONNECTION, &LISTENER] {

@@ -1,11 +1,11 @@
 //! What the kernel calls in the application's process: two signal handlers of a few system calls each (P13), and a
-//! function after a fork. They need a hundred bytes of stack, take no lock, and run on whatever stack the thread has. And
-//! what is done with signals and timers that no safe function covers.
+//! function after a fork. They need a hundred bytes of stack, take no lock, and run on whatever stack the thread has.
+//! Also here: operations on signals and timers for which there is no safe function.
 //!
-//! - `TRACE`: the front wants to know where the application hangs. faulthandler writes the tracebacks, and this tells
-//!   that they are written.
-//! - `CONNECTION`: the connection has changed. If the front is gone, the response has no reader: SIGTERM, so that `close()`
-//!   runs, and SIGKILL by a timer of the kernel's.
+//! - `TRACE`: the front wants to know where the application hangs. faulthandler writes the tracebacks; this handler
+//!   then tells the front that they are written.
+//! - `CONNECTION`: the connection has changed. If the front is gone, the response has no reader. The handler sends
+//!   SIGTERM to this process, so that `close()` runs, and sets a timer of the kernel that sends SIGKILL.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -19,10 +19,10 @@ use pyo3::prelude::*;
 
 use crate::connection::CONNECTION;
 
-/// How long a worker whose front is gone may take to end.
+/// How long a worker may take to end after its front has gone.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Kills this process, if it is set.
+/// The timer that kills this process, if it is set.
 static KILLER: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static IS_TRACEABLE: AtomicBool = AtomicBool::new(false);
 
@@ -31,7 +31,7 @@ pub(crate) fn allow_traces(py: Python<'_>) -> PyResult<()> {
     if IS_TRACEABLE.swap(true, SeqCst) {
         return Ok(());
     }
-    // First, so that faulthandler calls it afterwards.
+    // Installed first, so that faulthandler calls it afterwards.
     handle(numbers::TRACE, after_traces);
     let arguments = pyo3::types::PyDict::new(py);
     arguments.set_item("file", 2)?;
@@ -55,14 +55,14 @@ pub(crate) fn follow_front() {
         let flags = libc::fcntl(front, libc::F_GETFL);
         libc::fcntl(front, libc::F_SETFL, flags | libc::O_ASYNC);
     }
-    // It may have gone before.
+    // The front may have gone before.
     connection_changed(0);
 }
 
-/// The request is over.
+/// The request is over: this process no longer ends with its front.
 pub(crate) fn unfollow_front() {
     let front = CONNECTION.load(SeqCst);
-    // SAFETY: fcntl changes no more than the flags of a descriptor, whatever it is now.
+    // SAFETY: fcntl changes only the flags of the descriptor, whatever file that is now.
     unsafe {
         let flags = libc::fcntl(front, libc::F_GETFL);
         if flags >= 0 {
@@ -73,7 +73,7 @@ pub(crate) fn unfollow_front() {
 
 const F_SETSIG: c_int = 10;
 
-/// A timer that sends a signal to this process, and lives as long as it.
+/// A timer that sends a signal to this process. It lives as long as the process.
 pub(crate) fn create_timer(signal: c_int) -> *mut c_void {
     // SAFETY: a zeroed sigevent is valid; the timer's id is written before it is used.
     unsafe {
@@ -87,12 +87,12 @@ pub(crate) fn create_timer(signal: c_int) -> *mut c_void {
     }
 }
 
-/// Sets a timer that [`create_timer`] made, if it has; zero stops it. Async-signal-safe.
+/// Sets a timer from [`create_timer`], unless that failed; zero stops it. Async-signal-safe.
 pub(crate) fn set_timer(timer: *mut c_void, after: Duration) {
     set_interval(timer, after, Duration::ZERO);
 }
 
-/// [`set_timer`], and from then on in this interval of whole seconds.
+/// [`set_timer`], then repeats at this interval of whole seconds.
 pub(crate) fn set_interval(timer: *mut c_void, after: Duration, interval: Duration) {
     if timer.is_null() {
         return;
@@ -126,14 +126,14 @@ pub(crate) fn save_action(signal: c_int) -> io::Result<SavedAction> {
 }
 
 impl SavedAction {
-    /// It does that again.
+    /// The signal does that again.
     pub(crate) fn restore(&self) {
         // SAFETY: the action is one that the system gave.
         unsafe { libc::sigaction(self.signal, &raw const self.action, null_mut()) };
     }
 }
 
-/// From here on a signal that is not ignored interrupts nothing and does nothing. What it did before.
+/// From here on this signal, unless it is ignored, interrupts nothing and does nothing. Returns what it did before.
 pub(crate) fn interrupt_nothing(signal: c_int) -> Option<SavedAction> {
     let saved = save_action(signal).ok()?;
     if saved.action.sa_sigaction == libc::SIG_IGN {
@@ -145,19 +145,20 @@ pub(crate) fn interrupt_nothing(signal: c_int) -> Option<SavedAction> {
 
 extern "C" fn do_nothing(_signal: c_int) {}
 
-/// Has Python call a function in its main thread, with its lock and before the next instruction there. False: it cannot.
+/// Has Python call a function in its main thread, with Python's lock and before the next instruction there. False if it
+/// cannot.
 pub(crate) fn call_soon(function: extern "C" fn(*mut c_void) -> c_int) -> bool {
     // SAFETY: the functions that are given here need no argument, and leave no exception behind.
     unsafe { pyo3::ffi::Py_AddPendingCall(Some(function), null_mut()) == 0 }
 }
 
-/// From here on what this process forks runs `in_child` first, whatever code forks.
+/// From here on every process that this one forks runs `in_child` first, whatever code forks.
 pub(crate) fn at_fork(in_child: extern "C" fn()) {
     // SAFETY: the functions that are given here are async-signal-safe.
     unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
 }
 
-/// Has a number mean another open file, or none if there is no other. Async-signal-safe.
+/// Makes a number mean the open file of another; closes it if there is no other. Async-signal-safe.
 pub(crate) fn replace(number: c_int, by: c_int) {
     // SAFETY: dup2, fcntl and close are async-signal-safe, and change nothing but the numbers' meaning.
     unsafe {
@@ -170,8 +171,8 @@ pub(crate) fn replace(number: c_int, by: c_int) {
 }
 
 fn handle(signal: c_int, handler: extern "C" fn(c_int)) {
-    // SAFETY: a zeroed sigaction is a valid one, with an empty mask; the handlers are async-signal-safe. They do not ask
-    // for the alternate stack, which is faulthandler's.
+    // SAFETY: a zeroed sigaction is a valid one, with an empty mask; the handlers are async-signal-safe. They do not
+    // use the alternate stack, which is faulthandler's.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         action.sa_sigaction = handler as *const c_void as usize;
@@ -182,7 +183,7 @@ fn handle(signal: c_int, handler: extern "C" fn(c_int)) {
 
 extern "C" fn after_traces(_signal: c_int) {
     let front = CONNECTION.load(SeqCst);
-    // SAFETY: send is async-signal-safe; what it makes of errno is undone.
+    // SAFETY: send is async-signal-safe; errno is restored.
     unsafe {
         let errno = *libc::__errno_location();
         let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
@@ -194,7 +195,7 @@ extern "C" fn after_traces(_signal: c_int) {
 extern "C" fn connection_changed(_signal: c_int) {
     let mut wait =
         libc::pollfd { fd: CONNECTION.load(SeqCst), events: libc::POLLRDHUP, revents: 0 };
-    // SAFETY: poll and kill are async-signal-safe; what they make of errno is undone.
+    // SAFETY: poll and kill are async-signal-safe; errno is restored.
     unsafe {
         let errno = *libc::__errno_location();
         let ready = libc::poll(&raw mut wait, 1, 0);

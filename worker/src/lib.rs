@@ -1,14 +1,14 @@
-//! The worker: what the site's own Python loads (`python -c BOOT`, see the front's `launch`). It takes an order from the
-//! front, answers one request with the application or becomes a zygote, and ends the process.
+//! The worker: what the site's own Python loads (`python -c BOOT`, see the front's `launch`). It takes an order from
+//! the front, answers one request with the application or becomes a zygote, and ends the process.
 //!
-//! It shares a process with a stranger's application, and so does as little as possible there: whatever can be done
-//! from outside, the front does.
+//! It shares a process with somebody else's application, so it does as little as possible there: the front does
+//! whatever can be done from outside.
 //!
 //! - [`serve`]: one request, from the order to the end of the response;
-//! - [`wsgi`]: PEP 3333; [`python`]: what is done with the interpreter;
+//! - [`wsgi`]: PEP 3333; [`python`]: work on the interpreter;
 //! - [`zygote`]: the process that has imported the application, and its children;
-//! - [`clock`]: where its time goes; [`connection`], [`descriptors`]: the front, and the request's descriptors; [`handlers`]: what runs when the kernel
-//!   calls.
+//! - [`clock`]: where the time of a request goes; [`connection`]: the front; [`descriptors`]: the request's
+//!   descriptors; [`handlers`]: what the kernel calls.
 
 mod clock;
 mod connection;
@@ -37,7 +37,7 @@ fn cgi2wsgi_worker(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(run, module)?)
 }
 
-/// What a process is, when it has done what it was told and is to end.
+/// What a process was, when its order is carried out and it is to end.
 pub(crate) enum Over {
     /// No application has run in it.
     Nothing,
@@ -51,13 +51,13 @@ pub(crate) enum Over {
     Import,
 }
 
-/// Takes the order that comes by `descriptor`, and ends the process when that is done, or returns: then Python tears
-/// itself down.
+/// Takes the order that comes by `descriptor` and carries it out. Then ends the process, or returns so that Python
+/// tears itself down.
 #[pyfunction]
 fn run(py: Python<'_>, descriptor: RawFd) {
     // The front has opened it for this process, and BOOT hands it over here.
     let descriptor = system::owned(descriptor);
-    // A panic is a defect of ours; the front answers when this process has ended.
+    // A panic is a defect of cgi2wsgi. The front answers when this process has ended.
     let ended = catch_unwind(AssertUnwindSafe(|| obey(py, descriptor)));
     match ended {
         Ok(Over::Answered) if finish::is_anything_to_finalize(py).is_none() => finish::leave(py),

@@ -1,5 +1,5 @@
-//! One request, from the front's call to the end of the response: the same for a worker that was started for it and
-//! for a zygote's child, but for where the application comes from.
+//! One request, from the front's call to the end of the response. A worker that was started for it and a zygote's child
+//! do the same, except for where the application comes from.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -36,7 +36,7 @@ use crate::wsgi::caught;
 use crate::wsgi::environ;
 use crate::wsgi::exchange::Exchange;
 
-/// Exit statuses, as the front has them.
+/// Exit statuses, the same as the front's.
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
 
@@ -61,23 +61,23 @@ pub(crate) fn cold(
         return Over::Nothing;
     }
     serve(py, call, &service, descriptors, &connection, None);
-    // Without it the front would believe this process to be lost.
+    // If it were closed, the front would believe that this process is lost.
     std::mem::forget(connection);
     Over::Answered
 }
 
-/// What a process that the server had started would have been started with.
+/// Makes this process what it would be if the server had started it for this request.
 fn become_requests(py: Python<'_>, call: &Call) -> PyResult<()> {
     if call.process.ignores_sigchld {
-        // By Python's own book too.
+        // Python has to know it too.
         let signal = py.import("_signal")?;
         signal.call_method1("signal", (signal.getattr("SIGCHLD")?, signal.getattr("SIG_IGN")?))?;
     }
     environment::become_requests(py, &call.variables, is_of_a_request)
 }
 
-/// Answers a request with `application`, or with what is imported for it. What the application asked to be run at exit
-/// has been run when this returns.
+/// Answers a request with `application`, or with one that it imports. When this returns, the application's exit
+/// handlers have run.
 pub(crate) fn serve(
     py: Python<'_>,
     call: &Call,
@@ -125,7 +125,7 @@ impl Serving<'_, '_> {
         is_asked: bool,
     ) {
         let Service { mount, max_body, form, .. } = self.service;
-        // The front has made the same of the same variables.
+        // The front has derived the same from the same variables.
         let request = Request::from_variables(call.variables.clone(), mount, *max_body);
         let mut request = match request {
             Ok(request) => request,
@@ -148,7 +148,7 @@ impl Serving<'_, '_> {
         }
         let exchange = Arc::new(Exchange::new(response, body));
         let answered = received.map_err(Problem::Refused).and_then(|()| {
-            // A panic is a defect of ours; the visitor gets an answer all the same.
+            // A panic is a defect of cgi2wsgi. The visitor still gets an answer.
             catch_unwind(AssertUnwindSafe(|| self.answer(&request, &exchange, application)))
                 .unwrap_or_else(|_| {
                     Err(Problem::Failed(Refusal::fault("cgi2wsgi itself failed: please report it")))
@@ -157,7 +157,7 @@ impl Serving<'_, '_> {
         self.conclude(&exchange, answered, is_asked);
     }
 
-    /// The request body; one of unknown length is read to its end first (B4, B9).
+    /// The request body. A body of unknown length is first read to its end (B4, B9).
     fn receive(&self, stdin: OwnedFd, request: &mut Request) -> (Body, Result<(), Refusal>) {
         let announced = match request.body {
             BodyLength::Known(length) => return (Body::new(stdin, length), Ok(())),
@@ -191,7 +191,7 @@ impl Serving<'_, '_> {
         (body, received)
     }
 
-    /// The call itself, between an application that is imported and a response that is delivered.
+    /// Imports the application if necessary, calls it and delivers the response. False if less came than was declared.
     fn answer(
         &self,
         request: &Request,
@@ -223,7 +223,7 @@ impl Serving<'_, '_> {
         Ok(is_whole)
     }
 
-    /// The application, with Python in the state in which it wants to be imported.
+    /// Imports the application, after preparing Python for it.
     fn import(&self, exchange: &Exchange) -> Result<Bound<'_, PyAny>, Problem> {
         let (py, application) = (self.py, &self.service.application);
         let raised = |error| Problem::raised(py, &error, self.service.debug, exchange);
@@ -256,12 +256,12 @@ impl Serving<'_, '_> {
         Ok(found)
     }
 
-    /// Ends the response, whatever became of it, and says in the log what needs to be said.
+    /// Ends the response, whatever became of it, and logs what is necessary.
     fn conclude(&self, exchange: &Exchange, answered: Result<bool, Problem>, is_asked: bool) {
         let has_begun = exchange.has_begun();
         let is_whole = match answered {
             Ok(is_whole) => is_whole,
-            // A visitor who left is nothing to tell.
+            // A visitor who left is nothing to report.
             Err(Problem::Output(error)) if is_gone(&error) && has_begun => false,
             Err(problem) => {
                 if !has_begun {
@@ -281,8 +281,8 @@ impl Serving<'_, '_> {
         self.log_timings();
     }
 
-    /// P8: the response is closed at once if a thread lives on, and otherwise when this process has ended. How much of the
-    /// request body is owed, and what the front sends then.
+    /// P8: closes the response at once if a thread lives on; otherwise it is closed when this process has ended.
+    /// Returns how much of the request body is owed, and what the front sends then.
     fn end_response(&self, exchange: &Exchange) -> (u64, Option<u8>) {
         if self.told != Told::Nothing {
             let (bytes, digest) = exchange.delivered();
@@ -303,8 +303,7 @@ impl Serving<'_, '_> {
         }
     }
 
-    /// Has the front answer. Where no server asked, a wrong set-up has no response: the reason alone is what a person
-    /// wants.
+    /// Has the front answer. If no server asked, a wrong set-up gets no response: a person wants only the reason.
     fn refuse(&self, problem: &Problem, owed: u64, is_asked: bool) {
         let is_setup = matches!(problem, Problem::Setup(_));
         let (status, details) = match problem {
@@ -314,7 +313,7 @@ impl Serving<'_, '_> {
             Problem::Setup(_) | Problem::Output(_) => (500, None),
         };
         let reason = problem.reason();
-        // What has no traceback is shown by its reason.
+        // Without a traceback, the reason is shown.
         let details = details.or_else(|| self.service.debug.then(|| format!("{reason}\n")));
         if is_setup && !is_asked {
             report::error(&reason);
@@ -329,7 +328,7 @@ impl Serving<'_, '_> {
     }
 }
 
-/// What is done just before the head goes out.
+/// What is done just before the head is sent.
 struct Announcement {
     connection: Arc<Connection>,
     told: Told,
@@ -361,7 +360,7 @@ impl BeforeHead for Announcement {
         if self.connection.send(&Reply::Head) {
             return Ok(());
         }
-        // Without the front's consent it may answer itself.
+        // If this did not reach the front, the front may answer itself.
         Err(io::ErrorKind::BrokenPipe.into())
     }
 }
@@ -379,9 +378,9 @@ enum Problem {
 }
 
 impl Problem {
-    /// An exception that was not caught. Its traceback goes to the log now.
+    /// From an uncaught exception. Writes its traceback to the log.
     fn raised(py: Python<'_>, error: &PyErr, debug: bool, exchange: &Exchange) -> Self {
-        // What `write` raised because the visitor left came back through the application.
+        // The visitor left: the exception of `write` came back through the application.
         if exchange.is_gone() && error.is_instance_of::<PyConnectionError>(py) {
             return Self::Output(io::ErrorKind::BrokenPipe.into());
         }

@@ -24,7 +24,7 @@ const CHUNKS: Application =
 pub(crate) const UPLOAD: Application =
     Application { directory: "programs", module: "bodies", callable: "upload" };
 
-/// How 1 GiB is moved, and what moves the same bytes with no Python in it.
+/// How 1 GiB is moved, and the program without Python that moves the same bytes.
 const ROWS: [(&str, &str); 3] = [
     ("1 GiB by file_wrapper", "C program that splices"),
     ("1 GiB in 16 KiB chunks", "cat to cat"),
@@ -80,7 +80,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     Ok(section)
 }
 
-/// A request that brings the whole file.
+/// A request whose body is the whole file.
 pub(crate) fn upload(program: Program, file: &Large) -> Program {
     program
         .env("REQUEST_METHOD", "POST")
@@ -90,7 +90,7 @@ pub(crate) fn upload(program: Program, file: &Large) -> Program {
         .output(Output::Read("bytes came\n"))
 }
 
-/// A file without holes, removed in the end. Pages that were never written cost less to read.
+/// A file without holes, removed at the end. Pages that were never written cost less to read.
 pub(crate) struct Large {
     pub(crate) path: PathBuf,
     size: u64,
@@ -98,7 +98,7 @@ pub(crate) struct Large {
 
 impl Large {
     pub(crate) fn new(size: u64) -> Result<Self> {
-        // Beside what cargo builds: a temporary directory may be memory.
+        // In cargo's target directory: a temporary directory may be in memory.
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{size}"));
         let file = Self { path, size };
         let mut state = 1_u32;
@@ -116,7 +116,7 @@ impl Large {
             writer.write_all(piece).context("cannot write a large file")?;
             left -= count;
         }
-        // What is still to be written to the disk would disturb the measurement.
+        // Pages that are still to be written to the disk would disturb the measurement.
         writer.sync_all().context("cannot write a large file")?;
         Ok(file)
     }

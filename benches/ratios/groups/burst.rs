@@ -12,7 +12,7 @@ use crate::sampling::Series;
 use crate::stage::{DJANGO, Stage};
 use crate::subject::{Program, Sample, Subject};
 
-/// How long no request came.
+/// How long no request comes before a burst.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Requests at one moment.
@@ -24,7 +24,7 @@ const COLD: &str = "slowest of 50 after a minute of silence: cold Django";
 
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let stage = &bench.stage;
-    // Each burst has a zygote of its own, for one minute in which nothing runs.
+    // Each burst has a zygote of its own, so that one minute of silence serves all bursts.
     for number in 0..bench.rounds(BURSTS) {
         stage.private_directory(&place(number))?;
         warm(stage, number).run().context("the first request of a zygote")?;
@@ -65,7 +65,7 @@ fn warm(stage: &Stage, number: usize) -> Program {
     program.env("TMPDIR", stage.path(&place(number)))
 }
 
-/// Zygotes of one directory know of each other.
+/// A directory for each, since zygotes of one directory know of each other.
 fn place(number: usize) -> String {
     format!("burst-{number}")
 }

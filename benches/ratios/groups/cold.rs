@@ -1,4 +1,4 @@
-//! Processes that answer one request: hello, Flask and Django, and what no CGI program can go below.
+//! Processes that answer one request: hello, Flask and Django, and the floor for every CGI program.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::subject::{Output, Program};
 
 const ROUNDS: usize = 40;
 
-/// Of processes that take a millisecond, which other processes disturb more.
+/// For processes that take a millisecond, which other processes disturb more.
 const SHORT_ROUNDS: usize = 600;
 
 pub(crate) fn prepare(_: &Bench) -> Result<()> {

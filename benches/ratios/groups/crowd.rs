@@ -8,7 +8,8 @@ use anyhow::{Result, anyhow};
 
 use crate::subject::{Sample, Subject};
 
-/// Visitors who come again and again. A sample is the time that one request takes of all of theirs.
+/// Clients that send one request after another, in parallel. A sample is the whole time divided by the number of
+/// requests.
 pub(crate) struct Crowd<S> {
     name: String,
     request: S,
@@ -17,7 +18,7 @@ pub(crate) struct Crowd<S> {
 }
 
 impl<S: Subject + Sync> Crowd<S> {
-    /// So many requests in all.
+    /// `requests` is the number for all clients together.
     pub(crate) fn new(name: &str, request: S, clients: usize, requests: usize) -> Self {
         Self { name: name.to_owned(), request, clients, requests }
     }
@@ -38,7 +39,7 @@ impl<S: Subject + Sync> Subject for Crowd<S> {
     }
 }
 
-/// How long the slowest of `count` requests takes that come at one moment.
+/// The time of the slowest of `count` requests that come at the same moment.
 pub(crate) fn slowest(request: &(impl Subject + Sync), count: usize) -> Result<f64> {
     let moment = Barrier::new(count);
     let took = at_once(count, || {
@@ -50,7 +51,7 @@ pub(crate) fn slowest(request: &(impl Subject + Sync), count: usize) -> Result<f
     Ok(took.into_iter().fold(0.0, f64::max))
 }
 
-/// Does something in so many threads; the first error is that of all.
+/// Runs `action` in `count` threads; returns the first error.
 fn at_once<T: Send>(count: usize, action: impl Fn() -> Result<T> + Sync) -> Result<Vec<T>> {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(&action)).collect();

@@ -1,4 +1,4 @@
-//! What is measured, in the order in which it is measured and written.
+//! The groups, in the order in which they are measured and written.
 
 mod bodies;
 mod burst;
@@ -20,7 +20,7 @@ use crate::report::Section;
 /// Rows that are measured together.
 pub(crate) struct Group {
     pub(crate) name: &'static str,
-    /// Done for all groups before the first one measures: what may have to be installed or built.
+    /// Runs for all groups before the first one measures: installs or builds what is missing.
     pub(crate) prepare: Option<fn(&Bench) -> Result<()>>,
     pub(crate) measure: fn(&Bench) -> Result<Section>,
 }

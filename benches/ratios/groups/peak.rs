@@ -1,4 +1,4 @@
-//! Peak memory, as the kernel reports it with a process's end.
+//! Peak memory, as the kernel reports it at a process's end.
 
 use std::fs;
 
@@ -6,12 +6,12 @@ use anyhow::{Context, Result, ensure};
 
 use crate::report::{Section, Value, Verdict};
 
-/// Adds how much more memory `subject` takes than `peer`, both of them of the section's series.
+/// Adds how much more memory `subject` takes than `peer`; both are series of the section.
 pub(crate) fn compare(section: &mut Section, subject: &str, peer: &str) -> Result<()> {
     let peak =
         |name: &str| section.find(name)?.peak().with_context(|| format!("no peak of {name}"));
     let (ours, theirs) = (peak(subject)?, peak(peer)?);
-    // The kernel counts what a process had before exec: it was the bench, if only for a moment.
+    // The kernel also counts a process's memory before exec, when it was a copy of the bench.
     if let Some(own) = own_peak() {
         ensure!(
             own < theirs,
@@ -24,7 +24,7 @@ pub(crate) fn compare(section: &mut Section, subject: &str, peer: &str) -> Resul
     Ok(())
 }
 
-/// The most memory that the bench itself had resident, where the kernel tells.
+/// The most memory that the bench itself had resident, where the kernel reports it.
 fn own_peak() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -17,7 +17,7 @@ use crate::servers::{apache, caddy};
 use crate::stage::{Application, DJANGO, GREETING, HELLO, PING, PONG, Stage};
 use crate::subject::Subject;
 
-/// Of one client behind Apache: a 99th percentile is asked for.
+/// For one client behind Apache: many, since a 99th percentile is measured.
 const APACHE_ROUNDS: usize = 1000;
 const CADDY_ROUNDS: usize = 400;
 
@@ -91,7 +91,7 @@ fn compare(section: &mut Section, server: &str) -> Result<()> {
 
     let name = |what: &str| format!("{server}, {CLIENTS} clients: {what}");
     let floor = name("C program");
-    // Rates are the other way round than times.
+    // Higher rates are better, so the ratio is inverted.
     let greeting = section.share(&floor, &name("warm hello"))?;
     let held_back = format!("A warm hello's are {greeting} of the peer's.");
     section.compare(Of::Rates, &name("warm Django"), &floor, &held_back)

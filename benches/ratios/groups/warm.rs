@@ -1,4 +1,4 @@
-//! Warm start: requests that a zygote's child answers, by themselves, and what that takes of memory.
+//! Warm start: requests that a zygote's child answers, without a server, and their memory.
 
 use std::io::Write as _;
 use std::process::{Child, Stdio};
@@ -24,7 +24,7 @@ const CONCURRENT: usize = 20;
 
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let stage = &bench.stage;
-    // First, for other zygotes would share pages with these processes.
+    // First, because other zygotes would share pages with these processes.
     let memory = concurrent(stage)?;
     let django = |name: &str| stage.warm(stage.ping(stage.cgi2wsgi(name, &DJANGO)));
     let short = [
@@ -67,7 +67,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     Ok(section)
 }
 
-/// What requests that are all under way take together: warm, with the zygote and the children that wait, and cold.
+/// The memory of simultaneous requests together: warm, with the zygote and the waiting children, and cold.
 fn concurrent(stage: &Stage) -> Result<Vec<Verdict>> {
     let front = stage.path("bin/cgi2wsgi");
     let waiting = stage
@@ -102,7 +102,7 @@ fn concurrent(stage: &Stage) -> Result<Vec<Verdict>> {
     Ok(verdicts)
 }
 
-/// Looks at the processes of requests that all wait for their bodies, and at so many others at least.
+/// Calls `look` with the processes of requests that all wait for their bodies, and with at least `others` more.
 fn with_waiting<T>(
     program: Program,
     kind: &str,

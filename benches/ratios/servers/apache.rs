@@ -1,4 +1,4 @@
-//! Apache, by the tests' configuration: `mod_cgid`, the event MPM.
+//! Apache, with the tests' configuration: `mod_cgid`, the event MPM.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -21,7 +21,7 @@ pub(crate) fn modules() -> Result<PathBuf> {
     found.with_context(|| format!("there is no mod_cgid.so in any of {known:?}"))
 }
 
-/// Starts it with CGI programs, by the configuration that users are given.
+/// Starts it with CGI programs, with the configuration that users get.
 pub(crate) fn with_cgi(stage: &Stage, name: &str, sites: &[CgiSite]) -> Result<Server> {
     let mut text = String::new();
     for CgiSite { mount, program, variables } in sites {

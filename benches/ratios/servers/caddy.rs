@@ -13,7 +13,7 @@ use crate::servers::cgi_site::CgiSite;
 use crate::servers::{Server, directory};
 use crate::stage::{Stage, said_by_script};
 
-/// Without what needs a network, or writes outside its directory.
+/// Switches off what needs a network, or writes outside its directory.
 const GLOBAL: &str = "{
 	admin off
 	persist_config off
@@ -21,7 +21,7 @@ const GLOBAL: &str = "{
 }
 ";
 
-/// Builds Caddy where it is missing; its executable.
+/// Builds Caddy if it is missing; returns its executable.
 pub(crate) fn executable() -> Result<PathBuf> {
     report::progress("   Caddy with the cgi plugin (tests/caddy-build)");
     said_by_script("tests/caddy-build", &[])
@@ -37,7 +37,7 @@ pub(crate) fn built() -> Option<PathBuf> {
 pub(crate) fn with_cgi(stage: &Stage, name: &str, sites: &[CgiSite]) -> Result<Server> {
     let user = User::unprivileged()?;
     let directory = directory(stage, name, &user)?;
-    // It runs as somebody else, who may not see target/.
+    // Caddy runs as another user, who may not be able to read target/.
     let readable = stage.path("bin/caddy");
     fs::copy(executable()?, &readable).context("cannot copy Caddy")?;
     let sites = handlers(sites)?;
@@ -58,7 +58,7 @@ fn handlers(sites: &[CgiSite]) -> Result<String> {
     for CgiSite { mount, program, variables } in sites {
         let matcher = mount.trim_start_matches('/');
         writeln!(text, "\t@{matcher} path {mount} {mount}/*\n\thandle @{matcher} {{")?;
-        // A first word that begins with a slash would be a matcher: `*` keeps its place.
+        // A first word that begins with a slash would be a matcher: `*` takes that place.
         writeln!(text, "\t\tcgi * `{}` {{\n\t\t\tscript_name {mount}", program.display())?;
         if !variables.is_empty() {
             let words = variables.iter().map(|(name, value)| format!(" `{name}={value}`"));

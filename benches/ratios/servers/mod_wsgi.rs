@@ -12,7 +12,7 @@ use crate::stage::{Application, Stage};
 
 /// Each application in a daemon process of its own, as `mod_wsgi`'s documentation recommends.
 pub(crate) fn start(stage: &Stage, applications: &[(&str, &Application)]) -> Result<Server> {
-    // Apache runs as somebody else, who may not see target/.
+    // Apache runs as another user, who may not be able to read target/.
     let readable = stage.path("mod_wsgi.so");
     fs::copy(module_file()?, &readable).context("cannot copy mod_wsgi")?;
     let mut sites = format!(

@@ -1,5 +1,5 @@
-//! Where a part of a body waits that the server must be rid of before the application asks for it (B6): memory, and from
-//! a mebibyte on an unnamed file in the temporary directory.
+//! Keeps the part of a body that has to be read before the application asks for it (B6): up to a mebibyte in memory,
+//! and more in an unnamed file in the temporary directory.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,7 +18,7 @@ pub struct NoRoom {
 }
 
 impl NoRoom {
-    /// Whether there would be room in another place, or at another time.
+    /// Whether the disk, a quota or a limit of file sizes is exhausted.
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         matches!(self.error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
@@ -41,25 +41,24 @@ impl std::fmt::Display for NoRoom {
     }
 }
 
-/// Bytes waiting to be read: in memory, and from the first that has no room
-/// there on in an unnamed temporary file.
+/// Bytes waiting to be read: first those in memory, then those in an unnamed temporary file.
 #[derive(Debug, Default)]
 pub(super) struct Spool {
     memory: VecDeque<u8>,
     file: Option<File>,
-    /// Where in the file reading and writing stand.
+    /// The positions of reading and writing in the file.
     read: u64,
     pub(super) written: u64,
 }
 
 impl Spool {
-    /// One that keeps in `file` what has no room in memory.
+    /// A spool that keeps in `file` what has no room in memory.
     #[cfg(test)]
     pub(super) fn in_file(file: File) -> Self {
         Self { file: Some(file), ..Self::default() }
     }
 
-    /// The first bytes that wait in memory, so many if there are.
+    /// The first bytes that wait in memory, at most `count`.
     pub(super) fn beginning(&self, count: usize) -> Vec<u8> {
         self.memory.iter().take(count).copied().collect()
     }
@@ -69,7 +68,7 @@ impl Spool {
         self.memory.len() as u64 + (self.written - self.read)
     }
 
-    /// Keeps `bytes` behind what waits already. With an error, none of them.
+    /// Appends `bytes`. After an error, none of them are kept.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
         if self.written == self.read && self.memory.len() + bytes.len() <= IN_MEMORY {
             self.memory.extend(bytes);
@@ -88,13 +87,13 @@ impl Spool {
         file.write_all(bytes)
     }
 
-    /// Takes the next bytes, as many as `into` has room for or fewer; none if none wait.
+    /// Takes the next bytes, at most as many as `into` has room for; 0 if none wait.
     pub(super) fn pull(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if !self.memory.is_empty() {
             return io::Read::read(&mut self.memory, into);
         }
         let Some(file) = &self.file else { return Ok(0) };
-        // What a failed write has left behind is not part of it.
+        // Bytes that a failed write has left in the file do not count.
         let most = into.len().min(usize::try_from(self.written - self.read).unwrap_or(usize::MAX));
         let into = &mut into[..most];
         let count = file.read_at(into, self.read)?;

@@ -37,7 +37,7 @@ fn answered(
     (text, warnings, whole)
 }
 
-/// What a server has of a response, and what is held back until the process has ended.
+/// What a server receives of a response, and the byte that is held back until the process ends.
 fn held(
     variables: &[(&str, &str)],
     fields: &[(&str, &str)],

@@ -1,7 +1,7 @@
-//! The request body of a request that is recorded: taken off the server's hands before the worker is started, so that it
-//! can be kept, and given to the worker in a file.
+//! The body of a request that is recorded. The front reads it from the server before it starts the worker, keeps it,
+//! and gives it to the worker as a file.
 //!
-//! What is known to be larger than a record keeps is left to the worker, as without `--record`.
+//! If the body is known to be larger than a record keeps, the worker reads it from the server, as without `--record`.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -19,7 +19,8 @@ use crate::front::deadline::Deadline;
 use crate::front::record::LARGEST_BODY;
 use crate::timings::Moment;
 
-/// How long a server may be silent where it does not say how long a body is, once what was announced is there.
+/// A filtered body has no known length. It counts as complete when the announced bytes have been read and the server
+/// has then sent nothing for this long.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// How much is read at once, in bytes.
@@ -28,7 +29,7 @@ const PIECE: usize = 64 << 10;
 /// A body in a file.
 #[derive(Debug)]
 pub struct Spooled {
-    /// It, to be read from its beginning.
+    /// The file, positioned at its beginning.
     pub file: File,
     /// Its length, in bytes.
     pub length: u64,
@@ -39,14 +40,14 @@ pub struct Spooled {
 /// Why a body is not spooled.
 #[derive(Debug)]
 pub enum NotSpooled {
-    /// It did not come in time.
+    /// The server did not send it before the deadline.
     TimedOut,
     /// It cannot be read or kept.
     Failed(io::Error),
 }
 
-/// Reads a body of which something is to be recorded; a second descriptor of it is for the worker. Nothing: there is
-/// none, or it is too large.
+/// Reads the body of a request that may be recorded. The second file is a duplicate descriptor, for the worker.
+/// Nothing: there is no body, or it is too large.
 pub fn spool(
     length: BodyLength,
     max: Option<u64>,
@@ -59,7 +60,7 @@ pub fn spool(
         BodyLength::Filtered { announced, .. } => (None, announced),
         BodyLength::UntilEnd => (None, u64::MAX),
     };
-    // Before Linux 3.17, and for what may be large: a file without a name.
+    // Before Linux 3.17, and for a body that may be large: a temporary file without a name.
     let memory = known.and_then(|_| memfd_create("cgi2wsgi-body", MemfdFlags::CLOEXEC).ok());
     let mut file = match memory {
         Some(memory) => File::from(memory),
@@ -67,7 +68,7 @@ pub fn spool(
     };
     let mut read = 0;
     let mut piece = vec![0; PIECE];
-    // One byte more than is allowed tells the worker that it is too large.
+    // One byte more than `max` shows the worker that the body is too large.
     let most = known.or(max.map(|max| max.saturating_add(1))).unwrap_or(u64::MAX);
     let owed = loop {
         if read == most {
@@ -93,7 +94,7 @@ pub fn spool(
     Ok(Some((Spooled { file, length: read, owed }, of_worker)))
 }
 
-/// Waits until there is something to read, or the end. False: the server has been silent for too long.
+/// Waits until standard input is readable or at its end. False: the server has sent nothing for too long.
 fn wait(deadline: Option<Deadline>, silence: Option<Moment>) -> Result<bool, NotSpooled> {
     loop {
         let until = [deadline.map(|deadline| deadline.at), silence].into_iter().flatten().min();
@@ -111,7 +112,7 @@ fn wait(deadline: Option<Deadline>, silence: Option<Moment>) -> Result<bool, Not
 }
 
 impl Spooled {
-    /// All of it, if it is not too large for a record.
+    /// The whole body, if it is not too large for a record.
     pub fn content(&self) -> Option<Vec<u8>> {
         let mut content = vec![0; usize::try_from(self.length.min(LARGEST_BODY + 1)).ok()?];
         self.file.read_exact_at(&mut content, 0).ok()?;

@@ -1,8 +1,8 @@
 //! What is written to standard error while a request is answered: the lines of this process, and those of the worker
-//! (tracebacks, `wsgi.errors`, `print`), which come through a pipe and go on to the server's log as they come.
+//! (tracebacks, `wsgi.errors`, `print`). The worker's lines come through a pipe, and go to the server's log at once.
 //!
-//! The pipe is there with `--log` or `--record` alone. A process that holds it too, such as one that the application has
-//! left behind, delays nothing (P3): its end is not waited for.
+//! The pipe exists only with `--log` or `--record`. A process that the application has left behind may keep it open.
+//! This delays nothing (P3): this process does not wait for the end of the pipe.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -19,14 +19,14 @@ use crate::report;
 /// A pipe that polls as writable takes this many bytes without blocking.
 const PIECE: usize = 4096;
 
-/// How much is still read when the request is over, in bytes: more than a pipe holds. Somebody may write for ever.
+/// How much is still read when the request is over, in bytes: more than a pipe holds. A process may never stop writing.
 const REST: usize = 1 << 20;
 
 /// What a worker gets as its standard input and error.
 #[derive(Debug, Default)]
 pub struct Streams {
     lines: Option<Lines>,
-    /// The request body, if it was taken off the server's hands.
+    /// The request body, if this process has read it from the server.
     body: Option<File>,
 }
 
@@ -34,14 +34,14 @@ pub struct Streams {
 #[derive(Debug)]
 struct Lines {
     reader: OwnedFd,
-    /// Held by this process too, so that its end is none of those who have it.
+    /// This process keeps it open, so that the reader sees no end of file when the others close it.
     writer: OwnedFd,
-    /// What has been read and is to be passed on.
+    /// What has been read and not yet written.
     pending: RefCell<Vec<u8>>,
 }
 
 impl Streams {
-    /// Those of a request of which something is kept; without a pipe, those of this process.
+    /// The streams of a request of which something is kept. If no pipe can be made: those of this process.
     pub fn kept() -> Self {
         let lines = Lines::new();
         if let Err(error) = &lines {
@@ -50,12 +50,12 @@ impl Streams {
         Self { lines: lines.ok(), body: None }
     }
 
-    /// Has the worker read the request body from a file.
+    /// Makes `body` the worker's standard input.
     pub fn set_body(&mut self, body: File) {
         self.body = Some(body);
     }
 
-    /// Whether the server has delivered the body already, or what will be read of it.
+    /// Whether this process has already read the body, or as much of it as will be read.
     pub fn has_body(&self) -> bool {
         self.body.is_some()
     }
@@ -75,7 +75,7 @@ impl Streams {
         self.lines.as_ref().map_or(stderr(), |lines| lines.writer.as_fd())
     }
 
-    /// What to wait for, so that [`Self::pass_on`] has something to do.
+    /// What to poll: once it is ready, [`Self::pass_on`] has something to do.
     pub fn awaited(&self) -> Option<PollFd<'_>> {
         let lines = self.lines.as_ref()?;
         Some(if lines.pending.borrow().is_empty() {
@@ -85,7 +85,7 @@ impl Streams {
         })
     }
 
-    /// Reads a piece, or writes it: whichever [`Self::awaited`] was found ready for.
+    /// Reads a piece, or writes the pending one: whichever [`Self::awaited`] waited for.
     pub fn pass_on(&self) {
         if let Some(lines) = &self.lines {
             let mut pending = lines.pending.borrow_mut();
@@ -97,7 +97,7 @@ impl Streams {
         }
     }
 
-    /// Passes on all that was written until now.
+    /// Passes on everything that has been written so far.
     pub fn drain(&self) {
         let Some(lines) = &self.lines else { return };
         let mut pending = lines.pending.borrow_mut();
@@ -120,7 +120,7 @@ impl Lines {
         Ok(Self { reader, writer, pending: RefCell::default() })
     }
 
-    /// Reads what there is, at most a piece. How many bytes.
+    /// Reads what there is, at most a piece. Returns the number of bytes.
     fn read(&self, pending: &mut Vec<u8>) -> usize {
         pending.resize(PIECE, 0);
         let count = rustix::io::read(&self.reader, &mut pending[..]).unwrap_or_default();
@@ -130,13 +130,13 @@ impl Lines {
     }
 }
 
-/// A standard error that is gone is no reason to fail.
+/// Ignores errors: a closed standard error is no reason to fail.
 fn write(pending: &mut Vec<u8>) {
     let _ = io::stderr().write_all(pending);
     pending.clear();
 }
 
-/// The lines of what was kept, without the label that each of cgi2wsgi's has for a log that many share.
+/// The kept lines, without the label at the end of cgi2wsgi's own lines, which is for a log that many requests share.
 pub(super) fn shown(kept: &report::Kept) -> Vec<String> {
     let label = format!(" {}", report::label());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

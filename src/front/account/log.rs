@@ -1,9 +1,9 @@
-//! `--log FILE`: one entry for each request, with what was written to standard error meanwhile; as text for people, or as
-//! JSON, one object a line, for programs.
+//! `--log FILE`: one entry for each request, with what was written to standard error meanwhile; as text for people, or
+//! as JSON, one object a line, for programs.
 //!
-//! An entry is one write to the end of the file, so that those of several processes do not mix. A file that has become
-//! large is renamed to `FILE.1`, in the place of an older one. What stands in an entry may be a stranger's: no control
-//! character gets into the file as it is.
+//! An entry is one write to the end of the file, so that entries of several processes do not mix. A file that has
+//! become large is renamed to `FILE.1`, which replaces an older one. A stranger may have chosen parts of an entry:
+//! control characters are escaped.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -18,10 +18,10 @@ use crate::front::json::printable;
 use crate::front::trusted_directory::TrustedDirectory;
 use crate::report::printable_line;
 
-/// The size beyond which another file is begun, in bytes, where `--log-size` does not say.
+/// The size beyond which another file is begun, in bytes, without `--log-size`.
 pub const LARGEST: u64 = 10 << 20;
 
-/// The most that an entry has of an address or an application, in characters, and of a line.
+/// The longest address, application or line in an entry, in characters.
 const LONGEST: usize = 8192;
 
 /// The form of an entry.
@@ -34,7 +34,7 @@ pub enum Format {
     Json,
 }
 
-/// `--log`, and how.
+/// The settings of `--log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestLog {
     /// The file, by an absolute path.
@@ -53,7 +53,7 @@ pub struct Entry<'a> {
     /// [`crate::front::number`].
     #[serde(rename = "request")]
     pub number: &'a str,
-    /// The process that has run the application, or else the front's.
+    /// The process that ran the application; if none did, the front.
     pub pid: u32,
     /// The application's file or module.
     pub application: &'a str,
@@ -64,9 +64,9 @@ pub struct Entry<'a> {
     pub address: &'a str,
     /// The status of the response; nothing if there was none.
     pub status: Option<u16>,
-    /// The bytes of its body; nothing if the worker's process ended before it could tell.
+    /// The length of its body, in bytes; nothing if the worker's process ended before it reported it.
     pub bytes: Option<u64>,
-    /// Whether it was delivered whole.
+    /// Whether the whole response was sent.
     #[serde(rename = "whole")]
     pub is_whole: bool,
     /// How long it took.
@@ -88,15 +88,15 @@ impl RequestLog {
         file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", self.file.display()))
     }
 
-    /// The file to append to, which is begun anew if it is too large.
+    /// The file to append to. A file that is too large is renamed, and a new one begun.
     fn open(&self, directory: &TrustedDirectory, name: &OsStr) -> Result<File, String> {
         loop {
             let file = directory.open(name, OFlags::APPEND | OFlags::CREATE)?;
             if file.metadata().map_or(0, |file| file.len()) < self.largest {
                 return Ok(file);
             }
-            // One of all that find it too large renames it; the others find that this is not the file any more. Where
-            // that cannot be done, a log that is too large is better than none.
+            // Of several processes that find the file too large, the first to lock it renames it. The others then see
+            // another file at `name`. If locking or renaming fails, a log that is too large is better than none.
             if flock(&file, FlockOperation::LockExclusive).is_err()
                 || (is_at(directory, name, &file) && rename(directory, name).is_err())
             {
@@ -141,7 +141,7 @@ impl Entry<'_> {
     }
 
     fn json(&self) -> String {
-        // Strings, numbers and lists of them can always be written.
+        // Serializing strings, numbers and lists of them cannot fail.
         printable(&serde_json::to_string(self).unwrap_or_default()) + "\n"
     }
 }
@@ -248,7 +248,7 @@ mod tests {
             ("is not a regular file", &|at| {
                 let status = std::process::Command::new("mkfifo").arg(at.join("a.log")).status();
                 assert!(status.expect("mkfifo").success());
-                // Somebody reads it.
+                // It has a reader, so that it can be opened for writing.
                 let reader = OFlags::RDONLY | OFlags::NONBLOCK;
                 let open = rustix::fs::open(at.join("a.log"), reader, rustix::fs::Mode::empty());
                 std::mem::forget(open.expect("a pipe"));

@@ -1,5 +1,5 @@
-//! What is known of the request that this process answers, for `--log` and `--record`. There is one for a process, as
-//! there is one request: what any part learns of it is told here, and nothing is kept where neither option is on.
+//! What is known of the request that this process answers, for `--log` and `--record`. A process answers one request,
+//! so that the account is a static. Other modules report here what they learn; without these options nothing is kept.
 //!
 //! - [`lines`]: what is written to standard error meanwhile; [`body`]: the request body;
 //! - [`log`]: the line of a request, and its file.
@@ -48,12 +48,12 @@ pub struct Account {
     /// When this process began.
     time: SystemTime,
     began: Moment,
-    /// The process of the worker, or else this one.
+    /// The worker's process; without a worker, this process.
     pid: u32,
     application: String,
     method: String,
     address: String,
-    /// Those of the request, if it may be recorded.
+    /// The variables of the request, if it may be recorded.
     variables: Option<Variables>,
     body: Option<Body>,
     versions: Versions,
@@ -63,28 +63,28 @@ pub struct Account {
 /// A request body.
 #[derive(Debug)]
 enum Body {
-    /// Taken off the server's hands.
+    /// Read from the server.
     Spooled(Spooled),
-    /// Of this length, and not kept.
+    /// Not kept; its length in bytes.
     TooLarge(u64),
 }
 
 /// What became of the response.
 #[derive(Debug, Default)]
 struct Response {
-    /// Nothing: there was none.
+    /// Nothing if there was no response.
     status: Option<u16>,
     /// The bytes of its body, as far as they are known.
     bytes: Option<u64>,
-    /// Of its body, likewise.
+    /// The digest of its body, as far as it is known.
     digest: Option<u64>,
-    /// As it was sent.
+    /// The head as it was sent.
     head: Vec<u8>,
     is_whole: bool,
     is_own: bool,
 }
 
-/// Begins to keep what `settings` want of the request of `variables`, to which this process was started when it `began`.
+/// Begins to keep what `settings` ask for about the request in `variables`. `began`: when this process was started.
 pub fn open(settings: Settings, variables: &Variables, application: &str, began: Moment) {
     if !settings.is_anything() {
         return;
@@ -112,7 +112,7 @@ pub fn open(settings: Settings, variables: &Variables, application: &str, began:
     *lock() = Some(account);
 }
 
-/// How much of the response a worker is to tell.
+/// How much the worker must report about the response.
 pub fn told() -> Told {
     match lock().as_ref() {
         None => Told::Nothing,
@@ -121,7 +121,7 @@ pub fn told() -> Told {
     }
 }
 
-/// Whether the request may be recorded, and its body is to be kept.
+/// Whether the request may be recorded, so that its body must be kept.
 pub fn is_recorded() -> bool {
     told() == Told::Everything
 }
@@ -131,22 +131,22 @@ pub fn is_open() -> bool {
     lock().is_some()
 }
 
-/// The application's own name, once it is found.
+/// Notes the application's own name, once it is found.
 pub fn application(name: &str) {
     with(|account| name.clone_into(&mut account.application));
 }
 
-/// The Python that runs it.
+/// Notes the Python that runs the application.
 pub fn executable(python: &Path) {
     with(|account| account.versions.executable = Some(python.display().to_string()));
 }
 
-/// Its version.
+/// Notes the version of that Python.
 pub fn python(version: String) {
     with(|account| account.versions.python = Some(version));
 }
 
-/// The body of the request; one that is not kept has this length.
+/// Notes the request body. `length`: of a body that is not kept, in bytes.
 pub fn body(spooled: Option<Spooled>, length: u64) {
     with(|account| {
         account.body = match spooled {
@@ -156,12 +156,12 @@ pub fn body(spooled: Option<Spooled>, length: u64) {
     });
 }
 
-/// The process of the worker that has begun the request.
+/// Notes the process of the worker that has begun the request.
 pub fn begun(pid: u32) {
     with(|account| account.pid = pid);
 }
 
-/// An answer of this process' own, as bytes.
+/// Notes a response that this process itself has written, as bytes.
 pub fn answered(status: u16, answer: &[u8]) {
     with(|account| {
         let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
@@ -179,7 +179,7 @@ pub fn answered(status: u16, answer: &[u8]) {
     });
 }
 
-/// The worker sends a response with this status.
+/// Notes that the worker sends a response with this status.
 pub fn headed(status: u16, head: Vec<u8>) {
     with(|account| {
         account.response.status = Some(status);
@@ -187,7 +187,7 @@ pub fn headed(status: u16, head: Vec<u8>) {
     });
 }
 
-/// The worker has sent so many bytes of the body.
+/// Notes that the worker has sent this many bytes of the body.
 pub fn delivered(bytes: u64, digest: Option<u64>) {
     with(|account| {
         account.response.bytes = Some(bytes);
@@ -195,13 +195,13 @@ pub fn delivered(bytes: u64, digest: Option<u64>) {
     });
 }
 
-/// The worker has ended the response.
+/// Notes that the worker has ended the response.
 pub fn done(is_whole: bool) {
     with(|account| account.response.is_whole = is_whole);
 }
 
-/// From here on a server that has the whole response does not end this process before [`close`]: Apache's `mod_cgid` and
-/// lighttpd send SIGTERM then.
+/// Ignores the signals by which a server ends this process, until [`close`]: Apache's `mod_cgid` and lighttpd send
+/// SIGTERM as soon as they have the whole response.
 pub fn outlive_server() {
     if is_open() {
         for signal in ENDS {
@@ -210,10 +210,10 @@ pub fn outlive_server() {
     }
 }
 
-/// What servers send.
+/// The signals by which servers end a program.
 const ENDS: [i32; 2] = [libc::SIGTERM, libc::SIGHUP];
 
-/// The request is over: writes what is wanted of it.
+/// The request is over: writes the log entry and the record.
 pub fn close(exit: u8) {
     let Some(account) = lock().take() else { return };
     let lines = lines::shown(&report::take_lines());
@@ -258,7 +258,7 @@ impl Account {
             None => Some("no response".to_owned()),
             Some(status @ 500..) => Some(format!("status {status}")),
             _ if says("Traceback (most recent call last)") => Some("a traceback".to_owned()),
-            // A visitor who leaves is no failure, and no line tells of it.
+            // A client that disconnects is no failure, and causes no line.
             _ if exit != 0 && !self.response.is_whole && !lines.is_empty() => {
                 Some("the response was cut".to_owned())
             }
@@ -306,7 +306,7 @@ impl Account {
     /// From the start of this process until now.
     fn milliseconds(&self) -> f64 {
         let nanoseconds = Moment::now().to_nanos().saturating_sub(self.began.to_nanos());
-        // Three digits after the point, which are exact for all that can be waited for.
+        // Three decimals, exact for any realistic duration.
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a century fit")]
         let microseconds = (nanoseconds / 1000) as f64;
         microseconds / 1000.0

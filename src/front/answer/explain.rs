@@ -1,5 +1,4 @@
-//! Why the application could not be begun, in words: which Python, how it ended, what that most often means and what
-//! to do.
+//! Why the application could not be started: which Python, how it ended, what that usually means and what to do.
 
 use std::io;
 use std::process::ExitStatus;
@@ -48,7 +47,7 @@ pub(super) fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> S
     }
 }
 
-/// The working directory is entered before the Python is run.
+/// The error may concern the working directory, which the child enters before it executes Python.
 fn closed_directory(error: &io::Error, plan: &Plan) -> Option<String> {
     let is_possible = matches!(error.raw_os_error()?, libc::EACCES | libc::ENOENT);
     let obstacle = obstacle_to_enter(&plan.service.application.directory);
@@ -76,12 +75,12 @@ fn hint_for(error: &io::Error) -> Option<String> {
     }
 }
 
-/// What a Python means that ends before it has loaded anything.
+/// The probable reason why a Python ended before it had loaded the worker.
 fn why_not_started(how: Option<ExitStatus>, variables: &Variables) -> String {
     const ANOTHER: &str = "cgi2wsgi needs CPython 3.9 or newer: name another with --python";
     let is_set = |name| variables.get_os(name).is_some();
     match how.and_then(|how| how.code()) {
-        // Every Python 3 understands the options that it is started with.
+        // Every Python 3 understands the options that cgi2wsgi gives it.
         Some(2) => {
             format!("it does not understand -X utf8, which Python 2 does not either; {ANOTHER}")
         }
@@ -94,7 +93,7 @@ fn why_not_started(how: Option<ExitStatus>, variables: &Variables) -> String {
     }
 }
 
-/// What to do about a Python that has given a reason of its own.
+/// What to do about the reason that the Python itself has reported.
 fn cure(reason: &str) -> String {
     const THERE: &str = "install the one for that Python, or build it there with pip install .";
     let Some((_, said)) = reason.split_once(" cannot load the worker: ") else {
@@ -103,7 +102,7 @@ fn cure(reason: &str) -> String {
             .to_owned();
     };
     let says = |text: &str| said.contains(text);
-    // A file for another processor is passed over by glibc, which then finds no file.
+    // glibc skips a file for another processor, and then reports that there is no such file.
     let is_of_another_processor = says("wrong ELF class")
         || (said.starts_with('/')
             && said.ends_with("cannot open shared object file: No such file or directory"))

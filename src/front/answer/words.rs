@@ -1,13 +1,13 @@
-//! What the command line under a server means, where a server may have appended the words of the query string (P1).
+//! The meaning of the command line under a server, which may have appended the words of the query string (P1).
 //!
-//! Whether a server does that cannot be known: Apache does, Caddy and lighttpd do not, and what a server says of itself is no
-//! proof. So the words at the end that the query explains are dropped where they cannot be the operator's, and the
-//! request is refused where they can: a visitor neither adds a word to the command line nor takes one away. They cannot
-//! be the operator's
+//! cgi2wsgi cannot know whether a server does so: Apache does, Caddy and lighttpd do not, and what a server says about
+//! itself is no proof. The words at the end that are the same as the query's are the doubtful ones. They are dropped if
+//! they cannot be the operator's; otherwise the request is refused. So a visitor can neither add a word to the command
+//! line nor remove one. The doubtful words cannot be the operator's
 //!
-//! - behind an application, which an operator writes last;
-//! - where the application is named elsewhere and they change no option. An operator names it once, so that such a word
-//!   is no application of his either.
+//! - after an application, which an operator writes last;
+//! - if the application is named elsewhere and they change no option. An operator names the application once, so that
+//!   such a word does not name it either.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -22,24 +22,24 @@ use crate::cgi::variables::Variables;
 use crate::did_you_mean;
 use crate::front::cli::{Options, UnderAServer};
 
-/// The words behind the executable's name.
+/// The words after the executable's name.
 pub(super) struct Words {
     /// All of them.
     all: Vec<OsString>,
-    /// Those that the query does not explain.
+    /// Those that do not result from the query string.
     pub(super) operators: Vec<OsString>,
-    /// Those that it does.
+    /// Those at the end that may result from the query string.
     explained: Vec<OsString>,
-    /// What is wrong with the `#!` line that some are of.
+    /// What is wrong with the `#!` line, if some of the words are from one.
     fault: Option<String>,
 }
 
-/// Why they are not read.
+/// Why the words are not read.
 #[derive(Debug)]
 pub(super) enum Unread {
-    /// The operator's are wrong.
+    /// The operator's words are wrong.
     Wrong(Error),
-    /// Some may be the visitor's, or the operator's.
+    /// It is unknown whether some words are the operator's or a visitor's.
     Visitors(String),
 }
 
@@ -52,7 +52,7 @@ impl Words {
         Self { fault, all: argv::with_interpreter_line(words, first_line), operators, explained }
     }
 
-    /// The application, if these name it, and the options.
+    /// The application, if the words name it, and the options.
     pub(super) fn read(self, variables: &Variables) -> Result<(Option<OsString>, Options), Unread> {
         if let Some(fault) = self.fault {
             return Err(Unread::Wrong(anyhow!(fault)));
@@ -63,10 +63,10 @@ impl Words {
             let is_safe = parsed.as_ref().is_ok_and(|parsed| {
                 let is_handler = parsed.options.handler.is_some() || is_set("CGI2WSGI_HANDLER");
                 match parsed.words.first() {
-                    // An option that is misread, such as a #! line without its script, is no application.
+                    // A misread option, such as a #! line without its script, is no application.
                     Some(app) => !app.as_bytes().starts_with(b"-"),
                     None if is_handler || is_set("CGI2WSGI_APP") => {
-                        // What cannot be read as a whole is no command line of an operator's.
+                        // If all words together cannot be parsed, an operator has not written them.
                         !parse(&self.all).is_ok_and(|all| all.options != parsed.options)
                     }
                     None => false,
@@ -104,7 +104,7 @@ impl Words {
     }
 }
 
-/// What is wrong with an application and the words behind it.
+/// What is wrong with an application and the words after it.
 fn mistake(app: &OsStr, surplus: &[OsString]) -> Option<String> {
     let text = app.as_bytes();
     if text.starts_with(b"-") && text != b"-" {
@@ -166,7 +166,7 @@ pub fn fault_of_script(words: &[OsString]) -> Option<String> {
     ))
 }
 
-/// What Linux reads of a `#!` line, in bytes: since 5.1, and before.
+/// How many bytes of a `#!` line Linux reads: since 5.1, and before.
 const INTERPRETER_LINES: [usize; 2] = [255, 127];
 
 fn parse(words: &[OsString]) -> Result<UnderAServer, Error> {
@@ -174,7 +174,7 @@ fn parse(words: &[OsString]) -> Result<UnderAServer, Error> {
         .map_err(|error| anyhow!("{}", first_paragraph(&error.render().to_string())))
 }
 
-/// What clap has to say, in one line and without the kind of line, which is said anyway.
+/// The first paragraph of clap's message, as one line. Without `error: `, which the report adds.
 fn first_paragraph(text: &str) -> String {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();

@@ -1,5 +1,5 @@
-//! APP: whether there is a file of that name that could be one, and what was meant where there is none. A module is
-//! looked for by Python.
+//! APP: whether there is a file of that name that can be an application; if not, what was probably meant. Python itself
+//! looks for modules.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -20,13 +20,13 @@ use crate::handoff::application::is_archive;
 
 pub(super) const ABOUT: &str = "application";
 
-/// More than any application's file has, in bytes.
+/// The size beyond which a file is no application, in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// How many entries of a directory are looked at.
+/// How many entries of a directory are examined.
 const MOST_ENTRIES: usize = 2000;
 
-/// The file that APP means, where it means one: with or without a callable behind a colon.
+/// The file that APP names, if it names one, with or without a callable after a colon.
 pub(super) fn file_of(app: &OsStr, base: &Path) -> Option<PathBuf> {
     let bytes = app.as_bytes();
     let whole = base.join(app);
@@ -65,7 +65,7 @@ pub(super) fn find(settings: &Settings, app: &OsStr, user: &User) -> Result<Appl
     })
 }
 
-/// Where relative names begin.
+/// The directory that relative names are relative to.
 pub(super) fn base(settings: &Settings) -> PathBuf {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     settings.chdir.as_ref().map_or(here.clone(), |to| here.join(to))
@@ -95,12 +95,12 @@ fn is_a_file(file: &Path, app: &OsStr) -> Result<(), Finding> {
         .maybe_cure(cure))
 }
 
-/// The first bytes of a file, whatever it is: some of those in /proc would have a reader wait.
+/// The first bytes of any file. Never blocks, although some files in /proc block a reader.
 pub(super) fn beginning(file: &Path) -> Vec<u8> {
     beginning_of(file, 4096)
 }
 
-/// So many bytes of it.
+/// At most `most` bytes from the beginning of a file.
 pub(super) fn beginning_of(file: &Path, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let opened =
@@ -113,7 +113,7 @@ pub(super) fn beginning_of(file: &Path, most: u64) -> Vec<u8> {
     bytes
 }
 
-/// Refuses what is no source, by its first bytes and its size.
+/// Refuses a file that is no Python source, by its name, first bytes and size.
 fn is_python(file: &Path, beginning: &[u8]) -> Result<(), Finding> {
     let shown = file.display();
     let may_be_archive = beginning.starts_with(b"PK") || beginning.starts_with(b"#!");
@@ -158,7 +158,7 @@ fn is_python(file: &Path, beginning: &[u8]) -> Result<(), Finding> {
     Ok(())
 }
 
-/// A command with what was meant, where a name is nearly that of a file.
+/// A command with what was probably meant: a file with a similar name.
 fn meant(app: &OsStr, base: &Path) -> Option<String> {
     let text = app.to_str()?;
     let (named, callable) = text.rsplit_once(':').unwrap_or((text, ""));

@@ -1,4 +1,4 @@
-//! What is called: whether it is there, can be called, and speaks WSGI.
+//! The callable: whether it exists, can be called, and is a WSGI application.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::handoff::Source;
 
 const ABOUT: &str = "callable";
 
-/// The finding, and whether it can be asked for a page.
+/// The finding, and whether the callable can answer a request.
 pub(super) fn judge(
     facts: &Value,
     factory: Option<&Value>,
@@ -98,7 +98,7 @@ fn problem(facts: &Value, site: &Site) -> Option<Finding> {
     None
 }
 
-/// What among some names is likely meant, a factory with its parentheses.
+/// The name that was probably meant; a factory gets its parentheses.
 fn likely(there: &[&str]) -> Option<String> {
     let factory =
         |name: &str| ["create_app", "make_app", "get_app", "create_application"].contains(&name);

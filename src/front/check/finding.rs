@@ -83,7 +83,7 @@ impl Finding {
     }
 }
 
-/// The sentence about so many problems and warnings.
+/// The verdict as text, with the number of problems and warnings.
 pub(super) fn verdict(problems: usize, warnings: usize) -> String {
     let count = |number: usize, name: &str| match number {
         1 => format!("1 {name}"),
@@ -97,7 +97,7 @@ pub(super) fn verdict(problems: usize, warnings: usize) -> String {
     }
 }
 
-/// A word of a command, so that a shell takes it for one.
+/// A word of a command, quoted if a shell needs that to take it as one word.
 pub(super) fn word(text: impl AsRef<Path>) -> String {
     let text = text.as_ref().to_string_lossy();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);

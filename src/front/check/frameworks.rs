@@ -1,4 +1,4 @@
-//! What Django and Flask need besides: hosts, keys, logging, databases, static files.
+//! What Django and Flask need in addition: hosts, keys, logging, databases, static files.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,10 @@ use crate::front::find::way::rights;
 const DATABASE: &str = "database";
 const KEY: &str = "SECRET_KEY";
 
-/// So many identifiers of Django's messages are named.
+/// How many identifiers of Django's messages are named.
 const MOST_NAMED: usize = 6;
 
-/// What was found of the frameworks that the application uses.
+/// What was found about the frameworks that the application uses.
 pub(super) fn judge(inside: &Inside, site: &Site, host: Option<&str>, user: &User) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in ["django", "flask"] {
@@ -43,7 +43,7 @@ pub(super) fn judge(inside: &Inside, site: &Site, host: Option<&str>, user: &Use
     findings
 }
 
-/// The host that a request is for, where none is given: one that Django allows.
+/// The host to request if none is given: one that Django allows.
 pub(super) fn allowed_host(inside: &Inside) -> Option<String> {
     let hosts = inside.about("django")?["allowed_hosts"].as_array()?;
     let host = hosts.first()?.as_str()?.trim_start_matches('.');
@@ -51,7 +51,7 @@ pub(super) fn allowed_host(inside: &Inside) -> Option<String> {
     (!host.is_empty() && host.chars().all(is_plain)).then(|| host.to_owned())
 }
 
-/// The command of a Django project.
+/// A command line that runs a Django project's `manage.py`.
 pub(super) fn manage(site: &Site, command: &str) -> String {
     let here = &site.application.directory;
     let roots = [Some(here.clone()), here.parent().map(Path::to_owned)];

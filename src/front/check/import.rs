@@ -1,4 +1,4 @@
-//! How the import of the application went: how long it took, what it wrote, and what an exception of it means.
+//! The import of the application: how long it took, what it wrote, and what its exception means.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,16 +20,16 @@ use crate::handoff::Source;
 
 pub(super) const ABOUT: &str = "import";
 
-/// The last so many frames of the application are shown.
+/// How many of the application's last frames are shown.
 const FRAMES: usize = 4;
 
 /// How many slow packages are named.
 const SLOWEST: usize = 3;
 
-/// What to do with code that runs, or ends, a server at import.
+/// Code that runs a server, or exits, at import belongs below this line.
 const GUARD: &str = "if __name__ == \"__main__\":";
 
-/// The findings, and whether there is a module to go on with.
+/// The findings, and whether the module was imported.
 pub(super) fn judge(
     inside: &Inside,
     site: &Site,
@@ -73,7 +73,7 @@ pub(super) fn judge(
     (findings, facts.get("error").is_none())
 }
 
-/// `; most of it in django 120 ms, ...`, by packages.
+/// `; slowest: django 120 ms, ...`, by package.
 fn slowest(profile: &[Import]) -> String {
     let mut packages: BTreeMap<&str, u64> = BTreeMap::new();
     for import in profile {
@@ -126,7 +126,7 @@ fn not_finished(inside: &Inside, site: &Site, patience: Duration) -> Finding {
         .detail(own)
 }
 
-/// A command that opens the site's own line.
+/// A command that opens the first line in `frames` that is the site's own.
 fn edit(frames: &[Frame], site: &Site) -> Option<String> {
     let Frame { file, line, .. } = frames.iter().find(|frame| site.owns(&frame.file))?;
     Some(format!("vi +{line} {}", word(file)))
@@ -172,7 +172,7 @@ pub(super) fn raised(error: &Value, site: &Site, user: &User) -> Finding {
         .detail(frames(error, site))
 }
 
-/// What is behind it, and what to do.
+/// The cause of an exception, and what to do.
 fn meaning(error: &Value, site: &Site, user: &User) -> (String, Option<String>) {
     let text = error["text"].as_str().unwrap_or_default();
     let file = error["filename"].as_str().unwrap_or_default();
@@ -182,7 +182,7 @@ fn meaning(error: &Value, site: &Site, user: &User) -> (String, Option<String>) 
     if let Some(known) = around(text, &site.application.directory) {
         return known;
     }
-    // The module that lacks the name waits for this import: it is among those that are imported.
+    // A circular import: the module that lacks the name is still being imported, so that it is in the traceback.
     let of_module = text.strip_prefix("cannot import name").and_then(|rest| rest.rsplit_once(" ("));
     let of_module = of_module.and_then(|(_, file)| file.strip_suffix(')'));
     let frames = error["frames"].as_array().into_iter().flatten();
@@ -299,7 +299,7 @@ fn settings_modules(directory: &Path) -> Vec<String> {
     packages.into_iter().map(|package| format!("{package}.settings")).collect()
 }
 
-/// What lets this user have a file.
+/// A command that gives this user access to a file.
 pub(super) fn forbidden(file: &Path, user: &User) -> Option<String> {
     if file.as_os_str().is_empty() {
         return None;

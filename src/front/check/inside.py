@@ -1,5 +1,5 @@
-# What `cgi2wsgi check` looks at inside the site's own Python. Facts go to a descriptor as lines of JSON; what they mean
-# is decided by who reads them. Any Python from 2.7 on can parse this.
+# What `cgi2wsgi check` examines inside the site's own Python. This writes facts to a descriptor as lines of JSON; the
+# reader decides what they mean. Python 2.7 and newer can parse this.
 import json, os, sys, time
 
 
@@ -20,7 +20,7 @@ def say(about, **facts):
 
 
 def mark(line):
-    # Where -X importtime writes; the application may have closed or replaced sys.stderr.
+    # Descriptor 2, to which -X importtime writes: the application may have closed or replaced sys.stderr.
     try:
         sys.stderr.flush()
         os.write(2, line.encode("ascii"))
@@ -72,7 +72,7 @@ def run_as_main(module, file, code):
 
 
 def load(kind, name):
-    # As the worker does it.
+    # In the same way as the worker.
     import importlib, types
     if kind == "module":
         return importlib.import_module(name)
@@ -255,7 +255,7 @@ def flask(application):
 
 
 def requirements(place):
-    # Which of the packages that requirements.txt names are not there.
+    # Which of the packages that requirements.txt names are not installed.
     import re
     try:
         from importlib.metadata import version

@@ -1,6 +1,6 @@
 //! Asks the site's own Python: starts it with `inside.py`, which imports the application and writes what it finds as
-//! lines of JSON to a descriptor of its own. An application can write there too, or end the process: what comes is not
-//! believed to be whole.
+//! lines of JSON to a separate descriptor. An application can write there too, or end the process: the lines may be
+//! incomplete or foreign.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -25,16 +25,16 @@ const INSIDE: &str = include_str!("inside.py");
 /// What `inside.py` writes to standard error before it imports anything of the site.
 const BEGINS: &str = "cgi2wsgi check: the import begins\n";
 
-/// And when it has imported it.
+/// What it writes there after the import.
 const OVER: &str = "cgi2wsgi check: the import is over";
 
-/// How long the interpreter may take besides the import.
+/// How long the interpreter may take in addition to the import.
 const START: Duration = Duration::from_secs(10);
 
-/// When it is looked first whether the import has started a server.
+/// After how long the check first looks whether the import has started a server.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What was found inside.
+/// What was found inside that Python.
 pub(super) struct Inside {
     facts: Vec<Value>,
     /// What the application wrote to standard output and to standard error.
@@ -61,7 +61,7 @@ impl Inside {
         patience: Duration,
     ) -> std::io::Result<Self> {
         let mut next = LOOK;
-        // A server of its own, which never ends: the traceback of the main thread says so.
+        // An import that runs a server never ends: the traceback of the main thread shows it.
         let mut is_server = |process, took, errors: &[u8]| {
             if took >= next {
                 next = took * 2;
@@ -91,12 +91,12 @@ impl Inside {
         Self { facts, output, errors, profile, ended }
     }
 
-    /// What was found of a subject, if it was come to.
+    /// What was found about a subject, if `inside.py` got that far.
     pub(super) fn about(&self, subject: &str) -> Option<&Value> {
         self.all_about(subject).next()
     }
 
-    /// All that was found of it.
+    /// Everything that was found about a subject.
     pub(super) fn all_about(&self, subject: &str) -> impl Iterator<Item = &Value> {
         self.facts.iter().filter(move |facts| facts["about"] == subject)
     }
@@ -138,7 +138,7 @@ fn kind_of(file: &Path) -> &'static str {
     if !is_source && is_archive(file) { "archive" } else { "file" }
 }
 
-/// The lines of `-X importtime` for what was imported for the application, and what else it wrote to standard error.
+/// The lines of `-X importtime` from the application's import, and everything else on standard error.
 fn take_profile(errors: &str) -> (Vec<Import>, String) {
     let begun = errors.split_once(BEGINS).map(|(_, errors)| errors);
     let (mut profile, mut rest) = (Vec::new(), String::new());

@@ -59,7 +59,7 @@ fn others(directory: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Variables that look like settings and are none.
+/// Variables that look like settings but are not.
 pub(super) fn misspelt(variables: &Variables) -> Vec<Finding> {
     let unknown = variables.iter().filter(|(name, _)| is_misspelt(name));
     unknown
@@ -76,7 +76,7 @@ pub(super) fn is_misspelt(name: &[u8]) -> bool {
     name.starts_with(b"CGI2WSGI_") && !VARIABLES.iter().any(|known| known.as_bytes() == name)
 }
 
-/// Where temporary files go: uploads that are large, and what `--warm` leaves for the next request.
+/// Where temporary files go: large uploads, and what `--warm` leaves for the next request.
 pub(super) fn temporary(variables: &Variables, user: &User) -> Finding {
     const ABOUT: &str = "TMPDIR";
     let set = variables.get_os("TMPDIR").map(PathBuf::from);
@@ -120,7 +120,7 @@ pub(super) fn temporary(variables: &Variables, user: &User) -> Finding {
     }
 }
 
-/// The limits of this process, of which a request's are made.
+/// The limits of this process, which a request inherits.
 pub(super) fn limits() -> Vec<Finding> {
     let of = |resource| getrlimit(resource).current;
     let findings = low(&Limits {
@@ -139,7 +139,7 @@ pub(super) fn limits() -> Vec<Finding> {
     findings
 }
 
-/// The values of some limits; nothing is no limit.
+/// The values of some limits. Nothing: there is no limit.
 #[derive(Default)]
 struct Limits {
     memory: Option<u64>,

@@ -1,8 +1,8 @@
-//! What faulthandler writes of the main thread of a process that hangs.
+//! What faulthandler writes about the main thread of a process that hangs.
 
 use crate::listening::is_in_a_server;
 
-/// One line of it.
+/// One line of the traceback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) file: String,
@@ -11,7 +11,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The innermost first. The main thread is the last one that is written.
+    /// The innermost frame first. faulthandler writes the main thread last.
     pub(super) fn of_main_thread(errors: &str) -> Vec<Self> {
         let thread = errors.rfind("(most recent call first):").map_or("", |at| &errors[at..]);
         let frame = |line: &str| {
@@ -28,7 +28,7 @@ impl Frame {
     }
 }
 
-/// Whether it waits in a server.
+/// Whether the main thread waits in a server.
 pub(super) fn is_server(frames: &[Frame]) -> bool {
     frames.iter().any(|Frame { file, function, .. }| {
         let package = file.split("-packages/").nth(1).and_then(|path| path.split('/').next());

@@ -1,16 +1,16 @@
-//! `cgi2wsgi check`: what is wrong with a site, one line a finding in the order in which a request meets it, each with
-//! what to do about it.
+//! `cgi2wsgi check`: what is wrong with a site. Each finding is one line that says what to do. The lines are in the
+//! order in which a request would meet the problems.
 //!
 //! - [`finding`], [`show`]: what was found, and how it is written;
-//! - [`user`], [`way`]: whose rights count, and what they allow on the way to a file;
+//! - [`user`], [`way`]: whose rights count, and what obstructs the path to a file;
 //! - [`server`]: what the configuration of a web server means;
-//! - [`machine`], [`script`], [`application`], [`python`]: what files and limits tell;
-//! - [`trial`]: a process with a deadline; [`inside`]: the site's own Python in one (`inside.py`);
-//!   [`main_thread`]: where it hangs;
+//! - [`machine`], [`script`], [`application`], [`python`]: what files and limits show;
+//! - [`trial`]: a process with a deadline; [`inside`]: the site's own Python in such a process
+//!   (`inside.py`); [`main_thread`]: where it hangs;
 //! - [`import`], [`callable`], [`frameworks`], [`packages`], [`site`]: what that Python's facts mean;
 //! - [`request`], [`warmth`]: real requests.
 //!
-//! What decides is pure, and has its tests beside it. Nothing is changed but what the application itself changes.
+//! The functions that decide are pure, with their tests beside them. A check changes nothing; the application may.
 
 mod application;
 mod callable;
@@ -55,10 +55,10 @@ use crate::handoff::{Application, Source};
 use crate::report;
 use crate::system::{self, Fork};
 
-/// How long an import and a request may take where `--timeout` says nothing.
+/// How long an import and a request may take without `--timeout`.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Checks, and says the verdict by the exit status too.
+/// Checks; the exit status is the verdict too.
 pub fn run(arguments: CheckArgs, variables: Variables) -> ExitCode {
     let code = match arguments.user.clone() {
         None => {
@@ -77,7 +77,7 @@ pub fn run(arguments: CheckArgs, variables: Variables) -> ExitCode {
     )
 }
 
-/// The lines about what keeps an application from being served to this user, without a word about anything else.
+/// The lines of all problems that keep this user from running an application. Writes nothing.
 pub(super) fn problems(
     app: &OsString,
     host: Option<String>,
@@ -96,7 +96,7 @@ pub(super) fn problems(
     check.report.problems()
 }
 
-/// In a child that has become the user, with all groups: the kernel decides then what may be done.
+/// Checks in a child process that has become the user, with all groups, so that the kernel decides what is allowed.
 fn as_user(name: &str, arguments: CheckArgs, mut variables: Variables) -> Result<u8> {
     let user = User::for_root(name, "check")?;
     user.make_own(&mut variables);
@@ -126,12 +126,12 @@ struct Check {
     app: Option<OsString>,
     host: Option<String>,
     options: Options,
-    /// The operator's environment, without what only looks like a setting.
+    /// The operator's environment, without misspelt settings.
     variables: Variables,
     user: User,
     front: PathBuf,
     report: Report,
-    /// Whether `--warm` is left out, which is no problem of a site.
+    /// Whether to leave out `--warm`, which can cause a warning but no problem.
     is_brief: bool,
 }
 
@@ -195,7 +195,7 @@ impl Check {
         }
     }
 
-    /// What can be said of an installation.
+    /// Checks the installation alone.
     fn without_application(&mut self) {
         let here = std::env::current_dir().unwrap_or_default();
         let found = application::candidates(&here);
@@ -216,7 +216,7 @@ impl Check {
         self.asked(asked, &interpreter);
     }
 
-    /// The `#!` line of a script that cgi2wsgi runs: the server starts that, and with its options.
+    /// Reads the `#!` line of a script that cgi2wsgi runs: the server starts what it names, with its options.
     fn read_script(&mut self, app: &std::ffi::OsStr) {
         let here = std::env::current_dir().unwrap_or_default();
         let Some(file) = application::file_of(app, &here).filter(|file| file.is_file()) else {
@@ -269,7 +269,7 @@ impl Check {
             .ok()
     }
 
-    /// What the Python says of itself; nothing if it cannot run an application.
+    /// What the Python says about itself; nothing if it cannot run an application.
     fn asked(
         &mut self,
         asked: std::io::Result<Inside>,
@@ -298,7 +298,7 @@ impl Check {
         Some(inside)
     }
 
-    /// Whether there is an application that can be asked for a page.
+    /// Whether there is an application that can answer a request.
     fn inside(&mut self, inside: &Inside, site: &Site, patience: Duration) -> bool {
         if let Source::Module(_) = site.application.source
             && let Some(obstacle) = obstacle(&site.application.directory)
@@ -331,7 +331,7 @@ impl Check {
         let host = self.host.clone().or_else(|| frameworks::allowed_host(inside));
         let host = host.unwrap_or_else(|| "localhost".to_owned());
         let mut cold = self.options.clone();
-        // What is wrong is wanted here, and the site's log has no request of a check.
+        // The check needs the errors of the request itself, and its requests do not belong in the site's log.
         (cold.warm, cold.log, cold.handler) = (false, None, None);
         let mut variables = self.variables.clone();
         for name in ["CGI2WSGI_WARM", "CGI2WSGI_LOG", "CGI2WSGI_HANDLER"] {

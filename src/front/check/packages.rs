@@ -1,4 +1,4 @@
-//! From the name of a module that is missing to what installs it, or to what is in its place.
+//! For the name of a missing module: the package to install, or the module that has replaced it.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ const NAMES: [(&str, &str); 24] = [
     ("zmq", "pyzmq"),
 ];
 
-/// Modules of Python 2, and what has their place.
+/// Modules of Python 2, and what has replaced them.
 const OF_PYTHON_2: [(&str, &str); 12] = [
     ("ConfigParser", "configparser"),
     ("Cookie", "http.cookies"),
@@ -48,13 +48,13 @@ const OF_PYTHON_2: [(&str, &str); 12] = [
     ("xmlrpclib", "xmlrpc.client"),
 ];
 
-/// The package that has a module.
+/// The package that contains a module.
 pub(super) fn package_of(module: &str) -> &str {
     let top = module.split('.').next().unwrap_or(module);
     look_up(&NAMES, top).unwrap_or(top)
 }
 
-/// The module of Python 3 that has the place of one of Python 2.
+/// The module of Python 3 that has replaced one of Python 2.
 pub(super) fn successor(module: &str) -> Option<&'static str> {
     look_up(&OF_PYTHON_2, module)
 }
@@ -63,8 +63,8 @@ fn look_up<'t>(table: &[(&str, &'t str)], name: &str) -> Option<&'t str> {
     table.iter().find(|(known, _)| *known == name).map(|(_, other)| *other)
 }
 
-/// What around a module makes it another, or unusable: a file of the application's that hides it, a library of the system
-/// that is missing. By the text of the exception; what to say, and to do.
+/// Why a module cannot be used although it is installed, by the text of the exception: a file of the application hides
+/// it, or a system library is missing. Returns what to say, and what to do.
 pub(super) fn around(text: &str, directory: &Path) -> Option<(String, Option<String>)> {
     if text.contains("cannot open shared object file") {
         let library = text.split(':').next().unwrap_or_default();

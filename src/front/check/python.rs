@@ -1,5 +1,5 @@
 //! The Python that would run the application, and its virtual environment: by their files, and by what that Python says
-//! of itself.
+//! about itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::handoff::Application;
 pub(super) const ABOUT: &str = "python";
 const VENV: &str = "venv";
 
-/// The interpreter that a request would take.
+/// The interpreter that a request would use.
 pub(super) fn find(
     settings: &Settings,
     application: Option<&Application>,
@@ -57,8 +57,8 @@ pub(super) fn find(
     }
 }
 
-/// What gives a site the virtual environment that it names: one that is there after all, or a new one. A relative path
-/// begins at `--chdir`, and the command is for the directory of the shell.
+/// A command for a missing virtual environment: it names one that exists nearby, or makes a new one. The site's
+/// relative path begins at `--chdir`; the command is for the shell's current directory.
 fn make_venv(settings: &Settings, venv: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let base = settings.chdir.as_ref().map_or_else(|| here.clone(), |to| here.join(to));
@@ -77,18 +77,18 @@ fn cure_in(text: &str) -> Option<String> {
     Some(format!("python3 -m venv{command}"))
 }
 
-/// The directory that keeps this user from the path that a message names.
+/// A command for the directory that keeps this user from the path in a message.
 fn closed(text: &str, user: &User) -> Option<String> {
     let path = path_in(text)?;
     way::finding(&obstacle(path)?, ABOUT, path, user).cure
 }
 
-/// The path that a message names first.
+/// The first path in a message.
 fn path_in(text: &str) -> Option<&Path> {
     text.split([' ', '"']).find(|word| word.starts_with('/')).map(Path::new)
 }
 
-/// A Python that can run a worker, if one is where they usually are.
+/// A Python that can run a worker, if one is in the usual directories.
 fn usable() -> Option<PathBuf> {
     let minor = (9..=14).rev();
     let versions = minor.map(|minor| format!("python3.{minor}")).chain(["python3".to_owned()]);
@@ -97,7 +97,7 @@ fn usable() -> Option<PathBuf> {
     places.find(|python| python.is_file())
 }
 
-/// One that said nothing.
+/// The finding for a Python that reported nothing.
 pub(super) fn does_not_start(
     inside: &Inside,
     interpreter: &Interpreter,
@@ -116,7 +116,7 @@ pub(super) fn does_not_start(
         .detail(last_lines(&inside.errors))
 }
 
-/// What a Python says of itself.
+/// Judges what a Python says about itself.
 pub(super) fn judge(facts: &Value, interpreter: &Interpreter) -> Finding {
     let version = facts["version"].as_str().unwrap_or("?");
     let shown = interpreter.executable.display();
@@ -143,7 +143,7 @@ pub(super) fn judge(facts: &Value, interpreter: &Interpreter) -> Finding {
     Finding::problem(ABOUT, format!("{shown} {reason}")).maybe_cure(cure)
 }
 
-/// The locale, by what Python says of it.
+/// Judges the locale, by what Python says about it.
 pub(super) fn locale(facts: &Value, variables: &Variables) -> Finding {
     let set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| {
         let value = variables.get_os(name)?;
@@ -166,7 +166,7 @@ pub(super) fn locale(facts: &Value, variables: &Variables) -> Finding {
     }
 }
 
-/// The virtual environment of the interpreter, which is of this version of Python.
+/// Judges the virtual environment: whether it fits this version of Python, and was not moved.
 pub(super) fn venv(interpreter: &Interpreter, facts: &Value) -> Vec<Finding> {
     let Some(venv) = &interpreter.venv else {
         return vec![Finding::fine(VENV, "none: packages are those of the Python itself")];
@@ -211,7 +211,7 @@ fn value<'c>(configuration: &'c str, name: &str) -> Option<&'c str> {
     pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
-/// Where an environment was made, by the script that activates it, if that is elsewhere.
+/// Where an environment was made, if that is elsewhere. `bin/activate` names the place.
 fn moved_from(venv: &Path) -> Option<PathBuf> {
     let script = fs::read_to_string(venv.join("bin/activate")).ok()?;
     let made = script.lines().find_map(|line| {

@@ -1,5 +1,5 @@
-//! One real request, on the same way through this program that a server's takes, and what servers would make of the
-//! answer.
+//! One real request, which takes the same path through this program as a server's, and how servers would treat the
+//! response.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -20,16 +20,16 @@ use crate::timings::Moment;
 
 pub(super) const ABOUT: &str = "request";
 
-/// The longest header line that a server passes on, in bytes. Caddy's plugin reads lines of 1,024 bytes with their ends,
-/// Apache of 8,192; of nginx's buffer, 4 KiB if nothing else is set, all lines together have a part.
+/// The longest header line that a server passes on, in bytes. With the line end, Caddy's plugin reads lines of 1,024
+/// bytes, Apache of 8,192. In nginx all lines together must fit into a part of its buffer, by default 4 KiB.
 const CADDY: usize = 1022;
 const APACHE: usize = 8190;
 const NGINX: usize = 4096;
 
-/// How long it may take besides.
+/// How long the process may take beyond `patience`.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// So many lines of what an application wrote are shown.
+/// How many lines of what an application wrote are shown.
 const LINES: usize = 8;
 
 /// Requests `/` of a host.
@@ -40,7 +40,7 @@ pub(super) fn run(
     host: &str,
     patience: Duration,
 ) -> std::io::Result<Ended> {
-    // With --timeout the answer is the front's own.
+    // When --timeout passes, the front itself answers. GRACE leaves time for that.
     trial::run(patience + GRACE, |_| {
         let arguments = RequestArgs {
             app: Some(app.clone()),
@@ -67,7 +67,7 @@ fn said(text: &str) -> u8 {
     MISCONFIGURED
 }
 
-/// What came of it.
+/// Judges the response.
 pub(super) fn judge(answer: &Ended, app: &OsString, host: &str, site: &Site) -> Vec<Finding> {
     let milliseconds = answer.took.as_secs_f64() * 1e3;
     let log = String::from_utf8_lossy(&answer.stderr);
@@ -108,13 +108,13 @@ pub(super) fn judge(answer: &Ended, app: &OsString, host: &str, site: &Site) -> 
     findings
 }
 
-/// What helps where a log speaks of a known failure.
+/// What to do if the log shows a known failure.
 fn cure(log: &str, site: &Site) -> Option<String> {
     let lacks_tables = log.contains("no such table") || log.contains("no such column");
     (lacks_tables && log.contains("django")).then(|| manage(site, "migrate"))
 }
 
-/// The application's own frames of the last traceback in a log, and the last line; without any, the last lines.
+/// The application's own frames of the last traceback in a log, and the last line. Without such frames: the last lines.
 fn of_log(log: &str, site: &Site) -> Vec<String> {
     let traceback = log.rfind("Traceback (most recent call last)").map_or("", |at| &log[at..]);
     let mut lines = traceback.lines().peekable();

@@ -1,4 +1,4 @@
-//! The `#!` line of an application that is a CGI program itself. Whether the kernel would start what it names.
+//! The `#!` line of an application that is itself a CGI program: whether the kernel would start what it names.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -12,18 +12,18 @@ use crate::front::cli::{Options, UnderAServer};
 
 const ABOUT: &str = "#! line";
 
-/// What the kernel reads of the line: so much since Linux 5.1, and before that half of it.
+/// How many bytes of the line the kernel reads: since Linux 5.1, and before.
 const LONGEST: usize = 255;
 const LONGEST_BEFORE: usize = 127;
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A line that has cgi2wsgi run the script.
+/// A line that makes cgi2wsgi run the script.
 #[derive(Debug)]
 pub(super) struct Line {
     /// The program that is to be started: cgi2wsgi.
     pub(super) program: PathBuf,
-    /// What stands behind it.
+    /// The options after it.
     pub(super) options: Options,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn judge(
     let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
     let line = &rest[..end];
     if !line.windows(8).any(|window| window == b"cgi2wsgi") && !names(line, front) {
-        // A server that starts this as a program does without cgi2wsgi.
+        // A server that starts this script does not use cgi2wsgi.
         return (None, findings);
     }
     findings.extend(stray_bytes(file, line, without_mark.is_some()));
@@ -66,7 +66,7 @@ pub(super) fn judge(
     }
 }
 
-/// Bytes around the line that an editor has left there: the kernel takes them as a part of it.
+/// Bytes that an editor has left around the line: the kernel takes them as part of it.
 fn stray_bytes(file: &Path, line: &[u8], is_marked: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     if is_marked {
@@ -91,8 +91,8 @@ fn stray_bytes(file: &Path, line: &[u8], is_marked: bool) -> Vec<Finding> {
     findings
 }
 
-/// The program that the words of the line have the kernel start, which is this one where `env` looks for it; its options;
-/// and what is wrong with that. Nothing: none is named.
+/// The program that the kernel starts by the words of the line, its options, and what is wrong with them. With
+/// `env`, the program is this executable. Nothing: the line names no program.
 fn program<'w>(
     file: &Path,
     line: &[u8],
@@ -117,7 +117,7 @@ fn program<'w>(
     Some((program, options, wrong.into_iter().collect()))
 }
 
-/// The same for `#!/usr/bin/env`, from the words behind it.
+/// The same for `#!/usr/bin/env`, from the words after it.
 fn found_by_env<'w>(
     file: &Path,
     line: &[u8],
@@ -148,7 +148,7 @@ fn found_by_env<'w>(
     Some((front.to_owned(), options, findings))
 }
 
-/// The kernel reads a part of a long line.
+/// The kernel reads only the beginning of a long line.
 fn too_long(length: usize, front: &Path) -> Option<Finding> {
     if length > LONGEST {
         let seen = format!(

@@ -1,4 +1,4 @@
-//! The report, for a person as it comes, or as JSON at the end. No character of a site reaches a terminal unescaped.
+//! The report: each finding at once, for a person, or all as JSON at the end. Control characters are escaped.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -8,7 +8,7 @@ use super::finding::{Finding, Level, verdict};
 use crate::front::json::ascii;
 use crate::report::{printable, printable_line};
 
-/// The most of one text, in characters.
+/// The longest text, in characters.
 const LONGEST: usize = 1200;
 
 /// Where findings go.
@@ -36,7 +36,7 @@ impl Report {
         Self { user, form, findings: Vec::new() }
     }
 
-    /// One that is kept and not written.
+    /// A report that is kept and not written.
     pub(super) fn quiet() -> Self {
         Self { user: String::new(), form: Form::Quiet, findings: Vec::new() }
     }
@@ -67,7 +67,7 @@ impl Report {
         self.count(Level::Problem) > 0
     }
 
-    /// Writes the verdict; the exit status.
+    /// Writes the verdict; returns the exit status.
     pub(super) fn end(&self) -> u8 {
         let (problems, warnings) = (self.count(Level::Problem), self.count(Level::Warning));
         let worst = self.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Fine);
@@ -133,7 +133,7 @@ fn painted(level: Level, text: &str, is_coloured: bool) -> String {
     if is_coloured { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// A reader that has left has seen enough.
+/// Ignores errors: the reader may have closed the pipe.
 fn write(text: &str) {
     let _ = io::stdout().lock().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! What a site is made of, as far as it was found: what every later finding is about.
+//! The parts of a site that have been found. All later findings are about them.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// The file or the module, as APP begins.
+    /// The file or the module: APP without the callable.
     pub(super) fn name(&self) -> String {
         match &self.application.source {
             Source::File(file) => file.display().to_string(),
@@ -31,7 +31,7 @@ impl Site {
         self.pip_install(&word(package))
     }
 
-    /// The same for what pip is given.
+    /// The same for any arguments of `pip install`.
     pub(super) fn pip_install(&self, what: &str) -> String {
         let python = word(&self.interpreter.executable);
         if self.interpreter.venv.is_some() {
@@ -41,7 +41,7 @@ impl Site {
         format!("{python} -m venv {venv} && {venv}/bin/pip install {what}")
     }
 
-    /// Whether a file is the site's own, and no package or part of Python.
+    /// Whether a file is the site's own, not part of a package or of Python.
     pub(super) fn owns(&self, file: &str) -> bool {
         let path = Path::new(file);
         let mut directories = std::iter::once(&self.application.directory)
@@ -56,7 +56,7 @@ impl Site {
         !is_installed && (is_of_source || directories.any(|directory| path.starts_with(directory)))
     }
 
-    /// The directory near the application in which a module is.
+    /// The directory near the application that contains a module.
     pub(super) fn directory_of(&self, module: &str) -> Option<PathBuf> {
         let top = module.split('.').next().filter(|top| !top.is_empty())?;
         let has = |directory: &PathBuf| {

@@ -1,5 +1,5 @@
-//! A process that a check starts, with a deadline: what it wrote, how it ended and how long it took. Nothing of it is
-//! left when this returns.
+//! A process that a check starts, with a deadline: what it wrote, how it ended and how long it took. Its process group
+//! is killed before this returns.
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read};
@@ -16,10 +16,10 @@ use crate::system::{self, Fork};
 /// The most that is kept of each stream, in bytes. An import profile of a large application has half a mebibyte.
 const MOST: usize = 4 << 20;
 
-/// How often it is asked whether the process has ended while something holds its streams open.
+/// How often to check whether the process has ended, while its streams are open.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a process has left.
+/// What is known of a process that has ended.
 pub(in crate::front) struct Ended {
     pub(super) stdout: Vec<u8>,
     pub(in crate::front) stderr: Vec<u8>,
@@ -30,8 +30,8 @@ pub(in crate::front) struct Ended {
     pub(super) took: Duration,
 }
 
-/// Runs `action` in a process of its own, which may take so long; its argument is a descriptor for results. What it
-/// returns is the exit status.
+/// Runs `action` in a new process, which is killed after `patience`. The argument of `action` is a descriptor for
+/// results; its return value is the exit status.
 pub(in crate::front) fn run(
     patience: Duration,
     action: impl FnOnce(i32) -> u8,
@@ -39,11 +39,11 @@ pub(in crate::front) fn run(
     run_watched(patience, action, &mut |_, _, _| false)
 }
 
-/// What is asked now and then of a process, by how long it runs and what it has written to standard error: whether that
-/// is enough.
+/// Tells, at intervals, whether a process has run long enough, by its ID, how long it has run and what it has written
+/// to standard error.
 pub(super) type Look<'l> = dyn FnMut(Pid, Duration, &[u8]) -> bool + 'l;
 
-/// [`run`], until `is_enough`.
+/// [`run`], but kills the process when `is_enough` is true.
 pub(super) fn run_watched(
     patience: Duration,
     action: impl FnOnce(i32) -> u8,
@@ -71,18 +71,18 @@ pub(super) fn run_watched(
         Fork::Parent(child) => child,
     };
     drop(ends);
-    // The child does the same; whichever is first.
+    // The child does the same: either may run first.
     let _ = setpgid(Some(child), Some(child));
     let status = gather(&mut pipes, child, began, patience, is_enough)?;
     let took = began.elapsed();
-    // Whatever it has started is of its process group, unless that has left it.
+    // The processes that it has started are in its process group, unless they have left it.
     let _ = kill_process_group(child, Signal::KILL);
     let [stdout, stderr, result] = pipes.try_into().map_err(|_| io::ErrorKind::Other)?;
     Ok(Ended { stdout: stdout.bytes, stderr: stderr.bytes, result: result.bytes, status, took })
 }
 
-/// In the child: a process group of its own, an end with its parent, and the streams. The number of the descriptor for
-/// results, which a program that this one becomes has too.
+/// In the child: makes a process group, has the kernel kill the child when its parent ends, and sets the streams.
+/// Returns the number of the descriptor for results, which stays open across `exec`.
 fn become_child(ends: &[OwnedFd]) -> io::Result<i32> {
     let _ = setpgid(None, None);
     set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -93,7 +93,7 @@ fn become_child(ends: &[OwnedFd]) -> io::Result<i32> {
     rustix::stdio::dup2_stdout(stdout)?;
     rustix::stdio::dup2_stderr(stderr)?;
     let number = result.as_raw_fd();
-    // It stays open under this number to the end.
+    // It stays open under this number until the process ends.
     std::mem::forget(result);
     Ok(number)
 }
@@ -124,7 +124,7 @@ impl Pipe {
     }
 }
 
-/// Reads until the process has ended, or its time has: nothing then.
+/// Reads until the process has ended. Nothing: it had to be killed.
 fn gather(
     pipes: &mut [Pipe],
     child: Pid,

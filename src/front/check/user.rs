@@ -1,4 +1,4 @@
-//! Whose rights a check looks with: a user of this machine, by `/etc/passwd` and `/etc/group`.
+//! The user with whose rights a check runs, from `/etc/passwd` and `/etc/group`.
 
 use std::fs;
 use std::io;
@@ -21,7 +21,7 @@ pub(in crate::front) struct User {
 }
 
 impl User {
-    /// The one that this process runs as.
+    /// The user that this process runs as.
     pub(super) fn current() -> Self {
         let uid = rustix::process::geteuid().as_raw();
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -34,7 +34,7 @@ impl User {
         })
     }
 
-    /// The one that root has named for a verb with `--as`.
+    /// The user that root has named with `--as`. `verb`: the subcommand, for a message.
     pub(in crate::front) fn for_root(name: &str, verb: &str) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
@@ -43,14 +43,14 @@ impl User {
         Self::named(name)
     }
 
-    /// The first of these that this machine has.
+    /// The first of these users that this machine has.
     pub(in crate::front) fn first_of(names: &[&str]) -> Option<Self> {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let is_there = |name: &&&str| entry(&passwd, name).is_some_and(|user| user.name == **name);
         Self::named(names.iter().find(is_there)?).ok()
     }
 
-    /// Takes from an environment what root's shell has of its own, and a server's process of this user has not.
+    /// Removes from an environment what a shell of root has and a server's process of this user does not have.
     pub(in crate::front) fn make_own(&self, variables: &mut Variables) {
         for of_root in
             ["XDG_RUNTIME_DIR", "VIRTUAL_ENV", "SUDO_USER", "SUDO_UID", "SUDO_GID", "SUDO_COMMAND"]
@@ -62,16 +62,16 @@ impl User {
         variables.set("LOGNAME", self.name.as_bytes());
     }
 
-    /// Has this process, which root has forked for that, be one of this user, with all groups, for good.
+    /// Makes this process, which root has forked for this purpose, permanently a process of this user, with all groups.
     pub(in crate::front) fn become_it(&self) -> io::Result<()> {
         system::become_user(self.uid, self.gid, &self.groups)
     }
 
-    /// The one of a name, or of a number.
+    /// The user with this name or number.
     pub(super) fn named(name: &str) -> Result<Self> {
         let read = |path: &str| fs::read(path).map(|it| String::from_utf8_lossy(&it).into_owned());
         let passwd = read("/etc/passwd").unwrap_or_default();
-        // A user of a directory service stands in no file.
+        // A user of a directory service is not in the file.
         let mut user = entry(&passwd, name)
             .or_else(|| entry(&asked(&["getent", "passwd", "--", name]), name))
             .with_context(|| format!("--as {name:?}: this machine has no such user"))?;
@@ -90,7 +90,7 @@ fn asked(command: &[&str]) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
-/// The line of a name, or else of a number.
+/// The user with this name; if there is none, with this number.
 fn entry(passwd: &str, wanted: &str) -> Option<User> {
     let parsed = |line: &str| {
         let fields: Vec<&str> = line.split(':').collect();

@@ -1,4 +1,4 @@
-//! Whether a zygote would answer (`--warm`), by trying: two requests, with a private directory of their own.
+//! Tries whether a zygote would answer (`--warm`): two requests, with a private runtime directory.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,13 +13,13 @@ use crate::front::warm;
 
 const ABOUT: &str = "warm";
 
-/// What stands before the reason in the line that a fallback writes.
+/// The text before the reason in the line that a fallback writes.
 const FALLBACK: &str = "falling back to a normal (cold) start: ";
 
-/// The zygote of a check ends by itself, should nothing else end it.
+/// In seconds: after this the zygote of a check exits by itself, if nothing else ends it.
 const IDLE: &str = "20";
 
-/// Tries it. `is_on`: the site has switched it on.
+/// Tries `--warm`. `is_on`: the site has switched it on.
 pub(super) fn run(
     app: &OsString,
     options: &Options,
@@ -48,7 +48,7 @@ pub(super) fn run(
     Ok(judge(&said, is_answered.then_some(second.took), is_on))
 }
 
-/// `took`: what the second request took, if it was answered.
+/// `took`: how long the second request took, if it was answered.
 fn judge(said: &[String; 2], took: Option<Duration>, is_on: bool) -> Finding {
     let reason = said.iter().rev().find_map(|said| {
         let line = said.lines().find_map(|line| line.split_once(FALLBACK))?;

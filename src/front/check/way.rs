@@ -1,4 +1,4 @@
-//! What this user may not do with a file, and what stands in the way to it (`find/way.rs`), as findings.
+//! Findings about a file: what this user may not do with it, and what obstructs the path to it (`find/way.rs`).
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::finding::{Finding, word};
 use super::user::User;
 use crate::front::find::way::{Obstacle, is_noexec, obstacle, rights};
 
-/// What an obstacle on the way means for a file that is named `target`.
+/// What an obstacle on the path means for a file that is named `target`.
 pub(super) fn finding(
     obstacle: &Obstacle,
     about: &'static str,
@@ -36,12 +36,12 @@ pub(super) fn finding(
     Finding::problem(about, seen)
 }
 
-/// What shows how the file system of a file is mounted.
+/// A command that shows how the file system of a file is mounted.
 pub(super) fn mount_of(file: &Path) -> String {
     format!("findmnt -T {} -o TARGET,OPTIONS", word(file))
 }
 
-/// What keeps a file that is there from being executed.
+/// Why this user cannot execute a file. Nothing: the user can.
 pub(super) fn executable(about: &'static str, file: &Path, user: &User) -> Option<Finding> {
     if let Some(obstacle) = obstacle(file) {
         return Some(finding(&obstacle, about, file, user));
@@ -70,7 +70,7 @@ pub(super) fn executable(about: &'static str, file: &Path, user: &User) -> Optio
     None
 }
 
-/// What keeps a file that is there from being read.
+/// Why this user cannot read a file. Nothing: the user can.
 pub(super) fn readable(about: &'static str, file: &Path, user: &User) -> Option<Finding> {
     if let Some(obstacle) = obstacle(file) {
         return Some(finding(&obstacle, about, file, user));

@@ -1,4 +1,4 @@
-//! Too many zygotes of one application that differ in variables alone: which variables those are, for the message.
+//! Too many zygotes of one application differ only in variables: the message names these variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,15 +7,15 @@ use crate::handoff::Limits;
 use crate::report::printable_line;
 use crate::zygotes::{directory, process};
 
-/// So many names stand in a message.
+/// How many names a message has.
 const MOST_NAMES: usize = 3;
 
-/// The longest of them, in characters: a client may have made it.
+/// The longest name, in characters: a client may have chosen it.
 const LONGEST: usize = 80;
 
 type Surroundings = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Why no zygote is started for a request with `variables`, beside those with these processes.
+/// Why no zygote is started for a request with `variables`, in addition to those with these process IDs.
 pub(super) fn why(pids: &[u32], variables: &Variables, limits: &Limits) -> String {
     let kept = |pairs: &mut dyn Iterator<Item = (Vec<u8>, Vec<u8>)>| -> Surroundings {
         let is_settled = |name: &[u8]| {
@@ -33,7 +33,7 @@ pub(super) fn why(pids: &[u32], variables: &Variables, limits: &Limits) -> Strin
     message(&differing(&ours, &others))
 }
 
-/// The names of the variables in which this request differs from each of the others; if there is none, from any.
+/// The names of the variables in which this request differs from all of the others; if there is none, from any.
 fn differing(ours: &Surroundings, others: &[Surroundings]) -> BTreeSet<Vec<u8>> {
     let from = |theirs: &Surroundings| -> BTreeSet<Vec<u8>> {
         let names = ours.keys().chain(theirs.keys());

@@ -15,7 +15,7 @@ use crate::front::users::this_user;
 use crate::handoff::application::{is_archive, package_root};
 use crate::handoff::{Application, Callable, Source};
 
-/// Finds the application that the settings name. Its interpreter is found for it afterwards.
+/// Finds the application that the settings name. Its interpreter is found later.
 pub fn find(settings: &Settings, app: &OsStr) -> Result<Application> {
     let here = std::env::current_dir().context(
         "the current directory cannot be found: give --chdir, or start in one that exists",
@@ -52,7 +52,7 @@ pub fn find(settings: &Settings, app: &OsStr) -> Result<Application> {
     Ok(Application { source, callable, directory, import_directories, venv: None })
 }
 
-/// Takes `APP` apart. A file that exists is a file, whatever it looks like.
+/// Parses `APP`. If it is the path of a file that exists, it means this file, whatever it looks like.
 fn parse(app: &OsStr, base: &Path) -> Result<(Source, Callable)> {
     // Components, so that no `.` stays in `__file__`.
     let file_at = |path: &OsStr| base.join(path).components().collect::<PathBuf>();
@@ -113,13 +113,13 @@ fn is_dotted_name(text: &str) -> bool {
 
 /// Whether this was meant as a file.
 fn looks_like_a_file(text: &OsStr) -> bool {
-    // `mysite.wsgi` is Django's module as often as a file.
+    // `mysite.wsgi` is as often a Django module as a file.
     let bytes = text.as_bytes();
     bytes.contains(&b'/')
         || [b".py".as_slice(), b".pyz", b".cgi"].iter().any(|suffix| bytes.ends_with(suffix))
 }
 
-/// A relative name that is not found: what it is relative to is no person's choice under a server.
+/// Adds to the error what a relative name is relative to: under a server, no person has chosen this directory.
 fn with_base(error: anyhow::Error, app: &OsStr, base: &Path, is_chosen: bool) -> anyhow::Error {
     if is_chosen || !looks_like_a_file(app) || Path::new(app).is_absolute() {
         return error;
@@ -131,7 +131,7 @@ fn with_base(error: anyhow::Error, app: &OsStr, base: &Path, is_chosen: bool) ->
     )
 }
 
-/// Refuses files that a person takes for the application and that are something else.
+/// Refuses files that are often mistaken for the application.
 fn is_an_application(file: &Path) -> Result<()> {
     ensure!(
         rustix::fs::access(file, Access::READ_OK).is_ok(),
@@ -167,7 +167,7 @@ fn usual_files(directory: &Path) -> Vec<String> {
         USUAL.contains(&name) || Path::new(name).extension() == Some(OsStr::new("wsgi"))
     };
     let own = names.iter().filter(|name| is_usual(name)).cloned();
-    // Django's is in the package of its project.
+    // Django's `wsgi.py` is in the package of its project.
     let below = names.iter().map(|name| format!("{name}/wsgi.py"));
     own.chain(below).filter(|name| directory.join(name).is_file()).take(4).collect()
 }

@@ -1,9 +1,8 @@
-//! The worker that stands behind the end of this executable (packaging/build puts it there), for whom one file is all
-//! that can be uploaded.
+//! The worker that packaging/build appends to this executable, for sites where only one file can be uploaded.
 //!
-//! A line at the very end says how long it is and of which build. Python loads it from memory that has no name in any
-//! file system: nothing is unpacked, and nothing stays behind. Where the system has no such memory (Linux before 3.17)
-//! or lets no code be run from it, it is unpacked once into the private directory where zygotes are found.
+//! The last line gives its length and its build. Python loads it from a memfd: no file stays behind. Where the system
+//! has no memfd (Linux before 3.17) or runs no code from it, the worker is unpacked once into the private directory of
+//! the zygotes.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -20,14 +19,14 @@ use crate::handoff::build::{BUILD, worker_file_name};
 use crate::system;
 use crate::zygotes::directory::Directory;
 
-/// Ends the last line. Before it stand the worker's length and its build, of sixteen hexadecimal digits each.
+/// The end of the last line, after the worker's length and its build, each of sixteen hexadecimal digits.
 const MARK: &[u8] = b"cgi2wsgi-worker\n";
 const LAST_LINE: usize = 48;
 
 /// A worker in this executable.
 #[derive(Debug)]
 pub struct Carried {
-    /// Where this executable is.
+    /// The path of this executable.
     pub front: PathBuf,
     executable: File,
     begins: u64,
@@ -43,11 +42,11 @@ pub enum Unpacked {
     File(PathBuf),
 }
 
-/// What this executable, which is at `front`, carries.
+/// The worker that this executable, which is at `front`, carries.
 pub(super) fn find(front: &Path) -> Result<Option<Carried>> {
     let executable = match File::open("/proc/self/exe") {
         Ok(executable) => executable,
-        // It may still have its worker beside it.
+        // The worker may still be a file beside the executable.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("{}", front.display())),
     };
@@ -62,7 +61,7 @@ pub(super) fn find(front: &Path) -> Result<Option<Carried>> {
     Ok(Some(Carried { front: front.to_owned(), executable, begins, length }))
 }
 
-/// How long the worker is whose last line this is, if it is one.
+/// The worker's length, from the last line of an executable; `None` if that line is not a worker's.
 fn length(line: &[u8; LAST_LINE]) -> Result<Option<usize>> {
     let Some(words) = line.strip_suffix(MARK) else { return Ok(None) };
     let words = str::from_utf8(words).context("this executable is damaged in its last line")?;
@@ -77,7 +76,7 @@ fn length(line: &[u8; LAST_LINE]) -> Result<Option<usize>> {
 }
 
 impl Carried {
-    /// Puts it where Python can load it.
+    /// Puts the worker where Python can load it.
     pub fn unpack(&self, variables: &Variables) -> Result<Unpacked> {
         match self.in_memory() {
             Ok(memory) => Ok(Unpacked::Memory(memory)),
@@ -92,7 +91,7 @@ impl Carried {
 
     fn in_memory(&self) -> io::Result<OwnedFd> {
         let name = worker_file_name();
-        // It is not to be started as a program; Linux before 6.3 has no flag for that.
+        // The worker is not to be executed as a program; Linux before 6.3 has no flag for that.
         let flags = MemfdFlags::CLOEXEC;
         let memory = memfd_create(&*name, flags | MemfdFlags::NOEXEC_SEAL)
             .or_else(|_| memfd_create(&*name, flags))?;
@@ -113,7 +112,7 @@ impl Carried {
         Ok(())
     }
 
-    /// The file is written whole before it has its name. Only this user can enter the directory.
+    /// The file gets its name when it is complete. Only this user can enter the directory.
     fn in_directory(&self, variables: &Variables) -> Result<PathBuf> {
         let directory = Directory::open(variables).map_err(anyhow::Error::msg)?;
         let path = directory.path().join(worker_file_name());

@@ -1,5 +1,5 @@
-//! What is on this machine for a request: the application, the Python that runs it, and the worker that this Python
-//! loads. Looks at files, and starts nothing.
+//! Finds the application, the Python that runs it, and the worker that this Python loads. Looks at files and starts no
+//! process.
 
 pub mod application;
 pub mod carried;
@@ -9,7 +9,7 @@ pub mod worker;
 
 use std::path::PathBuf;
 
-/// Where this executable really is, whatever links lead to it.
+/// The path of this executable, with all links resolved.
 pub fn this_executable() -> Option<PathBuf> {
     std::env::current_exe().ok().filter(|path| path.is_absolute())
 }

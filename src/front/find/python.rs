@@ -1,6 +1,6 @@
-//! Which Python runs the application: the first that is there, in an order that the site decides.
+//! Which Python runs the application: the first that exists, in an order that the site decides.
 //!
-//! Only files are looked at. Whether it is a Python of the right kind, it says itself when it is started.
+//! This module looks at files only. Python itself reports, when it is started, whether it is of the right kind.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -17,10 +17,10 @@ use crate::front::users::this_user;
 use crate::handoff::application::package_root;
 use crate::handoff::{Application, Source};
 
-/// An interpreter, and the virtual environment (PEP 405) that it is the Python of.
+/// An interpreter, and the virtual environment (PEP 405) that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interpreter {
-    /// What is started.
+    /// The executable to start.
     pub executable: PathBuf,
     /// The directory with `pyvenv.cfg`.
     pub venv: Option<PathBuf>,
@@ -75,7 +75,7 @@ fn given(settings: &Settings, variables: &Variables) -> Result<Option<Interprete
     }
 }
 
-/// That of the shell, of this executable's installation or of the system.
+/// The interpreter of the shell, of this executable's installation or of the system.
 fn of_surroundings(variables: &Variables) -> Result<Interpreter> {
     if let Some(active) = variables.get_os("VIRTUAL_ENV")
         && let Some(interpreter) = venv_in(Path::new(active))?
@@ -138,7 +138,7 @@ fn venv_in(directory: &Path) -> Result<Option<Interpreter>> {
     }
 }
 
-/// What is there instead of a virtual environment, and what to give.
+/// What `directory` is instead of a virtual environment, and what to give.
 fn why_no_venv(directory: &Path) -> String {
     let shown = directory.display();
     let inside = [".venv", "venv", "env"].map(|name| directory.join(name));
@@ -158,20 +158,20 @@ fn why_no_venv(directory: &Path) -> String {
     format!("{shown} has no pyvenv.cfg: make one with python3 -m venv {shown}")
 }
 
-/// The virtual environment whose `bin` an executable stands in.
+/// The virtual environment whose `bin` contains `executable`.
 fn venv_around(executable: &Path) -> Option<PathBuf> {
     let directory = executable.parent()?.parent()?;
     directory.join("pyvenv.cfg").is_file().then(|| directory.to_owned())
 }
 
-/// The one that this executable is installed in, unless it was made for this executable alone.
+/// The virtual environment that this executable is installed in, unless it was made for this executable alone.
 fn venv_of_this_executable() -> Option<Interpreter> {
     let directory = venv_around(&this_executable()?)?;
     holds_more_than_cgi2wsgi(&directory)
         .then(|| Interpreter { executable: directory.join("bin/python"), venv: Some(directory) })
 }
 
-/// What `python -m venv` and `pipx` put into every environment does not count.
+/// Whether `venv` has packages other than those that `python -m venv` and `pipx` put into every environment.
 fn holds_more_than_cgi2wsgi(venv: &Path) -> bool {
     const ALWAYS_THERE: [&str; 9] = [
         "cgi2wsgi",
@@ -197,7 +197,7 @@ fn holds_more_than_cgi2wsgi(venv: &Path) -> bool {
     others.next().is_some()
 }
 
-/// The one to give where another was given that is not there.
+/// What to do where the given Python does not exist.
 fn usual_python() -> &'static str {
     if is_executable(Path::new("/usr/bin/python3")) {
         "give the path of a Python, such as --python /usr/bin/python3"
@@ -206,7 +206,7 @@ fn usual_python() -> &'static str {
     }
 }
 
-/// An environment stays when the Python that it was made with goes.
+/// Checks that the Python can be executed: a virtual environment outlives the Python that it was made with.
 fn checked(interpreter: Interpreter) -> Result<Interpreter> {
     let executable = &interpreter.executable;
     let remake = || match &interpreter.venv {
@@ -262,7 +262,7 @@ fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
 }
 
-/// A name in the directories of PATH that are absolute: the current directory is no deliberate choice.
+/// Looks for `name` in the absolute directories of PATH: the current directory is no deliberate choice.
 fn in_path(name: &str, variables: &Variables) -> Option<PathBuf> {
     let path = variables.get_os("PATH")?;
     std::env::split_paths(path)

@@ -1,5 +1,5 @@
-//! Why a path cannot be reached by this user: the first thing on the way to it, through links too, that is missing, closed
-//! or not a directory.
+//! Why this user cannot reach a path: the first component, with links followed, that is missing, not searchable or not
+//! a directory.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -14,44 +14,44 @@ use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 use crate::did_you_mean;
 use crate::front::users::{shown, this_user};
 
-/// As many links as the system follows.
+/// How many links the system follows.
 const MOST_LINKS: usize = 40;
 
-/// The first thing on a way that ends it.
+/// The first component of a path that cannot be passed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// This directory may not be entered.
     Closed(PathBuf),
-    /// The directory on the way is there, and what the path names in it is not.
+    /// The parent directory exists, but not the last component of the path.
     Absent(PathBuf),
-    /// This, on the way, is not there.
+    /// This component, which is not the last, does not exist.
     Missing(PathBuf),
-    /// This link leads to what is not there.
+    /// This link leads to something that does not exist.
     Dangling {
-        /// The first link on the way.
+        /// The first link in the path.
         link: PathBuf,
-        /// The first thing behind it that is not there.
+        /// The first component of its target that does not exist.
         target: PathBuf,
     },
-    /// This is a file, and the way goes on behind it.
+    /// This is a file where the path needs a directory.
     File(PathBuf),
-    /// The system says so.
+    /// The system reports another error.
     Other(PathBuf, String),
 }
 
-/// A link, while the way goes through the components of its target.
+/// A link, while the components of its target are walked through.
 struct Through {
     link: PathBuf,
-    /// How many components of the path are left when its target is reached.
+    /// How many components of the path are left after its target.
     left_behind_it: usize,
 }
 
-/// Whether a file cannot be executed because of its file system, whatever its mode says.
+/// Whether a file cannot be executed because its file system is mounted noexec, whatever its mode is.
 pub fn is_noexec(file: &Path) -> bool {
     statvfs(file).is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
-/// What keeps this user from a file or directory; nothing if it can be reached.
+/// What keeps this user from a file or directory; `None` if it can be reached.
 pub fn obstacle(path: &Path) -> Option<Obstacle> {
     walk(path).err()
 }
@@ -112,7 +112,7 @@ fn components(path: &Path) -> VecDeque<OsString> {
     path.components().filter_map(name).collect()
 }
 
-/// The same for a directory that is to be entered.
+/// [`obstacle`] for a directory that is to be entered.
 pub fn obstacle_to_enter(path: &Path) -> Option<Obstacle> {
     obstacle(path).or_else(|| {
         if !path.is_dir() {
@@ -154,7 +154,7 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// An explanation, and behind it what to do. An explanation that ends with a question is a sentence of its own.
+/// An explanation, followed by what to do. An explanation that ends with a question is a sentence of its own.
 pub(in crate::front) fn with_cure(explanation: &str, cure: &str) -> String {
     if explanation.ends_with('?') {
         format!("{explanation} Otherwise {cure}")
@@ -163,7 +163,7 @@ pub(in crate::front) fn with_cure(explanation: &str, cure: &str) -> String {
     }
 }
 
-/// Mode and owner of a file or directory, in parentheses and behind a space; nothing where they cannot be told.
+/// Mode and owner of a file or directory, in parentheses after a space; empty where they cannot be read.
 pub(in crate::front) fn rights(path: &Path) -> String {
     fs::metadata(path).map_or_else(
         |_| String::new(),
@@ -205,7 +205,7 @@ mod tests {
         }
         assert_eq!(obstacle(&at("sit/e/app.py")), Some(Obstacle::Missing(at("sit"))));
         assert_eq!(obstacle(&at("site/ap.py")), Some(Obstacle::Absent(at("site/ap.py"))));
-        // The link is not what is wrong.
+        // The link itself is right.
         assert_eq!(obstacle(&at("other/ap.py")), Some(Obstacle::Absent(at("site/ap.py"))));
         assert_eq!(obstacle(&at("site/app.py/x")), Some(Obstacle::File(at("site/app.py"))));
         assert_eq!(obstacle(&at("good/x")), Some(Obstacle::File(at("site/app.py"))));

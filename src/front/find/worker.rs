@@ -1,5 +1,6 @@
-//! Where the worker of this build is: in this executable itself, beside it, in `../lib/cgi2wsgi/`, or in the packages of
-//! the same prefix, as an installation puts it. Never by the current directory, PATH or a variable: it is code that will run.
+//! Where the worker of this build is: in this executable itself, beside it, in `../lib/cgi2wsgi/`, or in the packages
+//! of the same prefix, as an installation puts it. The current directory, PATH and variables are not used: the worker
+//! is code that runs.
 
 use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,7 +13,7 @@ use super::this_executable;
 use crate::front::users::this_user;
 use crate::handoff::build::{BUILD, worker_file_name};
 
-/// What Python is to load.
+/// What Python loads.
 #[derive(Debug)]
 pub enum Worker {
     /// A file.
@@ -31,7 +32,7 @@ impl Worker {
     }
 }
 
-/// The worker of this build. An executable that carries one takes no other.
+/// The worker of this build. An executable that carries a worker uses no other.
 pub fn find() -> Result<Worker> {
     let here = this_executable().context(
         "the worker of this build cannot be found, for this process cannot tell where its own \
@@ -63,7 +64,7 @@ pub fn find() -> Result<Worker> {
 fn candidates(directory: &Path, name: &Path) -> impl Iterator<Item = PathBuf> {
     let library = directory.join("../lib");
     let near = [directory.join(name), library.join("cgi2wsgi").join(name)];
-    // site-packages, and Debian's dist-packages. Looked for only where the others are not there. Fedora has lib64.
+    // site-packages, Debian's dist-packages and Fedora's lib64. Searched only if the near places have no worker.
     let installed = [library, directory.join("../lib64")]
         .into_iter()
         .flat_map(std::fs::read_dir)
@@ -80,7 +81,7 @@ fn candidates(directory: &Path, name: &Path) -> impl Iterator<Item = PathBuf> {
     near.into_iter().chain(installed)
 }
 
-/// Refuses a file that others can write to, or that is another user's than this executable's.
+/// Refuses a file that others can write to, or whose owner is neither root, this user nor the executable's owner.
 fn trusted(worker: PathBuf, file: &Metadata, front: &Path) -> Result<PathBuf> {
     let front = std::fs::metadata(front).context("this executable is gone")?;
     let owners = [0, rustix::process::geteuid().as_raw(), front.uid()];

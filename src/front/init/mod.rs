@@ -1,9 +1,9 @@
 //! `cgi2wsgi init SERVER APP`: writes the configuration that runs an application under a server, with the real paths of
-//! this machine. What `check` has a problem with is refused.
+//! this machine. It refuses what `check` finds a problem with.
 //!
-//! For root it is the server's user whose rights count, as with `check --as`: root's own Python is of no use to a server.
+//! For root the rights of the server's user count, as with `check --as`: root's own Python is of no use to a server.
 //!
-//! [`servers`] has the text of each server; this file finds the values, and writes.
+//! [`servers`] has the text of each server; this file finds the values and writes the text.
 
 pub mod servers;
 
@@ -28,10 +28,10 @@ use crate::cgi::variables::Variables;
 use crate::handoff::{Application, Callable, Source};
 use crate::{report, system};
 
-/// Linux before 5.1 reads so much of a `#!` line, in bytes.
+/// How many bytes of a `#!` line Linux before 5.1 reads.
 const LONGEST_LINE: usize = 127;
 
-/// How long all of a check may take.
+/// How long the whole check may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Writes what was asked for.
@@ -75,13 +75,13 @@ struct Texts {
     script: Option<String>,
 }
 
-/// [`compose`] in a child that has become the server's user: what that user cannot enter, read or run is not chosen.
+/// [`compose`] in a child that runs as the server's user: it does not choose what that user cannot enter, read or run.
 fn composed_as(user: &User, arguments: &InitArgs, variables: &Variables) -> Result<Texts> {
     let mut variables = variables.clone();
     user.make_own(&mut variables);
     let ended = trial::run(PATIENCE, |number| {
         let mut result = File::from(system::owned(number));
-        // Root writes what comes by it: the application, which the check imports, must not have it.
+        // Root writes what this descriptor delivers: the application, which the check imports, must not inherit it.
         let texts = rustix::io::fcntl_setfd(&result, FdFlags::CLOEXEC)
             .map_err(Error::from)
             .and_then(|()| Ok(user.become_it()?))
@@ -102,7 +102,7 @@ fn composed_as(user: &User, arguments: &InitArgs, variables: &Variables) -> Resu
     Ok(Texts { configuration: text("configuration").unwrap_or_default(), script: text("script") })
 }
 
-/// The texts, by what this process can see.
+/// The texts, from what this process can see.
 fn compose(arguments: &InitArgs, variables: &Variables) -> Result<Texts> {
     let InitArgs { server, app, name, options, .. } = arguments;
     let (server, mount) = (*server, mount(options)?);
@@ -149,7 +149,7 @@ fn compose(arguments: &InitArgs, variables: &Variables) -> Result<Texts> {
     Ok(Texts { configuration: server.write(&values)?, script: None })
 }
 
-/// The path of the application, without a slash at the end.
+/// The URL path of the application, without a slash at the end.
 fn mount(options: &Options) -> Result<String> {
     let Some(mount) = &options.mount else { return Ok(String::new()) };
     let text = mount.to_str().unwrap_or_default();
@@ -214,7 +214,7 @@ fn further(options: &Options) -> impl Iterator<Item = (&'static str, Result<Stri
     switched.chain(given)
 }
 
-/// `index.cgi`: the application by its module, or by its file where no import finds that.
+/// `index.cgi`: imports the application's module, or runs its file where no import finds the module.
 fn script(application: &Application, program: &str) -> Result<String> {
     let line = format!("#!{program}");
     ensure!(
@@ -253,7 +253,7 @@ fn script(application: &Application, program: &str) -> Result<String> {
     Ok(format!("{line}\n\n{import}{load}application = {found}{call}\n"))
 }
 
-/// `.htaccess` and, beside it, `index.cgi`; without a file both on standard output.
+/// Writes `.htaccess` and, beside it, `index.cgi`; without a file, both to standard output.
 fn write_folder(access: &str, script: &str, output: Option<PathBuf>) -> Result<()> {
     let Some(file) = output else {
         let quoted: String =
@@ -268,7 +268,7 @@ fn write_folder(access: &str, script: &str, output: Option<PathBuf>) -> Result<(
     write(script, Some(program), 0o755)
 }
 
-/// A file that is there is left alone.
+/// Does not overwrite an existing file.
 fn write(text: &str, output: Option<PathBuf>, mode: u32) -> Result<()> {
     let Some(file) = output else {
         return match io::stdout().lock().write_all(text.as_bytes()) {

@@ -1,5 +1,4 @@
-//! What a configuration of each server looks like. Pure: from values to text, or the reason why a value cannot stand in
-//! it.
+//! The configuration of each server. Pure functions: from values to text, or the reason why a value cannot stand in it.
 
 use anyhow::{Result, ensure};
 
@@ -15,12 +14,12 @@ const NGINX: &str = include_str!("templates/nginx.conf");
 /// Where Debian's fcgiwrap listens.
 const FCGIWRAP: &str = "unix:/run/fcgiwrap.socket";
 
-/// What is said in a configuration.
+/// The values in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Values {
     /// The application, for a comment.
     pub(super) application: String,
-    /// The path at which it is, without a slash at the end: nothing for the root.
+    /// The URL path of the application, without a slash at the end; empty for the root.
     pub(super) mount: String,
     /// The name of the site.
     pub(super) name: Option<String>,
@@ -41,7 +40,7 @@ impl Server {
         }
     }
 
-    /// The users as which it runs programs, as systems name them. A shared host runs them as the site's owner.
+    /// The users that the server runs programs as, by the names in use. A shared host runs them as the site's owner.
     pub(super) fn users(self) -> &'static [&'static str] {
         match self {
             Self::Apache => &["www-data", "apache", "http", "wwwrun"],
@@ -105,12 +104,12 @@ impl Server {
     }
 }
 
-/// A text in a comment, which is one line.
+/// `text` for a comment, on one line.
 fn comment(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// `text` in quotes, where none of `meaningful` may stand, nor a line break.
+/// `text` in quotes. It must not contain the quote, `meaningful` characters or control characters.
 fn quoted(text: &str, quote: char, meaningful: &[char], server: &str) -> Result<String> {
     let is_meaningful = |c: char| c.is_control() || c == quote || meaningful.contains(&c);
     ensure!(
@@ -122,8 +121,8 @@ fn quoted(text: &str, quote: char, meaningful: &[char], server: &str) -> Result<
     Ok(format!("{quote}{text}{quote}"))
 }
 
-/// Puts values into a template. A line that is nothing but a name is replaced by the lines of the value, or goes with an
-/// empty one.
+/// Puts values into a template. A line that is only a name is replaced by the lines of its value, or removed if the
+/// value is empty.
 fn render(template: &str, values: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for line in template.lines() {
@@ -141,7 +140,7 @@ fn render(template: &str, values: &[(&str, &str)]) -> String {
         text += &filled;
         text.push('\n');
     }
-    // Where a value was empty its blank line is left.
+    // An empty value has left its blank line.
     while text.contains("\n\n</") {
         text = text.replace("\n\n</", "\n</");
     }
@@ -329,12 +328,12 @@ mod tests {
                 let refused = server.write(&values("", value)).expect_err(value).to_string();
                 assert!(refused.contains("cannot stand in a configuration"), "{refused}");
             }
-            // With blanks, and in other scripts.
+            // Blanks and other scripts are allowed.
             assert!(server.write(&values("", "/srv/my site/ü;#'.py")).is_ok());
         }
     }
 
-    /// The committed file ends with what a template gives; with REGENERATE=1 in the environment it is written.
+    /// Checks that the committed file ends with what a template gives; with REGENERATE=1 in the environment, writes it.
     fn assert_made(path: &str, made: &str) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let committed = std::fs::read_to_string(&file).expect(path);

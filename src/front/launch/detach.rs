@@ -1,4 +1,4 @@
-//! Runs a command that outlives this process, away from all that it has open, its session and its process group.
+//! Runs a command that outlives this process: in another session, and without this process' open files.
 
 use std::io::{self, Write};
 use std::os::fd::RawFd;
@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus};
 
 use crate::system::{self, Fork};
 
-/// Runs `command` with `kept` open. Returns how the process ended that has left it behind.
+/// Runs `command` with `kept` open. Returns the exit status of the process that forked it and left it an orphan.
 pub(super) fn run(
     command: &mut Command,
     kept: &[RawFd],
@@ -19,7 +19,7 @@ pub(super) fn run(
     }
 }
 
-/// In the first child: its own child is the command's process, and an orphan when this has ended.
+/// In the first child: forks the command's process and exits, which makes that process an orphan.
 fn leave_behind(command: &mut Command, kept: &[RawFd], ignores_sigchld: bool) -> ! {
     match system::fork() {
         Err(error) => fail("a zygote cannot be forked", &error),

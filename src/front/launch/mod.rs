@@ -1,8 +1,8 @@
 //! Starts the site's own Python as a worker: for one request, or as a zygote that outlives this process.
 //!
-//! Nothing of a request is in what a worker is started with: variables and descriptors come with the order. `boot.py`
-//! is the program that Python runs. It loads the worker without an import path. Where that cannot be, `refuse.py` tells
-//! why; it is a text of its own, so that Python compiles it only then. Any Python from 2.7 on understands both.
+//! A worker is started without anything of a request: variables and descriptors come with the order. `boot.py` is the
+//! program that Python runs. It loads the worker without an import path. If it cannot, `refuse.py` tells why; it is a
+//! separate text, so that Python compiles it only then. Both are valid in any Python from 2.7 on.
 
 mod detach;
 
@@ -30,22 +30,22 @@ use crate::timings::Moment;
 use crate::zygotes::directory;
 use crate::zygotes::import_output::ImportOutput;
 
-/// What Python runs.
+/// The program that Python runs.
 const BOOT: &str = include_str!("boot.py");
 
-/// What BOOT runs when it has not loaded the worker.
+/// What BOOT runs if it cannot load the worker.
 const REFUSE: &str = include_str!("refuse.py");
 
-/// The number of the connection in a worker, if it is free.
+/// The descriptor number of the connection in a worker, if it is free.
 const ITS_NUMBER: i32 = 700;
 
-/// The number of the memory that a carried worker is loaded from, likewise.
+/// The descriptor number of the memory that a carried worker is loaded from, if it is free.
 const ITS_MEMORY: i32 = ITS_NUMBER + 1;
 
-/// Where the system has a file for each descriptor. A worker that is loaded from there closes its own.
+/// Where the system has a file for each descriptor. A worker that is loaded from there closes that descriptor.
 const MEMORY: &str = "/proc/self/fd/";
 
-/// How long a zygote may take to take its order, where nothing else limits it.
+/// How long a zygote may take to receive its order, where nothing else limits it.
 const ZYGOTE_START: Duration = Duration::from_secs(30);
 
 /// Starts a worker for one request, in the application's directory. SIGCHLD must not be ignored.
@@ -79,7 +79,7 @@ fn start(
     Ok(Worker { connection, process: Process::Own(pid) })
 }
 
-/// Starts a zygote, which is an orphan when this returns. What it writes while it imports is returned.
+/// Starts a zygote, which is an orphan when this returns. Returns what it writes while it imports.
 pub(super) fn zygote(
     plan: &Plan,
     variables: &Variables,
@@ -141,10 +141,10 @@ fn inherited_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((connection, inherited(&its_end, ITS_NUMBER)?))
 }
 
-/// A copy of a descriptor that a child has too, as `number` if that is free.
+/// A copy of a descriptor that a child inherits, as `number` if that is free.
 fn inherited(descriptor: &OwnedFd, number: i32) -> io::Result<OwnedFd> {
     let copy = fcntl_dupfd_cloexec(descriptor, number)
-        // The limit of open files is lower than that.
+        // The limit of open files is lower than `number`.
         .or_else(|_| fcntl_dupfd_cloexec(descriptor, 3))?;
     fcntl_setfd(&copy, FdFlags::empty())?;
     Ok(copy)
@@ -188,7 +188,7 @@ fn python(plan: &Plan, variables: &Variables, its_end: &OwnedFd, loaded: &Loaded
     command
 }
 
-/// The operator's environment: what is the same for all requests, but for what would have Python wait for a person.
+/// The operator's environment: what is the same for all requests, without what makes Python wait for a person.
 pub(super) fn surroundings(variables: &Variables) -> impl Iterator<Item = (&OsStr, &OsStr)> {
     variables.iter_os().filter(|(name, _)| {
         !is_of_a_request(name.as_encoded_bytes())
@@ -197,7 +197,7 @@ pub(super) fn surroundings(variables: &Variables) -> impl Iterator<Item = (&OsSt
     })
 }
 
-/// Standard input that is at its end: `/dev/null`, or where there is none a pipe without a writer.
+/// Standard input that is at its end: `/dev/null`, or a pipe without a writer where `/dev/null` is missing.
 fn nothing() -> io::Result<Stdio> {
     match std::fs::File::open("/dev/null") {
         Ok(null) => Ok(null.into()),
@@ -205,7 +205,7 @@ fn nothing() -> io::Result<Stdio> {
     }
 }
 
-/// Has the system keep the ends of children, which it does not where a server ignores SIGCHLD. Whether one does.
+/// Stops ignoring SIGCHLD, so that the system keeps the status of children. Returns whether a server ignored it.
 pub(super) fn expect_children() -> bool {
     let is_ignored = system::disposition(libc::SIGCHLD) == Disposition::Ignored;
     system::set_ignored(libc::SIGCHLD, false);

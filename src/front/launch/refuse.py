@@ -19,7 +19,7 @@ else:
     except ImportError:
         reason = "Python %s cannot load the worker: %s" % (version, sys.exc_info()[1])
     else:
-        # ABI flags that did not exist when this was written, and that do no harm.
+        # ABI flags that were unknown when this was written, and that do no harm.
         module.run(number)
 import posix
 text = reason.encode("ascii", "backslashreplace").decode("ascii")

@@ -1,4 +1,4 @@
-//! A traceback as Python writes it, as HTML: frames of libraries are folded, those of the application are open.
+//! A traceback as HTML: frames of libraries are folded, those of the application are open.
 
 use super::escaped;
 
@@ -6,19 +6,19 @@ use super::escaped;
 pub(super) struct Shown {
     /// The exception, in one line.
     pub(super) headline: String,
-    /// All of it.
+    /// The whole traceback, as HTML.
     pub(super) body: String,
 }
 
 struct Frame<'t> {
     file: &'t str,
-    /// What stands behind the file: the line and the function.
+    /// What follows the file: the line and the function.
     place: &'t str,
     code: Vec<&'t str>,
 }
 
 impl Frame<'_> {
-    /// Whether it is of what was installed, and not written for this site.
+    /// Whether its code was installed, and not written for this site.
     fn is_of_a_library(&self) -> bool {
         ["/site-packages/", "/dist-packages/", "/lib/python3", "/lib64/python3"]
             .iter()
@@ -45,7 +45,7 @@ impl Frame<'_> {
     }
 }
 
-/// Takes a text apart that `traceback.format_exception` made; any other stays a text.
+/// Parses a text that `traceback.format_exception` made; any other stays a text.
 pub(super) fn html(text: &str) -> Shown {
     let mut body = String::new();
     let mut frames: Vec<Frame<'_>> = Vec::new();

@@ -35,7 +35,7 @@ pub(super) fn svg(run: &Run, title: &Title<'_>) -> Result<Vec<u8>> {
     Ok(svg)
 }
 
-/// Each package has a colour of its own, so that it is seen where it is imported, and the phases have none.
+/// Each package has its own colour, so that it is seen where it is imported. The phases are grey.
 fn colours(run: &Run) -> PaletteMap {
     let mut colours = PaletteMap::default();
     let phases = colour(210.0, 0.10, 0.80);
@@ -72,7 +72,7 @@ fn named(import: &Import) -> String {
     import.name.replace([';', ' '], ":")
 }
 
-/// One line for each stack, with its own time in microseconds, the first at the end.
+/// One line for each stack, with its own time in microseconds, the first stack last.
 fn folded(run: &Run) -> Vec<String> {
     let mut lines = Vec::new();
     for (phase, took) in &run.phases {

@@ -1,4 +1,4 @@
-//! What Python writes of its imports, as trees.
+//! The imports that Python reports, as trees.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ pub(super) struct Import {
     pub(super) name: String,
     /// How long it took without what it imports.
     pub(super) own: Duration,
-    /// With that.
+    /// How long it took with what it imports.
     pub(super) all: Duration,
-    /// In their order.
+    /// What it imports, in order.
     pub(super) inside: Vec<Import>,
 }
 
@@ -25,17 +25,17 @@ impl Import {
     }
 }
 
-/// What has been read so far. A module is written behind those that it imports.
+/// What has been read so far. Python writes a module after those that it imports.
 #[derive(Debug, Default)]
 pub(super) struct Imports {
-    /// What no module has claimed yet, with its depth.
+    /// Imports whose importing module has not been read yet, with their depth.
     waiting: Vec<(usize, Import)>,
-    /// What no other module imports, with the moment of its end since the request began.
+    /// Imports that no module caused, with the time from the request's beginning to their end.
     roots: Vec<(Duration, Import)>,
 }
 
 impl Imports {
-    /// Takes a line of `-X importtime` that came `at`. False: it is another.
+    /// Takes a line of `-X importtime` that was read `at` that time. Returns false for any other line.
     pub(super) fn take(&mut self, line: &str, at: Duration) -> bool {
         let Some(fields) = line.strip_prefix("import time:") else { return false };
         let mut fields = fields.splitn(3, '|');
@@ -45,7 +45,7 @@ impl Imports {
         };
         let microseconds = |text: &str| text.trim().parse().ok().map(Duration::from_micros);
         let (Some(own), Some(all)) = (microseconds(own), microseconds(all)) else {
-            // The heading, and modules that were there already.
+            // The heading, and modules that were already imported.
             return true;
         };
         let name = name.trim_end_matches(['\n', '\r']);
@@ -64,7 +64,7 @@ impl Imports {
         true
     }
 
-    /// The imports of each phase. An import belongs to the phase in which it ended, and is read a little later.
+    /// The imports of each phase. An import belongs to the phase in which it began; it is read a little after its end.
     pub(super) fn in_phases(self, phases: &[(String, Duration)]) -> Vec<(String, Vec<Import>)> {
         let mut ends = Vec::new();
         let mut end = Duration::ZERO;

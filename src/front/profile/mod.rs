@@ -1,5 +1,5 @@
-//! `cgi2wsgi profile APP [URL]`: where the time of a cold request goes. Runs the request a few times as a server would, has
-//! Python time its imports (`-X importtime`), and shows the run in the middle: a table, and a flame graph.
+//! `cgi2wsgi profile APP [URL]`: where the time of a cold request goes. Runs the request a few times as a server would,
+//! lets Python time its imports (`-X importtime`), and shows the median run as a table and a flame graph.
 //!
 //! Nothing is measured inside the application: what the call does is one number.
 
@@ -28,7 +28,7 @@ use crate::report;
 use crate::system::{self, Fork};
 use crate::timings::Moment;
 
-/// What has Python write how long each import takes.
+/// The variable that makes Python write how long each import takes.
 const PYTHON_TIMES_IMPORTS: &str = "PYTHONPROFILEIMPORTTIME";
 
 /// One run of the request.
@@ -67,7 +67,7 @@ fn try_run(mut arguments: ProfileArgs, environment: Variables) -> Result<(), Fai
     options.timings = true;
     let request = RequestArgs { url: arguments.url.clone(), ..RequestArgs::default() };
     let (mut variables, _) = build::request(&request, environment)?;
-    // A cold request is what is asked for.
+    // The profile is that of a cold request.
     variables.set("CGI2WSGI_WARM", "0");
     options.warm = false;
     variables.set(PYTHON_TIMES_IMPORTS, "1");
@@ -114,7 +114,7 @@ fn number(given: Option<&OsStr>, name: &str, usual: usize) -> Result<usize> {
         .with_context(|| format!("{name} {given:?} is not a number from 1 to 1000"))
 }
 
-/// Runs the request in a process of its own. What it writes is shown where `is_shown`.
+/// Runs the request in a process of its own. Shows what it writes to standard error if `is_shown`.
 fn measure(plan: &Plan, variables: &Variables, began: Moment, is_shown: bool) -> Result<Run> {
     let mut response = tempfile::tempfile().context("no temporary file for the response")?;
     let (errors, its_errors) = io::pipe().context("no pipe")?;
@@ -164,7 +164,7 @@ fn measure(plan: &Plan, variables: &Variables, began: Moment, is_shown: bool) ->
     Ok(Run { imports: imports.in_phases(&phases), phases, status })
 }
 
-/// What the Server-Timing header of this program says.
+/// The phases in the Server-Timing header of this program.
 fn phases(head: &str) -> Vec<(String, Duration)> {
     let line = head.lines().find_map(|line| line.strip_prefix("Server-Timing: "));
     let metrics = line.unwrap_or_default().split(", ");

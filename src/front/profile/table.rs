@@ -12,13 +12,13 @@ pub(super) struct Title<'o> {
     pub(super) url: &'o str,
     /// The application, as it is shown.
     pub(super) application: &'o str,
-    /// How often.
+    /// How many times.
     pub(super) runs: usize,
     /// How many modules are shown.
     pub(super) lines: usize,
 }
 
-/// A phase as a person calls it.
+/// The readable name of a phase.
 pub(super) fn shown(phase: &str) -> &str {
     match phase {
         "front" => "cgi2wsgi itself",
@@ -78,7 +78,7 @@ pub(super) fn table(run: &Run, title: &Title<'_>) -> String {
     text
 }
 
-/// A share of ten characters, in eighths of one.
+/// A bar of up to ten characters, in eighths of a character.
 fn bar(share: f64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

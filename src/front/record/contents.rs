@@ -1,5 +1,5 @@
-//! What of a request goes into a record: the variables, the body and the head of the response, without the values that
-//! are secrets by their names ([`secrets`]).
+//! What a record has of a request: the variables, the body and the head of the response, without the values whose names
+//! mark secrets ([`secrets`]).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::cgi::variables::Variables;
 use crate::front::secrets::{self, LEFT_OUT, is_secret};
 use crate::handoff::request_variables::is_of_a_request;
 
-/// The variables of a request; all of them, and nothing left out, with `secrets`.
+/// The variables of a request without secrets; with `secrets`, all variables.
 pub fn variables(
     all: &Variables,
     secrets: bool,
@@ -67,7 +67,7 @@ pub fn body(
     Body { length, content: Some(Text::of(&kept)), why_not: None }
 }
 
-/// A body without the values of secret fields, and their names. Nothing: it may have some, and cannot be read.
+/// A body without the values of secret fields, and the names of these. `None` if it may have some and cannot be parsed.
 fn without_secrets(content: &[u8], content_type: &[u8]) -> Option<(Vec<u8>, Vec<String>)> {
     let whole = String::from_utf8_lossy(content_type).into_owned();
     let media = whole.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -85,10 +85,10 @@ fn without_secrets(content: &[u8], content_type: &[u8]) -> Option<(Vec<u8>, Vec<
                 let mut names = Vec::new();
                 json(&mut value, &mut names);
                 let kept = serde_json::to_vec(&value).ok()?;
-                // As it was sent, where nothing is left out.
+                // Nothing is left out: the body as it was sent.
                 Some(if names.is_empty() { unchanged() } else { (kept, names) })
             }
-            // What is no JSON is often the reason of a failure.
+            // Broken JSON is often the reason of a failure.
             Err(_) => (!is_secret(content)).then(unchanged),
         };
     }
@@ -122,7 +122,7 @@ fn multipart(content: &[u8], boundary: &str) -> Option<(Vec<u8>, Vec<String>)> {
     }
     loop {
         let Some(at) = find(rest, delimiter.as_bytes()) else {
-            // Behind the last one, or the client has gone away in the middle of a part.
+            // After the last delimiter, or the client has disconnected in the middle of a part.
             let (part, name) = part(rest);
             kept.extend(part);
             names.extend(name);
@@ -157,7 +157,7 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|window| window == wanted)
 }
 
-/// The fields of a head as it was sent, with its first line.
+/// The fields of a head; `sent` begins with its first line.
 pub fn head(sent: &[u8], secrets: bool) -> Vec<(String, Text)> {
     let end = find(sent, b"\r\n\r\n").unwrap_or(sent.len());
     let lines = sent[..end].split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
@@ -202,7 +202,7 @@ mod tests {
         let (text, left_out) = shown(multipart, "multipart/form-data; boundary=B");
         assert_eq!(text, Some(multipart.replace("hunter2", "***")));
         assert_eq!(left_out, ["password in the body"]);
-        // Cut in the middle of a secret.
+        // The body is cut in the middle of a secret.
         let (text, _) =
             shown(&multipart[..multipart.len() - 10], "multipart/form-data; boundary=B");
         assert!(!text.expect("it is kept").contains("hunter"));

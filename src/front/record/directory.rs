@@ -1,4 +1,4 @@
-//! Where records are: files of mode 0600 in a directory that nobody else can enter, of which the oldest are removed.
+//! Where records are: files of mode 0600 in a directory that nobody else can enter. The oldest are removed.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,10 +16,10 @@ use crate::front::users::this_user;
 /// What the names of records end in.
 const SUFFIX: &str = ".json";
 
-/// So many names of a directory are looked at.
+/// How many names of a directory are read at most.
 const MOST_NAMES: usize = 100_000;
 
-/// Writes a record to where it goes.
+/// Writes a record to its target.
 pub fn write(record: &Record, target: &Target) -> Result<(), String> {
     match target {
         Target::File(file) => {
@@ -31,14 +31,14 @@ pub fn write(record: &Record, target: &Target) -> Result<(), String> {
         Target::Directory { path, most } => {
             let directory = open(path)?;
             add(&directory, record).map_err(|error| format!("{}: {error}", path.display()))?;
-            // A directory that cannot be listed has some more of them.
+            // A directory that cannot be listed keeps more than `most`.
             let _ = thin_out(&directory, *most);
             Ok(())
         }
     }
 }
 
-/// The directory, which is made if it is not there, and must be this user's own.
+/// Opens the directory, and makes it if it does not exist. It must be this user's own.
 fn open(path: &Path) -> Result<OwnedFd, String> {
     let shown = path.display();
     let name = path.file_name().ok_or_else(|| format!("{shown} is no directory for records"))?;
@@ -64,7 +64,7 @@ fn open(path: &Path) -> Result<OwnedFd, String> {
     Ok(directory)
 }
 
-/// A reader of the directory never sees half a record.
+/// Writes a record under another name, then renames it: a reader of the directory never sees half a record.
 fn add(directory: &OwnedFd, record: &Record) -> io::Result<()> {
     let time = record.time.replace([':', '-'], "");
     let name = format!("{time}-{}{SUFFIX}", record.request);
@@ -97,7 +97,7 @@ fn thin_out(directory: &OwnedFd, most: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a name is that of a record, and not of a file that somebody has put there.
+/// Whether a name is that of a record, and not of a file that a person has put there.
 fn is_record(name: &[u8]) -> bool {
     let Some(name) = name.strip_suffix(SUFFIX.as_bytes()) else { return false };
     let begins = name.iter().take_while(|byte| byte.is_ascii_digit()).count() == 8;

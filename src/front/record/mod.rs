@@ -1,7 +1,7 @@
-//! `--record DIR`: what is kept of a request, so that `cgi2wsgi request --replay` runs it again. docs/records.md describes
-//! the form, which is JSON.
+//! `--record DIR`: what is kept of a request, so that `cgi2wsgi request --replay` can run it again. docs/records.md
+//! describes the form, which is JSON.
 //!
-//! - [`contents`]: what of a request is kept, without its secrets; [`directory`]: where, and how many.
+//! - [`contents`]: what is kept of a request, without its secrets; [`directory`]: where, and how many.
 
 pub mod contents;
 pub mod directory;
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::front::json::printable;
 
-/// The form of a record; another number stands for one that this program may not understand.
+/// The version of the form of a record. This program reads no other.
 const FORM: u32 = 1;
 
-/// The most that a record keeps of a body, in bytes. A larger one is not kept at all: half of it is of no use.
+/// The largest body that a record keeps, in bytes. A larger one is left out: half of it is of no use.
 pub const LARGEST_BODY: u64 = 1 << 20;
 
 /// How many records a directory keeps, where `--record-max` does not say.
@@ -26,9 +26,9 @@ pub const MOST: u32 = 100;
 /// Where records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A directory, with so many at most.
+    /// A directory with a limited number of records.
     Directory {
-        /// By an absolute path.
+        /// Its absolute path.
         path: PathBuf,
         /// `--record-max`.
         most: u32,
@@ -42,7 +42,7 @@ pub enum Target {
 pub struct Settings {
     /// Where records go.
     pub target: Target,
-    /// `--record-all`: not those alone that failed.
+    /// `--record-all`: not only the requests that failed.
     pub all: bool,
     /// `--record-secrets`.
     pub secrets: bool,
@@ -50,10 +50,10 @@ pub struct Settings {
     pub run: Run,
 }
 
-/// A request, and what became of it.
+/// A request and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The form.
+    /// The version of its form.
     #[serde(rename = "cgi2wsgi_record")]
     pub form: u32,
     /// When it began, in UTC.
@@ -110,11 +110,11 @@ pub struct Run {
     pub handler: Option<String>,
 }
 
-/// What a request was answered with.
+/// The versions that answered a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Versions {
-    /// Of this program.
+    /// The version of this program.
     pub cgi2wsgi: String,
     /// Its build.
     pub build: String,
@@ -142,7 +142,7 @@ pub enum Text {
 pub struct Body {
     /// How long it was, in bytes.
     pub length: u64,
-    /// What it was, without the values of secrets; nothing if it is not kept.
+    /// The content without the values of secrets; nothing if it is not kept.
     #[serde(default)]
     pub content: Option<Text>,
     /// Why it is not kept.
@@ -158,7 +158,7 @@ pub struct Response {
     pub status: Option<u16>,
     /// Whether it was delivered whole.
     pub whole: bool,
-    /// Whether cgi2wsgi gave it, in the place of the application.
+    /// Whether cgi2wsgi answered in place of the application.
     pub own: bool,
     /// Its header fields, in order.
     pub head: Vec<(String, Text)>,
@@ -169,7 +169,7 @@ pub struct Response {
 }
 
 impl Text {
-    /// That of some bytes.
+    /// The text for `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Plain(text.to_owned()),
@@ -177,7 +177,7 @@ impl Text {
         }
     }
 
-    /// The bytes, or why there are none.
+    /// The bytes, or why they cannot be decoded.
     pub fn bytes(&self) -> Result<Vec<u8>, String> {
         match self {
             Self::Plain(text) => Ok(text.clone().into_bytes()),
@@ -189,18 +189,18 @@ impl Text {
 }
 
 impl Record {
-    /// The form of those that this program writes.
+    /// The version of the form that this program writes.
     pub fn form() -> u32 {
         FORM
     }
 
-    /// The text of it, which a terminal can show.
+    /// The record as text that a terminal can show.
     pub fn encode(&self) -> String {
-        // Strings, numbers and lists and maps of them can always be written.
+        // Strings, numbers, lists and maps can always be written.
         printable(&serde_json::to_string_pretty(self).unwrap_or_default()) + "\n"
     }
 
-    /// What [`Self::encode`] gave; what is wrong with it, and in which line and column of `file`.
+    /// Reads what [`Self::encode`] gave. The error says what is wrong, and in which line and column of `file`.
     pub fn decode(text: &[u8], file: &Path) -> Result<Self, String> {
         let shown = file.display();
         let record: Self = serde_json::from_slice(text).map_err(|error| {
@@ -277,7 +277,7 @@ pub(crate) mod tests {
         let other = wrong(&text.replacen("\"cgi2wsgi_record\": 1", "\"cgi2wsgi_record\": 9", 1));
         assert!(other.contains("has form 9"), "{other}");
         for end in 0..text.len() {
-            // Never a panic; without its last line break it is whole.
+            // It must not panic. Without its last line break the record is still whole.
             let _ = Record::decode(&text.as_bytes()[..end], Path::new("r.json"));
         }
     }

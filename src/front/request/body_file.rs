@@ -1,4 +1,4 @@
-//! What `@FILE` names, as curl has it.
+//! The file that `@FILE` names, as in curl.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result, bail};
 
-/// The file behind `@`, and what is left to read of it; `-` is standard input.
+/// The file behind `@`, and how many bytes are left to read; `-` is standard input.
 pub(super) fn open(path: &[u8]) -> Result<(File, u64)> {
     let shown = || format!("@{}", String::from_utf8_lossy(path));
     let mut file = if path == b"-" {

@@ -16,8 +16,8 @@ use crate::front::cli::RequestArgs;
 
 const PRODUCT: &str = concat!("cgi2wsgi/", env!("CARGO_PKG_VERSION"));
 
-/// The variables and the body that the flags ask for. The rest of
-/// `environment` stays, without what it has of some other request.
+/// The variables and the body that the flags ask for. The rest of `environment` stays, without the variables of another
+/// request.
 pub(in crate::front) fn request(
     arguments: &RequestArgs,
     mut environment: Variables,
@@ -147,7 +147,7 @@ fn set_headers(request: &mut Variables, headers: &[String]) -> Result<()> {
             request.remove(&variable);
             continue;
         }
-        // A header that is given again is joined as servers join it (E13).
+        // A repeated header is joined as servers join it (E13).
         let joint = if variable == "HTTP_COOKIE" { "; " } else { ", " };
         let joined = match request.get(&variable) {
             Some(before) if given.contains(&variable) => {
@@ -182,7 +182,7 @@ fn body(arguments: &RequestArgs) -> Result<Option<Body>> {
         return Ok(None);
     }
     let (file, length) = match pieces {
-        // One file is the body as it stands, however large.
+        // A single file is the body unchanged, however large.
         [piece] if piece.as_bytes().starts_with(b"@") => open(&piece.as_bytes()[1..])?,
         pieces => {
             let mut file = tempfile::tempfile().context("no temporary file for the body")?;
@@ -256,8 +256,8 @@ impl Url {
     }
 }
 
-/// What a browser would send: a path that begins with a slash, no fragment,
-/// and everything encoded that cannot stand in a request line.
+/// What a browser would send: a path that begins with a slash, no fragment, and everything encoded that cannot stand in
+/// a request line.
 fn target_of(text: &str) -> Vec<u8> {
     let text = text.split('#').next().unwrap_or_default();
     let mut target = Vec::with_capacity(text.len() + 1);

@@ -1,4 +1,4 @@
-//! Answers a request in a process of its own, as under a server, so that this one can show the response.
+//! Answers a request in a child process, as under a server, so that this process can show the response.
 
 use std::fs::File;
 use std::io::{self, PipeReader};

@@ -31,10 +31,10 @@ use crate::front::{account, answer, meant};
 use crate::report;
 use crate::timings::Moment;
 
-/// Exit status of `-f`, which is curl's for the same.
+/// Exit status of `-f`, the same as curl's.
 const STATUS_OF_400_OR_MORE: u8 = 22;
 
-/// Runs the request. `environment` is that of this process, which `began` then.
+/// Runs the request. `environment` is that of this process, which was started at `began`.
 pub fn run(arguments: RequestArgs, environment: &Variables, began: Moment) -> ExitCode {
     match try_run(arguments, environment, began) {
         Ok(code) => ExitCode::from(code),
@@ -53,15 +53,15 @@ struct Asked<'a> {
     began: Moment,
 }
 
-/// What became of it.
+/// The outcome of a request.
 struct Ended {
     response: Response,
-    /// The exit status of a server's request.
+    /// The exit status that a server would see.
     exit: u8,
 }
 
 impl Asked<'_> {
-    /// Runs the request in a process of its own, and has `show` read the response.
+    /// Runs the request in a process of its own, and lets `show` read the response.
     fn run(
         self,
         show: impl FnOnce(&mut Observed<PipeReader>) -> Result<()>,
@@ -164,7 +164,7 @@ fn show_response(
     .map(drop)
 }
 
-/// Where a redirect leads that is followed.
+/// The URL of a redirect that is followed.
 fn next(response: &Response, style: &show::Style) -> Option<String> {
     let (url, status) = (style.follow_from.as_ref()?, response.status()?);
     let location = response.field("Location").filter(|_| redirect::is_redirect(status))?;
@@ -187,7 +187,7 @@ fn ensure_followed(redirects: u32, url: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes the next request of the last one, as curl does.
+/// Turns the last request into the next one, as curl does.
 fn follow(arguments: &mut RequestArgs, status: u16, url: String) -> Result<()> {
     let has_body =
         !arguments.data.is_empty() || !arguments.form.is_empty() || arguments.json.is_some();
@@ -203,7 +203,7 @@ fn follow(arguments: &mut RequestArgs, status: u16, url: String) -> Result<()> {
     Ok(())
 }
 
-/// The exit status, which -f may make another.
+/// The exit status, which -f may change.
 fn exit(ended: &Ended, arguments: &RequestArgs) -> u8 {
     match ended.response.status() {
         Some(status @ 400..) if arguments.fail && ended.exit == 0 => {
@@ -215,7 +215,7 @@ fn exit(ended: &Ended, arguments: &RequestArgs) -> u8 {
     }
 }
 
-/// What -w says.
+/// Writes what -w asks for.
 fn write_out(
     format: &Format,
     ended: &Ended,

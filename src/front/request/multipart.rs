@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::body_file::open;
 use crate::cgi::path;
 
-/// The body that the fields make, at its end, and its content type.
+/// The body that the fields make, positioned at its end, and its content type.
 pub(super) fn form(fields: &[OsString]) -> Result<(File, String)> {
     let boundary = boundary()?;
     let mut body = tempfile::tempfile().context("no temporary file for the form")?;
@@ -25,7 +25,7 @@ pub(super) fn form(fields: &[OsString]) -> Result<(File, String)> {
     Ok((body, format!("multipart/form-data; boundary={boundary}")))
 }
 
-/// 96 random bits, which no content has by chance.
+/// 96 random bits, which no content contains by chance.
 fn boundary() -> Result<String> {
     let mut bits = [0; 12];
     io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bits)?;
@@ -35,7 +35,7 @@ fn boundary() -> Result<String> {
 #[derive(Debug, PartialEq, Eq)]
 struct Field<'f> {
     name: &'f [u8],
-    /// What stands behind `=`, or behind `=@`.
+    /// What follows `=`, or `=@`.
     content: &'f [u8],
     is_file: bool,
     content_type: Option<&'f [u8]>,

@@ -1,13 +1,13 @@
-//! A CGI response on its way to its reader: what it was, for `-w`, `-L` and `--replay`.
+//! A reader of a CGI response that notes what it was, for `-w`, `-L` and `--replay`.
 
 use std::io::{self, Read};
 
 use crate::cgi::digest::Digest;
 
-/// The most that a head may have, in bytes.
+/// The largest head, in bytes.
 const LARGEST_HEAD: usize = 1 << 20;
 
-/// A response that is read through this.
+/// Reads a response and notes what it was.
 #[derive(Debug)]
 pub(super) struct Observed<R> {
     from: R,
@@ -22,7 +22,7 @@ pub(super) struct Response {
     pub(super) head: Vec<u8>,
     /// The bytes of the body that were read.
     pub(super) bytes: u64,
-    /// Of these.
+    /// The digest of these bytes.
     pub(super) digest: Digest,
 }
 
@@ -45,7 +45,7 @@ impl<R: Read> Read for Observed<R> {
         if !self.is_body {
             let before = head.len();
             head.extend_from_slice(body);
-            // The end may have come in two pieces.
+            // The end of the head may be split between two reads.
             let from = before.saturating_sub(3);
             let end = head[from..].windows(4).position(|bytes| bytes == b"\r\n\r\n");
             match end.map(|end| from + end + 4) {

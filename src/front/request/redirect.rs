@@ -1,9 +1,9 @@
-//! `-L`: where a redirect leads, if that is the application's own.
+//! `-L`: where a redirect leads, if it leads back to the application.
 
-/// How many redirects are followed, as curl does.
+/// How many redirects are followed: as many as curl follows.
 pub(super) const MOST: u32 = 50;
 
-/// Whether a status says that the answer is elsewhere.
+/// Whether a status is a redirect.
 pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
@@ -13,8 +13,8 @@ pub(super) fn keeps_method(status: u16) -> bool {
     matches!(status, 307 | 308)
 }
 
-/// The URL that `location` is for who has asked for `url` (RFC 3986 5.2); nothing if it is on another host, which no
-/// application here answers for.
+/// The URL that `location` means relative to `url` (RFC 3986 5.2); nothing if it is on another host, for which no
+/// application here answers.
 pub(super) fn next(url: &str, location: &str) -> Option<String> {
     let location = location.split('#').next().unwrap_or_default();
     let (origin, path) = split(url);
@@ -46,7 +46,7 @@ pub(super) fn next(url: &str, location: &str) -> Option<String> {
     Some(format!("{origin}{target}"))
 }
 
-/// Scheme and host, which are empty for a path alone, and path and query.
+/// Scheme and host, both empty if `url` is only a path; path and query.
 fn split(url: &str) -> (String, String) {
     let begin = match url.split_once("://") {
         Some((scheme, _)) if !scheme.contains(['/', '?']) => scheme.len() + 3,

@@ -1,4 +1,4 @@
-//! `--replay`: runs the request of a record again, or those of all records in a directory, and says which answers changed.
+//! `--replay`: runs the request of a record again, or those of all records in a directory, and says what changed.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,13 +19,13 @@ use crate::front::secrets::is_secret;
 use crate::report::{self, printable_line};
 use crate::timings::Moment;
 
-/// The largest file that is read as a record, in bytes: a body of which each byte is an escape, and more.
+/// The largest file that is read as a record, in bytes: room for a body of escapes only, and more.
 const LARGEST: u64 = 64 << 20;
 
-/// The most that is shown of a value, in characters.
+/// How many characters of a value are shown at most.
 const SHOWN: usize = 120;
 
-/// Runs what is at `path`.
+/// Runs the record at `path`, or all records in that directory.
 pub(super) fn run(
     path: &Path,
     arguments: &RequestArgs,
@@ -66,7 +66,7 @@ pub(super) fn run(
     Ok(exit(&ended, arguments))
 }
 
-/// Runs all requests, the oldest first. 1: an answer changed. 2: a record cannot be read.
+/// Runs all requests, the oldest first. Returns 1 if an answer changed, 2 if a record cannot be read.
 fn all(path: &Path, arguments: &RequestArgs, environment: &Variables) -> Result<u8> {
     let files = directory::list(path).with_context(|| path.display().to_string())?;
     if files.is_empty() {
@@ -160,11 +160,11 @@ fn request(
 ) -> Result<(Variables, Option<File>)> {
     let mut variables = environment.clone();
     variables.retain(|name, _| !build::is_from_a_server(name));
-    // Without it nothing tells that it is a server's request.
+    // Without this variable nothing marks the request as a server's.
     variables.set("GATEWAY_INTERFACE", "CGI/1.1");
     for (name, text) in &record.variables {
         let value = text.bytes().map_err(Error::msg).with_context(|| name.clone())?;
-        // What is this process' own stays: the record may be another machine's.
+        // This process' own variables stay: the record may be another machine's.
         if build::is_from_a_server(name.as_bytes()) || variables.get(name).is_none() {
             variables.set(name, value);
         }
@@ -205,7 +205,7 @@ fn asked<'a>(
     Asked { app, options, variables, body, save: None, debugs: arguments.pdb, began }
 }
 
-/// An APP on the command line stands for all that belongs to the recorded one, but for where it is mounted.
+/// An APP on the command line replaces all recorded settings of the application, except its mount.
 fn how(record: &Record, arguments: &RequestArgs) -> (Option<OsString>, Options) {
     let run = &record.run;
     let mut options = arguments.options.clone();
@@ -218,7 +218,7 @@ fn how(record: &Record, arguments: &RequestArgs) -> (Option<OsString>, Options) 
     options.handler = options.handler.or_else(|| text(&run.handler));
     if options.python.is_none() && options.venv.is_none() {
         options.python = text(&run.python);
-        // The one that was given first is the one that counted.
+        // `--python` had precedence.
         options.venv = text(&run.venv).filter(|_| options.python.is_none());
     }
     if options.pythonpath.is_empty() {
@@ -227,7 +227,7 @@ fn how(record: &Record, arguments: &RequestArgs) -> (Option<OsString>, Options) 
     (text(&run.app), options)
 }
 
-/// What is another answer than the recorded one.
+/// How the answer differs from the recorded one.
 fn differences(before: &record::Response, after: &Ended) -> Vec<String> {
     let response = &after.response;
     let status = response.status();
@@ -235,7 +235,7 @@ fn differences(before: &record::Response, after: &Ended) -> Vec<String> {
     if before.status != status {
         return vec![format!("status {}, now {}", shown(before.status), shown(status))];
     }
-    // The page has the number of the request, and the head the length of the page.
+    // The page contains the request's number, the head the page's length: neither is compared.
     if before.own {
         return Vec::new();
     }
@@ -262,7 +262,7 @@ fn differences(before: &record::Response, after: &Ended) -> Vec<String> {
     differences
 }
 
-/// Header fields that are others, but for those that are others each time.
+/// Header fields that changed, without those that change each time.
 fn changed_fields(before: &[(String, Text)], after: &[(String, Text)]) -> Vec<String> {
     const EACH_TIME: [&str; 7] =
         ["age", "date", "expires", "last-modified", "server-timing", "x-request-id", "x-runtime"];
@@ -272,7 +272,7 @@ fn changed_fields(before: &[(String, Text)], after: &[(String, Text)]) -> Vec<St
             (name.to_ascii_lowercase(), value)
         });
         let counts = |name: &str| !EACH_TIME.contains(&name) && !is_secret(name.as_bytes());
-        // What the body's length is, is said of the body.
+        // The length is compared with the body.
         fields.filter(|(name, _)| counts(name) && name != "content-length").collect()
     };
     let (before, after) = (fields(before), fields(after));

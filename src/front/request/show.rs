@@ -1,5 +1,5 @@
-//! The response, for eyes or for a pipe: the body as it comes, the head when
-//! it is asked for, colour on a terminal only.
+//! Shows the response on a terminal or in a pipe: the body as it comes, the head if asked for, colour on a terminal
+//! only.
 
 use std::io::{self, IsTerminal, Read, Write};
 
@@ -33,18 +33,17 @@ impl Style {
     }
 }
 
-/// Whether what goes to a stream is coloured: on a terminal, unless `NO_COLOR`
-/// is set.
+/// Whether output is coloured: on a terminal, unless `NO_COLOR` is set.
 fn is_coloured(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// The variables of a request that say what it is, on standard error.
+/// Shows the variables that describe a request, on standard error.
 pub(super) fn variables(variables: &Variables) {
     let colour = is_coloured(io::stderr().is_terminal());
     let (name_start, name_end) = if colour { ("\x1b[36m", "\x1b[0m") } else { ("", "") };
     let mut text = String::new();
-    // The process environment comes first; the request begins with this one.
+    // The process environment comes first; the request's variables begin with this one.
     let of_request = variables.iter().skip_while(|(name, _)| *name != b"GATEWAY_INTERFACE");
     for (name, value) in of_request {
         let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
@@ -59,8 +58,7 @@ fn printable_line(start: &str, name: &str, rest: &str) -> String {
     format!("{start}{}{end}={}\n", printable(name), printable(value).replace('\n', "\\n"))
 }
 
-/// Passes a CGI response on to `to`. Returns its status, or `None` if there
-/// was no response at all.
+/// Passes a CGI response on to `to`. Returns its status, or `None` if there was no response at all.
 pub(super) fn response(
     mut from: impl Read,
     mut to: impl Write,
@@ -82,7 +80,7 @@ pub(super) fn response(
     let head = String::from_utf8_lossy(&received[..end]).into_owned();
     let mut lines = head.split("\r\n");
     let first = lines.next().unwrap_or_default();
-    // With --nph the first line is HTTP's own.
+    // With --nph the first line is an HTTP status line.
     let status = first.strip_prefix("Status: ").or_else(|| first.strip_prefix("HTTP/1.1 "));
     let status = status.with_context(|| format!("the response begins with {first:?}"))?;
     let code: u16 = status.split(' ').next().unwrap_or_default().parse().context("no status")?;
@@ -98,7 +96,7 @@ pub(super) fn response(
         }
         let body = &received[end + 4..];
         if style.is_followed(code, &head.fields) || (style.fail && code >= 400) {
-            // To its end: what the application does behind it is no failure.
+            // Reads to the end: the application must be able to write all of it.
             return io::copy(&mut from, &mut io::sink()).map(|_| true);
         }
         if terminal && body.contains(&0) {
@@ -118,7 +116,7 @@ pub(super) fn response(
         Ok(false) => {
             bail!("the body is binary, which may upset this terminal: write it with -o FILE")
         }
-        // The reader has enough, as `head` has.
+        // The reader has closed the pipe, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(code)),
         Err(error) => Err(error).context("the response cannot be written"),
     }
@@ -131,7 +129,7 @@ struct Head<'h> {
 }
 
 impl Head<'_> {
-    /// The head as HTTP has it, each line after `prefix`.
+    /// The head as in HTTP, each line after `prefix`.
     fn shown(&self, prefix: &str, colour: bool) -> String {
         let paint = |code: &str, text: &str| {
             if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }

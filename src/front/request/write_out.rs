@@ -1,10 +1,10 @@
-//! `-w FORMAT`: what curl writes when a request is over, as far as there is something to say without a network.
+//! `-w FORMAT`: what curl writes after a request, without the variables that need a network.
 
 use anyhow::{Result, bail};
 
 use crate::did_you_mean;
 
-/// The variables there are.
+/// All variables.
 const NAMES: [&str; 12] = [
     "content_type",
     "exitcode",
@@ -20,7 +20,7 @@ const NAMES: [&str; 12] = [
     "url_effective",
 ];
 
-/// A format that is understood.
+/// A parsed format.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Format(Vec<Piece>);
 
@@ -31,7 +31,7 @@ enum Piece {
 }
 
 impl Format {
-    /// Reads curl's format; variables of the network mean nothing here.
+    /// Parses curl's format; variables of the network are errors.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -78,7 +78,7 @@ impl Format {
         Ok(Self(pieces))
     }
 
-    /// The text, where `value` says what each variable is.
+    /// The text, with each variable's value from `value`.
     pub(super) fn written(&self, value: impl Fn(&str) -> String) -> String {
         let texts = self.0.iter().map(|piece| match piece {
             Piece::Text(text) => text.clone(),

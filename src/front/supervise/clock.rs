@@ -1,5 +1,4 @@
-//! What a supervising front does at a certain time: the deadline of `--timeout`, signals that are repeated, and the end
-//! that it makes of a worker.
+//! What a supervising front does at a certain time: the deadline of `--timeout`, repeated signals, and ending a worker.
 
 use std::time::Duration;
 
@@ -13,17 +12,17 @@ use crate::handoff::signals as numbers;
 use crate::report;
 use crate::timings::Moment;
 
-/// How long a worker may take to write tracebacks, and to be gone once it was killed.
+/// How long a worker may take to write tracebacks, and to end after SIGKILL.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a worker that has closed its connection may take to be dead before it is killed.
+/// How long a worker that has closed its connection may take to end before it is killed.
 const DYING: Duration = Duration::from_millis(200);
 
-/// How soon a signal that nothing has come of is sent again.
+/// After which time a signal without effect is sent again.
 const AGAIN: Duration = Duration::from_millis(100);
 
 impl Supervision<'_> {
-    /// When something is to be done even if nothing comes.
+    /// When there is something to do even if no descriptor becomes ready.
     pub(super) fn next_moment(&self) -> Option<Moment> {
         let deadline = match &self.ending {
             Some(ending) => Some(ending.until),
@@ -37,7 +36,7 @@ impl Supervision<'_> {
     }
 
     pub(super) fn deadline(&self) -> Option<Moment> {
-        // A new zygote counts from a little later, and writes where it hangs.
+        // A new zygote starts its clock a little later, and writes where it hangs.
         let patience = if self.request.import.is_some() && self.step < Step::Begun {
             GRACE
         } else {
@@ -46,7 +45,7 @@ impl Supervision<'_> {
         self.request.deadline.map(|deadline| deadline.at + patience)
     }
 
-    /// Does what is due. An outcome: the application had not begun in time.
+    /// Does what is due. Returns an outcome if the application has not begun in time.
     pub(super) fn look_at_clock(&mut self) -> Option<Outcome> {
         let is_due = |at: Moment| at.left() == Duration::ZERO;
         if let Some(repeated) = self.repeated.as_mut().filter(|repeated| is_due(repeated.next)) {
@@ -58,7 +57,7 @@ impl Supervision<'_> {
             }
         }
         if self.waits_for_room().is_some() && self.deadline().is_some_and(is_due) {
-            // A visitor who reads no more has had the whole time.
+            // The visitor reads no more, and the time is over.
             self.held = None;
             self.exit = FAILED;
             account::done(false);
@@ -73,7 +72,7 @@ impl Supervision<'_> {
         match &self.ending {
             None if self.deadline().is_some_and(is_due) => return self.time_out(),
             Some(ending) if !ending.is_killed && is_due(ending.until) => self.kill(ending.cause),
-            // Most often it is dead, and the system will say so in a moment.
+            // Most often the worker is dead, and the system is about to report it.
             None if self.incoming.is_over && !self.worker.process.can_tell() => {
                 self.kill(Cause::ConnectionLost);
             }
@@ -87,11 +86,11 @@ impl Supervision<'_> {
         None
     }
 
-    /// The time is over: tracebacks first, if the worker can write them.
+    /// The time is over. The worker writes tracebacks first, if it can.
     pub(super) fn time_out(&mut self) -> Option<Outcome> {
         if self.step < Step::Begun && !self.worker.process.is_own() {
-            // From here on no child can say that it has begun, and so none does; one may have said
-            // so just now.
+            // From here on no child can report that it has begun, and so none begins. One may have reported it just
+            // before.
             let _ = shutdown(&self.worker.connection, Shutdown::Read);
             if let Some(outcome) = self.hear() {
                 return Some(outcome);
@@ -111,7 +110,7 @@ impl Supervision<'_> {
         None
     }
 
-    /// Before this process answers, the worker is dead.
+    /// The worker must be dead before this process answers.
     pub(super) fn kill(&mut self, cause: Cause) {
         self.worker.process.signal(libc::SIGKILL);
         let until = Moment::now() + GRACE;

@@ -1,4 +1,4 @@
-//! What a supervising front does when the worker has ended: it answers, or says what became of the response.
+//! What a supervising front does when the worker has ended: it answers, or reports what became of the response.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::front::exit::FAILED;
 use crate::report;
 
 impl Supervision<'_> {
-    /// Once the worker has ended: answers, or says what became of the response.
+    /// Once the worker has ended: answers, or reports what became of the response.
     pub(super) fn conclude(&mut self) -> Option<Outcome> {
         if !self.is_finished {
             let is_given_up = self.ending.as_ref().is_some_and(|ending| {
@@ -24,7 +24,7 @@ impl Supervision<'_> {
                 return Some(not_begun(self.why_not_begun()));
             }
             self.is_finished = true;
-            // What it has written stands before what is said of its end.
+            // The worker's own lines come before the report of its end.
             self.request.streams.drain();
             self.finish();
         }
@@ -53,7 +53,7 @@ impl Supervision<'_> {
         }
     }
 
-    /// How the process ended, if that is known and was not this one's doing.
+    /// How the worker ended, if that is known and this process did not end it.
     pub(super) fn how(&self) -> Option<std::process::ExitStatus> {
         match self.death {
             Some(Death::Known(status)) if self.cause().is_none() => Some(status),

@@ -1,4 +1,4 @@
-//! What the log says of a worker's process that ended otherwise than by itself after its response.
+//! What the log says of a worker's process that did not end by itself after its response.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -63,7 +63,7 @@ pub(super) fn in_response(
     }
 }
 
-/// It ended when the response was over; nothing if that is nothing to tell.
+/// It ended after the response; `None` if there is nothing to report.
 pub(super) fn after_response(
     cause: Option<Cause>,
     how: Option<ExitStatus>,
@@ -80,7 +80,7 @@ pub(super) fn after_response(
     }
 }
 
-/// What faulthandler has written (P9).
+/// Refers to what faulthandler has written (P9).
 fn where_it_crashed(how: Option<ExitStatus>) -> &'static str {
     match how.and_then(|how| how.signal()) {
         Some(signal) if CRASHES.contains(&signal) => ", in the code shown above",
@@ -94,7 +94,7 @@ fn limit(timeout: Option<Duration>) -> String {
     timeout.map_or_else(String::new, |timeout| format!(", {} s", timeout.as_secs_f64()))
 }
 
-/// How a process ended, with what that most often means.
+/// How a process ended, and what that most often means.
 pub(in super::super) fn ended(how: Option<ExitStatus>) -> String {
     let Some(how) = how else { return "ended in an unknown way".to_owned() };
     if let Some(signal) = how.signal() {

@@ -1,10 +1,10 @@
-//! Hands a request to a worker and stays with it to its end, whatever becomes of the worker.
+//! Hands a request to a worker and supervises both to the end, whatever happens to the worker.
 //!
-//! Until the worker says that the head goes out, the response is this process' to give: a worker that does not start,
-//! crashes, is killed, hangs or closes its connection leaves a whole answer behind all the same. Time, signals and what
-//! is left of the request body are kept here. One loop waits for all of it; there is no second thread and no handler.
+//! Until the worker announces the head of the response, this process can still answer: the client gets a whole answer
+//! even if the worker does not start, crashes, is killed, hangs or closes its connection. Time, signals and the rest of
+//! the request body are handled here too, in one loop, without a second thread or a signal handler.
 //!
-//! Left out: where the worker comes from ([`super::launch`], [`super::connect`]).
+//! Not here: where the worker comes from ([`super::launch`], [`super::connect`]).
 
 mod clock;
 mod conclusion;
@@ -39,7 +39,7 @@ use crate::handoff::channel::{Incoming, Outgoing};
 use crate::timings::Moment;
 use crate::zygotes::import_output::ImportOutput;
 
-/// How often a signal that nothing has come of is sent at most.
+/// How often a signal without effect is sent at most.
 const TIMES: u32 = 20;
 
 /// A worker: its connection and its process.
@@ -64,14 +64,14 @@ pub(super) struct Supervised<'r> {
     pub(super) import: Option<&'r ImportOutput>,
 }
 
-/// What became of it.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// There was a response. The exit status.
     Ended(u8),
     /// The same, after a Ctrl-C: this process is to die of SIGINT.
     Interrupted,
-    /// The application has not begun: no byte was written, and it can be run elsewhere.
+    /// The application has not begun: no byte was written, and another process can run it.
     NotBegun(NotBegun),
 }
 
@@ -84,7 +84,7 @@ pub(super) enum NotBegun {
     NoWorker(anyhow::Error),
     /// The worker is gone. How it ended, if that is known, and whether it had been loaded.
     Gone { how: Option<std::process::ExitStatus>, was_loaded: bool },
-    /// The Python is of no use, for this reason.
+    /// This Python cannot be used, for this reason.
     Unusable(String),
     /// The worker is of this other build.
     OtherBuild(String),
@@ -94,20 +94,20 @@ pub(super) enum NotBegun {
     Cold(String),
     /// The time is over.
     TimedOut,
-    /// The system gives no signals to read.
+    /// Signals cannot be read from a descriptor.
     NoSignals(io::Error),
 }
 
 /// How far the worker is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Step {
-    /// Nothing was heard of it.
+    /// It has reported nothing.
     Started,
     /// Python has loaded it.
     Loaded,
     /// The application may run.
     Begun,
-    /// The head of the response is out of this process' hands.
+    /// It has announced the head of the response: this process can no longer answer.
     Answering,
     /// The response is over.
     Over,
@@ -122,17 +122,17 @@ enum Cause {
     OwnServer,
 }
 
-/// A signal that is sent until the worker has heeded it.
+/// A signal that is sent until the worker reacts to it.
 struct Repeated {
     number: i32,
     next: Moment,
     left: u32,
 }
 
-/// The end that this process makes of the worker.
+/// How this process ends the worker.
 struct Ending {
     cause: Cause,
-    /// Whether it was killed; before that it writes tracebacks.
+    /// Whether the worker was killed. Before that it writes tracebacks.
     is_killed: bool,
     /// When the next step is taken.
     until: Moment,
@@ -146,25 +146,25 @@ struct Supervision<'r> {
     step: Step,
     exit: u8,
     unusable: Option<String>,
-    /// When it is looked whether the worker runs a server of its own.
+    /// When to look whether the application runs its own server.
     glance: Option<Glance>,
-    /// That it does, in words.
+    /// The worker's report that it does.
     own_server: Option<String>,
     death: Option<Death>,
     ending: Option<Ending>,
-    /// The worker has said that it ends, or is dead, and everything was said about that.
+    /// The worker has announced its end or is dead, and everything about that was reported.
     is_finished: bool,
     is_interrupted: bool,
     repeats: bool,
     repeated: Option<Repeated>,
     rest: Option<Rest>,
-    /// The end of a response: P8, the server sees it when the worker has ended.
+    /// The descriptor of a response, whose end the server sees when the worker has ended (P8).
     held: Option<Output>,
-    /// The last byte of it, which a client that counts bytes takes for the end.
+    /// The last byte of the response, which a client that counts bytes takes for the end.
     last: Option<u8>,
 }
 
-/// Hands `request` to `worker`, and returns when both are over.
+/// Hands `request` to `worker`, and returns when both have ended.
 pub(super) fn supervise(request: &Supervised<'_>, worker: Worker) -> Outcome {
     let signals = match Signals::take() {
         Ok(signals) => signals,
@@ -183,7 +183,7 @@ pub(super) fn supervise(request: &Supervised<'_>, worker: Worker) -> Outcome {
         }
         if let Some(outcome) = supervision.conclude() {
             request.streams.drain();
-            // The signals that still wait are for a request that is over.
+            // Pending signals are for a request that is over.
             account::outlive_server();
             return outcome;
         }
@@ -216,14 +216,14 @@ impl<'r> Supervision<'r> {
 
     /// Sends what is still to be sent, and waits until there is something to do.
     fn wait(&mut self, signals: &Signals) {
-        // A descriptor on its way to a stopped process would hold the response open: a zygote's child says
-        // first that it is there. One's own child can be killed.
+        // A descriptor sent to a stopped process would keep the response open, so a zygote's child first reports that
+        // it runs. An own child can be killed.
         let is_ready = self.worker.process.is_own() || self.step >= Step::Loaded;
         let is_sending = is_ready && !self.outgoing.is_sent() && !self.incoming.is_over;
         if is_sending {
             let streams = self.request.streams;
             let descriptors = [streams.stdin(), stdout(), streams.stderr()];
-            // Who is gone is found out by reading.
+            // Reading shows whether the worker is gone.
             let _ = self.outgoing.send(self.worker.connection.as_fd(), &descriptors);
         }
         let mut wait = vec![PollFd::new(signals, PollFlags::IN)];
@@ -264,7 +264,7 @@ impl<'r> Supervision<'r> {
 
     fn heed(&mut self, signal: Signal) {
         match signal.number {
-            // look_at_process finds out.
+            // look_at_process reads the status.
             libc::SIGCHLD => {}
             libc::SIGINT => {
                 self.is_interrupted = true;
@@ -273,7 +273,7 @@ impl<'r> Supervision<'r> {
                     self.worker.process.signal(libc::SIGINT);
                 }
             }
-            // The worker has begun its own end, or the server has what it wanted.
+            // The worker is already ending, or the server has the whole response.
             _ if self.step == Step::Over => {
                 self.rest = None;
                 if self.is_finished {
@@ -305,7 +305,7 @@ fn not_begun(why: NotBegun) -> Outcome {
 }
 
 impl Drop for Supervision<'_> {
-    /// An own child is never left behind, alive or unburied.
+    /// Kills and reaps an own child that has not ended.
     fn drop(&mut self) {
         if self.worker.process.is_own() && self.death.is_none() {
             self.worker.process.signal(libc::SIGKILL);

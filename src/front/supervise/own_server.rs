@@ -1,6 +1,6 @@
-//! An application that starts a server of its own while it is imported, such as `app.run()`, is never imported. The sign
-//! is that its process listens on a socket: this process looks, now and then, and only where a request takes seconds.
-//! Whether that is all that the import does is for the worker to say, which sees what runs.
+//! The import of an application that starts its own server, such as `app.run()`, never ends. The sign is that its
+//! process listens on a socket: this process looks now and then, and only if a request takes seconds. The worker, which
+//! sees what runs, decides whether the import does nothing else.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::handoff::signals as numbers;
 use crate::listening::listens;
 use crate::timings::Moment;
 
-/// When it is looked first. Few imports take longer.
+/// When this process looks first. Few imports take longer.
 const FIRST: Duration = Duration::from_secs(2);
 
 /// The next look at the worker's process.
@@ -26,13 +26,13 @@ impl Glance {
 }
 
 impl Supervision<'_> {
-    /// When it is looked next.
+    /// When this process looks next.
     pub(super) fn next_glance(&self) -> Option<Moment> {
         let glance = self.glance.as_ref()?;
         (self.step == Step::Begun && self.ending.is_none()).then_some(glance.at)
     }
 
-    /// Looks, and asks the worker about it where that listens.
+    /// Looks whether the worker's process listens; if so, asks the worker about it.
     pub(super) fn glance(&mut self) {
         let Some(glance) = &mut self.glance else { return };
         glance.at = Moment::now() + glance.interval;
@@ -40,12 +40,12 @@ impl Supervision<'_> {
         if let Process::Own(pid) = self.worker.process
             && listens(pid)
         {
-            // Python has a handler for it by now: before that there was no application that could listen.
+            // Python has a handler for this signal by now: it was set before any application could listen.
             self.worker.process.signal(numbers::QUESTION);
         }
     }
 
-    /// The worker ends its import, and answers; if the server does not let it, it is killed.
+    /// The worker ends its import and answers. If the application's server prevents that, the worker is killed.
     pub(super) fn end_own_server(&mut self, reason: String) {
         if self.step != Step::Begun || self.ending.is_some() {
             return;

@@ -1,4 +1,4 @@
-//! The process of a worker, as a front can see and signal it: its own child, or that of a zygote.
+//! The process of a worker, as a front can see and signal it: its own child, or a zygote's.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,33 +16,33 @@ use crate::system;
 pub(in crate::front) enum Process {
     /// This process has started it.
     Own(Pid),
-    /// A zygote's child, which has not said yet who it is.
+    /// A zygote's child that has not reported its pid yet.
     NotKnownYet,
     /// A zygote's child.
     OfZygote(OfZygote),
 }
 
-/// What a front holds of a zygote's child.
+/// What a front has of a zygote's child.
 #[derive(Debug)]
 pub(in crate::front) struct OfZygote {
     pid: Pid,
-    /// A hold of it that no other process of its number can be mistaken for; Linux before 5.3 has none.
+    /// Its pidfd, which never refers to another process with the same pid; Linux before 5.3 has none.
     hold: Option<OwnedFd>,
-    /// What only the zygote writes to: how it ended.
+    /// Only the zygote writes to it: the child's exit status.
     end: Option<File>,
 }
 
-/// That a process has ended.
+/// The end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Death {
-    /// In this way.
+    /// It ended with this status.
     Known(ExitStatus),
-    /// No process is left that could tell how.
+    /// No process can tell the status any more.
     Unknown,
 }
 
 impl Process {
-    /// A zygote's child that has told its number; `end` is what the zygote writes to.
+    /// A zygote's child that has reported its pid; the zygote writes to `end`.
     pub(super) fn of_zygote(pid: u32, end: Option<OwnedFd>) -> Self {
         let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
             return Self::NotKnownYet;
@@ -56,7 +56,7 @@ impl Process {
         matches!(self, Self::Own(_))
     }
 
-    /// What becomes readable when it has ended. The end of an own child comes as SIGCHLD.
+    /// The descriptor that becomes readable when it has ended. The end of an own child comes as SIGCHLD.
     pub(super) fn end(&self) -> Option<BorrowedFd<'_>> {
         let Self::OfZygote(child) = self else { return None };
         child.end.as_ref().map(AsFd::as_fd).or(child.hold.as_ref().map(AsFd::as_fd))
@@ -75,7 +75,7 @@ impl Process {
         }
     }
 
-    /// Whether [`Self::look`] can ever tell.
+    /// Whether [`Self::look`] can ever see the end.
     pub(super) fn can_tell(&self) -> bool {
         self.is_own() || self.end().is_some()
     }
@@ -91,7 +91,7 @@ impl Process {
                         let _ = pidfd_send_signal(hold, signal);
                     }
                 }
-                // As long as the zygote has not said that it has buried it, the number is its own.
+                // Until the zygote reports that it has reaped the child, no other process gets the child's pid.
                 None if end.as_ref().is_some_and(|end| !is_readable(end)) => {
                     system::kill(*pid, number);
                 }

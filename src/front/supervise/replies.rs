@@ -1,4 +1,4 @@
-//! What a supervising front does about each thing that the worker says.
+//! What a supervising front does about each reply of the worker.
 
 use std::os::fd::AsFd;
 
@@ -18,7 +18,7 @@ use crate::report;
 use crate::timings::Moment;
 
 impl Supervision<'_> {
-    /// Acts on what the worker has said. An outcome: it cannot answer.
+    /// Acts on the worker's replies. Returns an outcome if the worker cannot answer.
     pub(super) fn hear(&mut self) -> Option<Outcome> {
         self.incoming.fill(self.worker.connection.as_fd());
         while let Some(reply) = self.incoming.take() {
@@ -44,7 +44,7 @@ impl Supervision<'_> {
                 {
                     let refusal = Refusal { status, reason: String::new(), details, timings };
                     self.exit = exit;
-                    // Where no server asked, the reason in the log is what a person wants.
+                    // Without a server, a person wants the reason in the log, not a page.
                     if exit == MISCONFIGURED && !self.request.variables.are_from_a_server() {
                         self.step = Step::Over;
                     } else {
@@ -70,7 +70,7 @@ impl Supervision<'_> {
                     self.rest = rest.ok().filter(|rest| rest.source().is_some());
                 }
                 Reply::Exits => self.is_finished = !self.worker.process.is_own(),
-                // Said too late, or twice: an application that has found the connection.
+                // Too late, or sent twice: an application has found the connection.
                 Reply::Stale
                 | Reply::Cold(_)
                 | Reply::Refused { .. }
@@ -82,7 +82,7 @@ impl Supervision<'_> {
         None
     }
 
-    /// How much of the request body the server may deliver, where the worker says so much.
+    /// How much of the request body the server may deliver, if the worker reports `owed`.
     fn owed(&self, owed: u64) -> u64 {
         if self.request.streams.has_body() { self.request.owed } else { owed }
     }
@@ -104,7 +104,7 @@ impl Supervision<'_> {
         }
     }
 
-    /// The request that has the application imported gets what that has to say.
+    /// Shows the output of the import to the request that caused it.
     pub(super) fn show_import(&self) {
         if let Some(import) = self.request.import {
             // A standard error that is gone is no reason to fail.
@@ -112,7 +112,7 @@ impl Supervision<'_> {
         }
     }
 
-    /// Writes an answer of this process' own, which ends now or with the worker.
+    /// Writes this process' own answer, which ends now or with the worker.
     pub(super) fn answer(&mut self, refusal: &Refusal, owed: u64, ends_now: bool) {
         let Supervised { variables, form, deadline, .. } = self.request;
         let (rest, output) = refuse::answer(refusal, variables, *form, owed, *deadline);
@@ -125,7 +125,7 @@ impl Supervision<'_> {
         self.repeated = None;
     }
 
-    /// The worker writes no more: this process keeps what the end of the response takes, until the worker has ended.
+    /// The worker writes no more. Keeps the descriptor for the end of the response until the worker has ended.
     pub(super) fn hold_response(&mut self, last: Option<u8>) {
         let output = last.and_then(|_| stdout().try_clone_to_owned().ok()).map(Output::new);
         let socket = refuse::release_output();
@@ -133,7 +133,7 @@ impl Supervision<'_> {
         self.last = last;
     }
 
-    /// Sends what is left of the response, and closes it. False: there is no room yet.
+    /// Sends what is left of the response, and closes it. Returns false if there is no room yet.
     pub(super) fn end_response(&mut self) -> bool {
         let Some(output) = self.held.take() else { return true };
         match self.last.map_or(Ok(true), |last| output.write_if_ready(last)) {
@@ -155,7 +155,7 @@ impl Supervision<'_> {
         true
     }
 
-    /// What is to take the last byte of the response now.
+    /// The descriptor that is to take the last byte of the response now.
     pub(super) fn waits_for_room(&self) -> Option<&Output> {
         self.held.as_ref().filter(|_| self.is_finished && self.last.is_some())
     }

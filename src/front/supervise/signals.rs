@@ -1,17 +1,17 @@
-//! The signals that a supervising front acts on, as something to read.
+//! The signals that a supervising front acts on, read from a descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::system;
 
-/// SIGTERM, SIGHUP, SIGINT and SIGCHLD, taken from this process until this is dropped.
+/// SIGTERM, SIGHUP, SIGINT and SIGCHLD, blocked in this process until this is dropped.
 pub(super) struct Signals {
     descriptor: OwnedFd,
     mask_before: u64,
 }
 
-/// One that has come.
+/// A signal that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Signal {
     /// Its number.
@@ -20,18 +20,18 @@ pub(super) struct Signal {
     pub(super) is_from_terminal: bool,
 }
 
-/// `si_code` of what the kernel sends itself.
+/// `si_code` of signals that the kernel itself sends.
 const SI_KERNEL: i32 = 0x80;
 
 impl Signals {
-    /// From here on they are read. What is ignored stays ignored.
+    /// Blocks the signals, so that they are read. Ignored signals stay ignored.
     pub(super) fn take() -> io::Result<Self> {
         let mask_before = system::signal_mask();
         let signals = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGCHLD];
         Ok(Self { descriptor: system::signal_descriptor(&signals)?, mask_before })
     }
 
-    /// The next one that has come.
+    /// The next signal that has arrived.
     pub(super) fn next(&self) -> Option<Signal> {
         let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];
         let count = rustix::io::read(&self.descriptor, &mut info).ok()?;

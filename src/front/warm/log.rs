@@ -1,4 +1,4 @@
-//! `cgi2wsgi warm log`: what this user's zygotes, or everybody's for root, had to say.
+//! `cgi2wsgi warm log`: shows the log of this user's zygotes, or everybody's for root.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use crate::front::cli::WarmLogArgs;
 use crate::report::{self, printable, printable_line};
 use crate::zygotes::log::Log;
 
-/// The most that is shown of another user's line, in characters.
+/// How many characters of another user's line are shown at most.
 const LONGEST: usize = 2000;
 
 pub(super) fn run(arguments: &WarmLogArgs, variables: &Variables) -> Result<u8> {
@@ -48,17 +48,17 @@ pub(super) fn run(arguments: &WarmLogArgs, variables: &Variables) -> Result<u8> 
     Ok(0)
 }
 
-/// Each line behind its user's name.
+/// Each line after its user's name.
 fn labelled(user: &str, text: &str) -> String {
     let line = |line| format!("{user}: {}\n", printable_line(line, LONGEST));
     text.lines().map(line).collect()
 }
 
-/// The last so many lines, or all.
+/// The last `count` lines, or all.
 fn last_lines(text: &[u8], count: Option<usize>) -> &[u8] {
     let Some(count) = count else { return text };
     let ends = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
-    // The line end behind the last line ends none before it.
+    // The line break at the very end begins no line.
     let start =
         ends.map(|(at, _)| at + 1).filter(|start| *start < text.len()).nth(count.wrapping_sub(1));
     match count {

@@ -1,6 +1,5 @@
-//! `cgi2wsgi warm`: what this user's zygotes do, or everybody's for root, for a
-//! person. Reads what they leave in their private directory, and asks them to
-//! end; knows nothing else of them.
+//! `cgi2wsgi warm`: shows and stops this user's zygotes, or everybody's for root. It reads their files in their private
+//! directory and asks them to end; it knows nothing else of them.
 
 mod log;
 mod status;
@@ -40,7 +39,7 @@ pub fn run(verb: WarmVerb, variables: &Variables) -> ExitCode {
     }
 }
 
-/// The private directories that there are. Says which are of no use, and why: the others are shown all the same.
+/// The private directories that exist. Warns of those that cannot be used, and goes on with the others.
 fn directories(variables: &Variables) -> Vec<Directory> {
     let (found, unusable) = Directory::existing(variables);
     for why in unusable {
@@ -49,15 +48,15 @@ fn directories(variables: &Variables) -> Vec<Directory> {
     found
 }
 
-/// A zygote that lives.
+/// A live zygote.
 struct Zygote<'d> {
     directory: &'d Directory,
-    /// By which it is known there.
+    /// Its name in the directory.
     name: String,
     status: Status,
 }
 
-/// Those that there are.
+/// All live zygotes.
 fn zygotes(directories: &[Directory]) -> Vec<Zygote<'_>> {
     let mut all = Vec::new();
     for directory in directories {
@@ -68,38 +67,37 @@ fn zygotes(directories: &[Directory]) -> Vec<Zygote<'_>> {
                 directory.path().display(),
                 names.all.len()
             )),
-            // It went with its last zygote just now, most likely.
+            // Most likely the directory was removed just now, with its last zygote.
             Err(_) => continue,
         }
         let owner = directory.owner();
         let found = Status::all(directory).unwrap_or_default().into_iter();
-        // Root shows, and stops, nothing on another user's word but what is that user's.
+        // A status file may name any pid: root shows and stops only processes of the user who owns the directory.
         let found = found.filter(|(_, one)| process::owner(one.pid) == Some(owner));
         all.extend(found.map(|(name, status)| Zygote { directory, name, status }));
     }
     all
 }
 
-/// What is said of those that are gone, the last of each application that has
-/// no other: by which user, and when.
+/// For each application without a live zygote, the last status of its last zygote: its user, and when it ended.
 fn gone(directories: &[Directory]) -> Vec<(u32, SystemTime, Status)> {
     let mut all = Vec::new();
     for directory in directories {
-        // Not where one has just gone with its place.
+        // A directory may just have been removed.
         let found = Status::gone(directory).unwrap_or_default();
         all.extend(found.into_iter().map(|(at, status)| (directory.owner(), at, status)));
     }
     all
 }
 
-/// The most that is shown of a text in one line, in characters: it may be another user's.
+/// How many characters of a text are shown in one line at most: it may be another user's.
 const LONGEST: usize = 300;
 
 fn shown(text: &str) -> String {
     printable_line(text, LONGEST)
 }
 
-/// Where there is none: for which users and where it looked, and what may be wrong.
+/// The message if there is no zygote: for which users and in which directories, and what may be wrong.
 fn none(variables: &Variables) -> String {
     let me = rustix::process::geteuid().as_raw();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -130,7 +128,7 @@ fn is_coloured() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// To standard output. A reader that has left has seen enough.
+/// Writes to standard output. A reader that has closed the pipe is no error.
 fn show(text: &[u8]) -> Result<()> {
     match io::stdout().lock().write_all(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -12,7 +12,7 @@ use crate::report;
 use crate::zygotes::process::{self, Memory};
 use crate::zygotes::status::{Phase, Status};
 
-/// How long the end of a zygote is news.
+/// How long the end of a zygote is shown.
 const RECENT: Duration = Duration::from_secs(3600);
 
 pub(super) fn run(variables: &Variables) -> Result<u8> {
@@ -121,8 +121,7 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// A line on the last zygote of an application, beside the table: one that
-/// restarts for each request is rarely met alive.
+/// A line on the last zygote of an application, outside the table: one that restarts for each request is rarely in it.
 fn ended(user: &str, status: &Status, since: Duration) -> String {
     let why = match &status.phase {
         Phase::Ended(why) => why.clone(),
@@ -138,7 +137,7 @@ fn ended(user: &str, status: &Status, since: Duration) -> String {
     )
 }
 
-/// What does not fit into a column and is not as it should be.
+/// What is wrong and does not fit into a column.
 fn remarks(status: &Status) -> Vec<String> {
     let phase = match &status.phase {
         Phase::Importing(_) => Some("the application is being imported".to_owned()),

@@ -1,5 +1,5 @@
-//! `cgi2wsgi warm stop`: asks zygotes to end, and waits until they are gone.
-//! A zygote finishes nothing: children that have a request do that alone.
+//! `cgi2wsgi warm stop`: asks zygotes to end, and waits until they are gone. Children that have a request finish it
+//! without the zygote.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -20,10 +20,10 @@ use crate::zygotes::directory::Directory;
 use crate::zygotes::process;
 use crate::zygotes::status::Status;
 
-/// How long a zygote may take to end before it is killed, and then to be gone.
+/// How long a zygote may take to end after SIGTERM, and after SIGKILL.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often one that the system gives no hold of is looked at.
+/// How often a zygote without a pidfd is looked at.
 const INTERVAL: Duration = Duration::from_millis(10);
 
 pub(super) fn run(arguments: WarmStopArgs, variables: &Variables) -> Result<u8> {
@@ -68,7 +68,7 @@ pub(super) fn run(arguments: WarmStopArgs, variables: &Variables) -> Result<u8> 
     let mut code = 0;
     for Zygote { directory, name, status } in zygotes {
         match stop(&status, directory.owner()) {
-            // What it said last, it says at its end.
+            // A zygote writes its last status at its end.
             Ok(How::Ended) => show(told(&latest(directory, &name, status), "stopped").as_bytes())?,
             Ok(How::Killed) => show(told(&status, "killed").as_bytes())?,
             Err(error) => {
@@ -85,14 +85,14 @@ pub(super) fn run(arguments: WarmStopArgs, variables: &Variables) -> Result<u8> 
 fn names(app: &OsStr, options: Options, variables: &Variables) -> Result<Vec<String>> {
     let typed = app.to_string_lossy().into_owned();
     let settings = Settings::new(Some(OsString::from(app)), options, variables)?;
-    // It need not be there any more.
+    // The application may be gone.
     let found = find::application::find(&settings, app);
     let found = found.ok().map(|application| application.shown());
     Ok(found.into_iter().chain([typed]).collect())
 }
 
-/// Whether the application that `warm status` shows has one of these names. A
-/// module may be named without the directory it is imported in.
+/// Whether the application that `warm status` shows has one of these names. A module may be named without the directory
+/// that it is imported in.
 fn is_meant(shown: &str, names: &[String]) -> bool {
     names.iter().any(|name| {
         let module = name.split(':').next().unwrap_or_default();
@@ -131,12 +131,12 @@ fn stop(status: &Status, owner: u32) -> Result<How> {
     let hold = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(hold) => Some(hold),
         Err(Errno::SRCH) => return Ok(How::Ended),
-        // Linux before 5.3. Its start has been compared when the signal is sent.
+        // Linux before 5.3. The start time is compared before each signal.
         Err(Errno::NOSYS) => None,
         Err(error) => bail!("the system gives no hold of it ({error}): kill {}", status.pid),
     };
     for (signal, how) in [(Signal::TERM, How::Ended), (Signal::KILL, How::Killed)] {
-        // The hold is of one process; it is the zygote if that lives now.
+        // The pidfd refers to one process: the zygote, if the zygote is alive now.
         if !status.is_alive() || process::owner(status.pid) != Some(owner) {
             return Ok(How::Ended);
         }
@@ -161,7 +161,7 @@ fn has_ended(status: &Status, hold: Option<&OwnedFd>) -> bool {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        // Without a hold it can only be looked at again and again.
+        // Without a pidfd the only way is to look again and again.
         let wait = if hold.is_some() { left } else { left.min(INTERVAL) };
         let timeout = Timespec::try_from(wait).ok();
         let hold = hold.map(|hold| PollFd::new(hold, PollFlags::IN));

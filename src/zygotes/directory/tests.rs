@@ -1,4 +1,4 @@
-//! The private directory, beside hostile neighbours.
+//! The private directory, in a place where other users can write.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,7 +9,7 @@ fn variables(temporary: &Path) -> Variables {
     [("TMPDIR", temporary.to_str().expect("UTF-8"))].into_iter().collect()
 }
 
-/// That in a temporary directory of a test's own.
+/// The private directory in a test's own temporary directory.
 pub(crate) fn directory(temporary: &Path) -> Directory {
     Directory::open(&variables(temporary)).expect("a directory")
 }

@@ -1,7 +1,8 @@
-//! Pipes, pairs of sockets, eventfds and event loops (epoll) of which this process has all that there is: each child makes
-//! them anew, in the same state and under the same numbers.
+//! Pipes, pairs of sockets, eventfds and event loops (epoll) that belong to this process alone: each child makes new
+//! ones, in the same state and under the same numbers.
 //!
-//! It has all of a pipe if it has both ends, there is nothing in it, and it has no child that could have an end too.
+//! A pipe can be made anew if this process has both ends, the pipe is empty, and there is no child that could have an
+//! end too.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -43,7 +44,7 @@ pub(super) struct Entry {
     inode: u64,
 }
 
-/// What of these can be made anew, event loops last, and about the others what there is to say.
+/// Those of the candidates that can be made anew, event loops last, and the findings about the others.
 pub(super) fn divide(
     candidates: Vec<(Descriptor, Finding)>,
     all: &[(RawFd, u64)],
@@ -53,7 +54,7 @@ pub(super) fn divide(
     let is_alone = has_no_children();
     while !rest.is_empty() {
         let (first, finding) = rest.remove(0);
-        // All that is one thing with it; anonymous inodes are of many things.
+        // All descriptors of the same object. An anonymous inode belongs to many objects.
         let mut same: Vec<Descriptor> = Vec::new();
         let is_anonymous = first.kind == Kind::Anonymous;
         rest.retain(|(other, _)| {
@@ -86,7 +87,7 @@ pub(super) fn divide(
     (anew, findings)
 }
 
-/// Whether no other process can have come by a descriptor of this one, as far as can be seen.
+/// Whether no other process can have got a descriptor of this one, as far as can be seen.
 fn has_no_children() -> bool {
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     waitid(WaitId::All, look).err() == Some(Errno::CHILD)
@@ -103,9 +104,9 @@ impl End {
         descriptors.iter().all(|one| one.flags == flags).then_some(Self { numbers, flags })
     }
 
-    /// Has all of its numbers mean this.
+    /// Makes all its numbers refer to `new`.
     fn become_one(&self, new: &OwnedFd) -> io::Result<()> {
-        // Of flags nothing else is kept by an open file of these kinds, or changes what is done with it.
+        // Open files of these kinds have no other flags that matter.
         fcntl_setfl(new, self.flags & (OFlags::NONBLOCK | OFlags::DIRECT))?;
         put(new, &self.numbers)
     }
@@ -117,7 +118,7 @@ fn pipe(ends: Vec<Descriptor>) -> Option<Anew> {
     Some(Anew::Pipe { reads: End::of(&reads)?, writes: End::of(&writes)? }).filter(|_| has_all)
 }
 
-/// One of a pair, and the other if that is here too: what is sent to one arrives at the other.
+/// A socket and the other of its pair, if this process has that too: a byte that is sent to one arrives at the other.
 fn pair(
     one: &[Descriptor],
     kind: SocketType,
@@ -151,8 +152,8 @@ fn number_of(details: &str, name: &str, radix: u32) -> Option<u64> {
 
 fn event(ends: &[Descriptor]) -> Option<Anew> {
     let details = &ends.first()?.details;
-    // Without a number of its own one cannot be told from another (Linux before 5.2), without the other line not what
-    // a read does (before 6.5).
+    // Without `eventfd-id` (Linux before 5.2) two eventfds cannot be distinguished. Without `eventfd-semaphore` (before
+    // 6.5) it is not known what a read does.
     number_of(details, "eventfd-id", 10)?;
     Some(Anew::Event {
         end: End::of(ends)?,
@@ -163,7 +164,7 @@ fn event(ends: &[Descriptor]) -> Option<Anew> {
 
 fn event_loop(ends: &[Descriptor], all: &[(RawFd, u64)]) -> Option<Anew> {
     let [only] = ends else {
-        // Two, or two descriptors of one: nothing tells.
+        // Two event loops, or two descriptors of one: this cannot be distinguished.
         return None;
     };
     if only.target != "anon_inode:[eventpoll]" {
@@ -191,7 +192,7 @@ fn entry(line: &str) -> Option<Entry> {
 }
 
 impl Anew {
-    /// In a child: makes it.
+    /// To be called in a child: makes it anew.
     pub(super) fn renew(&self) -> io::Result<()> {
         match self {
             Self::Pipe { reads, writes } => {

@@ -1,4 +1,4 @@
-//! What one open descriptor is, as the system tells of it. Nothing is read from it but the first bytes of a file.
+//! What the system tells of one open descriptor. Only the first bytes of a file are read from it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -68,12 +68,12 @@ pub(super) enum Address {
     Internet(SocketAddr),
     /// A path, or an abstract name behind `@`.
     Unix(String),
-    /// That of a pair, for one.
+    /// For example that of a pair.
     Unnamed,
     Other,
 }
 
-/// The descriptor of a number, which somebody else owns.
+/// The descriptor of this number, which other code owns.
 pub(super) fn borrowed(number: RawFd) -> ManuallyDrop<OwnedFd> {
     ManuallyDrop::new(system::owned(number))
 }
@@ -85,7 +85,7 @@ pub(super) fn numbers() -> io::Result<Vec<RawFd>> {
         numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()));
     }
     numbers.sort_unstable();
-    // That of the list itself is closed by now.
+    // The descriptor of the list itself is closed by now.
     numbers.retain(|number| fcntl_getfd(&*borrowed(*number)).is_ok());
     Ok(numbers)
 }
@@ -116,7 +116,7 @@ impl Descriptor {
         self.flags & OFlags::RWMODE != OFlags::WRONLY
     }
 
-    /// A lock that it holds: POSIX, of an open file description, flock or a lease.
+    /// Whether it holds a lock: POSIX, of an open file description, flock or a lease.
     pub(super) fn is_locked(&self) -> bool {
         self.details.lines().any(|line| line.starts_with("lock:"))
     }
@@ -154,7 +154,7 @@ impl Socket {
     fn of(held: &OwnedFd) -> io::Result<Self> {
         let family = socket_domain(held)?;
         let (own, peer) = if family == AddressFamily::UNIX {
-            // Whatever kind it is: the addresses are of one form.
+            // Also for other kinds than streams: their addresses have the same form.
             let socket = ManuallyDrop::new(UnixStream::from(system::owned(held.as_raw_fd())));
             (socket.local_addr().map(Address::unix), socket.peer_addr().map(Address::unix))
         } else {

@@ -1,4 +1,4 @@
-//! Memory that this process shares with those that it forks.
+//! Memory that this process shares with the children that it forks.
 
 use std::fs;
 use std::io;
@@ -25,7 +25,7 @@ pub(super) fn shared() -> io::Result<Vec<Mapping>> {
     Ok(mappings.filter(|mapping| !is_shared_numbers(mapping.run.start)).collect())
 }
 
-/// One line, of a shared mapping.
+/// Reads one line; nothing if the mapping is not shared.
 fn parse(line: &str) -> Option<Mapping> {
     let mut rest = line;
     let mut field = || {
@@ -63,8 +63,8 @@ impl Mapping {
         is_gone || self.name.starts_with("[anon_shmem:")
     }
 
-    /// What of it a process of its own would have for itself, and a child cannot have. A file that has a name is the same
-    /// for all processes that map it.
+    /// A finding if a separate process would have this memory for itself and a child cannot. A file that has a name is
+    /// the same for all processes that map it.
     pub(super) fn finding(&self) -> Option<Finding> {
         let is_private = self.name.starts_with("/SYSV00000000");
         let is_device = self.name.starts_with("/dev/") && !self.name.starts_with("/dev/shm/");

@@ -1,12 +1,12 @@
-//! What an import has left open, and what a fork would have all children share: descriptors, and memory.
+//! What an import has left open and all children would share after a fork: descriptors and memory.
 //!
-//! A process of its own for each request would have its own position in a file, its own lock, its own connection.
-//! [`LeftOpen::look`] decides about each of them when the import is over ([`verdict`]): some can be shared, some are
-//! renewed in each child, as soon as that is forked ([`LeftOpen::renew`]); about the rest there is a finding, and the
+//! If each request had a process of its own, it would have its own position in a file, its own lock, its own
+//! connection. [`LeftOpen::look`] decides about each of them when the import is over ([`verdict`]): some can be shared,
+//! some are renewed in each child, right after the fork ([`LeftOpen::renew`]). For the rest there is a finding, and the
 //! application is started normally.
 //!
-//! Left out: descriptors 0, 1 and 2, which become the request's; objects of Python's, which cannot be told from those of
-//! a process of its own; timers that `timer_create` has made, which most systems do not list.
+//! Left out: descriptors 0, 1 and 2, which become the request's; Python's objects, which cannot be told from those of a
+//! separate process; timers that `timer_create` has made, which most systems do not list.
 
 mod anew;
 mod descriptor;
@@ -35,8 +35,8 @@ pub struct LeftOpen {
 }
 
 impl LeftOpen {
-    /// Looks at all descriptors of this process from 3 on, but for those that are cgi2wsgi's `own`, and at its memory.
-    /// To be called when the import is over and standard error is still the import's.
+    /// Looks at all descriptors of this process from 3 on, except cgi2wsgi's `own`, and at its memory. To be called
+    /// after the import, while standard error is still the import's.
     pub fn look(own: &[RawFd]) -> io::Result<Self> {
         let standard_error = FileId::of(rustix::stdio::stderr());
         let mut left = Self::default();
@@ -64,7 +64,7 @@ impl LeftOpen {
         left.findings.extend(findings);
         let mappings = mappings::shared()?;
         left.findings.extend(mappings.iter().filter_map(mappings::Mapping::finding));
-        // A descriptor for reading and a mapping may be of a file that something else here writes to.
+        // A file that is written to here may also have a descriptor for reading, or a mapping.
         let copies = Copy::of(&to_copy, &mappings, &mut to_reopen);
         for copy in &copies {
             if let Some(what) = copy.too_large(LARGEST_COPY) {
@@ -72,7 +72,8 @@ impl LeftOpen {
             }
         }
         left.reopened = Group::of(to_reopen).into_iter().map(Reopened::new).collect();
-        // To close another descriptor of a file gives up the locks of this process on it: not where there are any.
+        // Opening a file again and closing it releases this process' locks on it. So this is not done if there are
+        // findings, such as a lock.
         if left.findings.is_empty() {
             left.reopened.retain(|file| !file.stays_shared());
             left.findings.extend(left.reopened.iter().filter_map(Reopened::finding));
@@ -82,12 +83,12 @@ impl LeftOpen {
         Ok(left)
     }
 
-    /// Why the application has to be started normally; all reasons. None: a child can have all that it needs.
+    /// Why the application has to be started normally; all reasons. None: children can have all that they need.
     pub fn findings(&self) -> impl Iterator<Item = String> {
         self.findings.iter().map(ToString::to_string)
     }
 
-    /// In a child that was forked just now, before any of the application runs in it: what it needs for itself.
+    /// To be called in a new child, before the application runs in it: makes what it needs for itself.
     pub fn renew(&self) -> io::Result<()> {
         self.reopened.iter().try_for_each(Reopened::renew)?;
         self.copies.iter().try_for_each(Copy::renew)?;
@@ -95,13 +96,14 @@ impl LeftOpen {
         self.anew.iter().try_for_each(Anew::renew)
     }
 
-    /// In a child that has a request: copies of the standard error of the import become those of the request's.
+    /// To be called in a child that has a request: copies of the import's standard error become copies of the
+    /// request's.
     pub fn renew_standard_error(&self, standard_error: impl AsFd) -> io::Result<()> {
         put(standard_error, &self.standard_error)
     }
 
-    /// Lets go of all of it, in a process that will not run the application any more: locks, addresses and connections
-    /// are free for those that do.
+    /// Closes all of it, in a process that will not run the application any more: other processes then can have the
+    /// locks, addresses and connections.
     pub fn let_go(&self) -> io::Result<()> {
         let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
         let are_same =

@@ -1,4 +1,4 @@
-//! What a child does to have for itself what the import left open.
+//! How a child gets for itself what the import left open.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -15,7 +15,8 @@ use super::verdict::Finding;
 use crate::cgi::file_id::FileId;
 use crate::zygotes::memory::{map_over, write_mapped};
 
-/// How an open file is opened once more: `O_NOFOLLOW` would not follow the link in /proc, and what made a file is over.
+/// The flags with which an open file is opened once more. `O_NOFOLLOW` would not follow the link in /proc, and the
+/// flags for making a file have had their effect.
 const KEPT: OFlags = OFlags::RWMODE
     .union(OFlags::APPEND)
     .union(OFlags::NONBLOCK)
@@ -23,7 +24,7 @@ const KEPT: OFlags = OFlags::RWMODE
     .union(OFlags::NOATIME)
     .union(OFlags::SYNC);
 
-/// Has each number mean the open file of `by`. With each goes whether it closes on exec.
+/// Makes each number refer to the open file of `by`. With each number is whether it closes on exec.
 pub(super) fn put(by: impl AsFd, numbers: &[(RawFd, bool)]) -> io::Result<()> {
     for (number, closes_on_exec) in numbers {
         let flags = if *closes_on_exec { DupFlags::CLOEXEC } else { DupFlags::empty() };
@@ -32,7 +33,7 @@ pub(super) fn put(by: impl AsFd, numbers: &[(RawFd, bool)]) -> io::Result<()> {
     Ok(())
 }
 
-/// Descriptors of one open file: they have one position in a process of its own too.
+/// Descriptors of one open file: they share a position in a separate process too.
 #[derive(Debug)]
 pub(super) struct Group {
     first: Descriptor,
@@ -40,7 +41,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Puts together what belongs together.
+    /// Groups descriptors by open file.
     pub(super) fn of(descriptors: Vec<Descriptor>) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         for descriptor in descriptors {
@@ -53,7 +54,8 @@ impl Group {
         groups
     }
 
-    /// Whether to move the position of one moves that of the other. Most systems would not tell (`kcmp`).
+    /// Whether moving the position of one moves that of the other. Most systems do not allow the call that would tell
+    /// (`kcmp`).
     fn has(&self, other: &Descriptor) -> bool {
         if (self.first.file, self.first.flags) != (other.file, other.flags) {
             return false;
@@ -96,13 +98,13 @@ impl Reopened {
         }
     }
 
-    /// A log that this user may not open any more, and that is only appended to, needs no position.
+    /// Whether it is a log that this user may not open any more and that is only appended to: it needs no position.
     pub(super) fn stays_shared(&self) -> bool {
         let file = &self.0.first;
         file.flags.contains(OFlags::APPEND) && !file.is_read() && self.open().is_err()
     }
 
-    /// Where it cannot be opened once more.
+    /// A finding if it cannot be opened once more.
     pub(super) fn finding(&self) -> Option<Finding> {
         let error = self.open().err()?;
         let what = format!(
@@ -114,7 +116,7 @@ impl Reopened {
 
     pub(super) fn renew(&self) -> io::Result<()> {
         let file = self.open()?;
-        // The zygote's own position, at which no child has moved anything.
+        // The zygote's own position, which no child has moved.
         if let Ok(position) = tell(&*borrowed(self.0.number())) {
             seek(&file, SeekFrom::Start(position))?;
         }
@@ -122,7 +124,7 @@ impl Reopened {
     }
 }
 
-/// A file without a name, and memory: each child has a copy of it.
+/// A file without a name, or memory: each child has a copy of it.
 #[derive(Debug)]
 pub(super) struct Copy {
     name: OsString,
@@ -132,7 +134,7 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// Those of these descriptors and mappings, and of the other descriptors those of the same files.
+    /// The copies for these descriptors and mappings. Descriptors of the same files are taken from `others`.
     pub(super) fn of(
         descriptors: &[Descriptor],
         mappings: &[Mapping],
@@ -175,7 +177,7 @@ impl Copy {
         (size > largest).then(|| format!("{size} bytes of shared memory open ({:?})", self.name))
     }
 
-    /// Where a child could not have a copy.
+    /// A finding if a child could not have a copy.
     pub(super) fn finding(&self) -> Option<Finding> {
         let error = self.copied().err()?;
         let what = format!("{:?} open, which cannot be copied ({error})", self.name);
@@ -210,7 +212,7 @@ impl Copy {
             map_over(mapping.run, mapping.protection, &memory, mapping.offset)?;
         }
         for group in &self.groups {
-            // Each has a position and flags of its own.
+            // Each group has a position and flags of its own.
             let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
             let flags = group.first.flags & KEPT;
             let file = open(path, (flags - OFlags::DIRECT) | OFlags::CLOEXEC, Mode::empty())?;

@@ -1,8 +1,8 @@
 //! What is done about each kind of descriptor that the import left open: the table of `docs/fork-safety.md`.
 //!
-//! The rule: a child is to see what a process of its own would. What such a process shares with others too is harmless;
-//! what it would have for itself is renewed in each child; what can't be renewed is a [`Finding`], and the application
-//! is started normally.
+//! The rule: a child must see what a separate process would. What such a process shares with others too is harmless.
+//! What it would have for itself is renewed in each child. For what cannot be renewed there is a [`Finding`], and the
+//! application is started normally.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::cgi::file_id::FileId;
 /// The largest unnamed file, or memory, that a child copies, in bytes: a microsecond or two for each page.
 pub(super) const LARGEST_COPY: u64 = 1 << 20;
 
-/// What is done about it.
+/// What is done about a descriptor.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It can be shared.
@@ -24,9 +24,9 @@ pub(super) enum Verdict {
     Reopen,
     /// Each child has a copy of the file, which has no name.
     Copy,
-    /// It is a copy of standard error: each child makes it a copy of its own.
+    /// It is a copy of standard error: each child makes it a copy of its own standard error.
     StandardError,
-    /// Each child makes it anew, if this process has all of it; else this is found.
+    /// Each child makes it anew, if it belongs to this process alone; else this is the finding.
     MakeAnew(Finding),
     /// It can be neither shared nor renewed.
     Shared(Finding),
@@ -58,7 +58,7 @@ const NAMESPACES: [&str; 8] =
 const CONNECT_LATER: &str =
     "connect in the request, or close the connection at the end of the import";
 
-/// `standard_error`: that of the import.
+/// Decides about one descriptor. `standard_error` is that of the import.
 pub(super) fn decide(descriptor: &Descriptor, standard_error: Option<FileId>) -> Verdict {
     let target = &descriptor.target;
     let shared = |what: String, cure: &str| Verdict::Shared(Finding::new(&what, cure));
@@ -77,7 +77,7 @@ pub(super) fn decide(descriptor: &Descriptor, standard_error: Option<FileId>) ->
         Kind::File { has_name: false, size, .. } if descriptor.is_written() => {
             let is_log = !descriptor.is_read() && descriptor.flags.contains(OFlags::APPEND);
             match *size {
-                // Nobody can read it.
+                // It cannot be read.
                 _ if is_log => Verdict::Harmless,
                 size if size <= LARGEST_COPY => Verdict::Copy,
                 size => shared(
@@ -101,7 +101,7 @@ pub(super) fn decide(descriptor: &Descriptor, standard_error: Option<FileId>) ->
         }
         Kind::File { .. } | Kind::BlockDevice | Kind::Directory => Verdict::Reopen,
         Kind::CharacterDevice { major, minor } => match (major, minor) {
-            // Memory (null, zero, full, random, urandom), and terminals but for the end that makes one.
+            // Memory (null, zero, full, random, urandom), and terminals, except the device that makes one (`ptmx`).
             (1 | 4 | 136..=143, _) | (5, 0 | 1) => Verdict::Harmless,
             _ => shared(format!("the device {target:?} open"), "open it in the request"),
         },
@@ -155,7 +155,7 @@ fn of_socket(socket: &Socket) -> Verdict {
 fn of_anonymous(target: &str) -> Verdict {
     let shared = |what: &str, cure: &str| Verdict::Shared(Finding::new(what, cure));
     match target {
-        // Signals are read by the process that reads.
+        // Each process reads its own signals.
         "anon_inode:[signalfd]" => Verdict::Harmless,
         // They have no state.
         _ if NAMESPACES.iter().any(|kind| target.starts_with(kind)) => Verdict::Harmless,
@@ -213,7 +213,7 @@ mod tests {
         Kind::File { size, has_name: false, is_sqlite: false }
     }
 
-    /// About a descriptor, if standard error is a file that it is not.
+    /// The verdict on a descriptor that is not standard error.
     fn about(target: &str, flags: i32, kind: Kind) -> Verdict {
         decide(&descriptor(target, flags, kind), FileId::of(std::io::stdin()))
     }

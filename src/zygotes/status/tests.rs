@@ -1,4 +1,4 @@
-//! What a zygote writes of itself, and who may read it.
+//! What a status file contains, and how it is read.
 
 use std::fs::{self, OpenOptions};
 

@@ -1,5 +1,5 @@
-"""web.py with its sessions in a shelf that is not closed. It is opened at the request, and one that another process has
-open is waited for."""
+"""web.py with its sessions in a shelf that is not closed. It is opened in the request, which waits while another
+process has it open."""
 
 import os
 

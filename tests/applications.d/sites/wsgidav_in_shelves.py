@@ -1,5 +1,5 @@
-"""WsgiDAV with its locks and properties in shelves, which are complete when the process has ended. They are opened at the
-request: what the import opens, all children of a zygote share."""
+"""WsgiDAV with its locks and properties in shelves, which are complete when the process has ended. They are opened
+in the request, because all children of a zygote share what the import opens."""
 
 import os
 
@@ -13,7 +13,7 @@ os.makedirs(os.path.join(DATA, "files"), exist_ok=True)
 made = None
 
 if os.environ["WAY"] == "CGIHandler":
-    # It lets a client have the last byte before the shelf is closed.
+    # CGIHandler sends a client the last byte before the shelf is closed.
     shelves.wait_for_locked_ones()
 
 

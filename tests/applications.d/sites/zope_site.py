@@ -1,4 +1,4 @@
-"""Zope with a FileStorage, which one process at a time has open: others wait at a lock of this site's own."""
+"""Zope with a FileStorage, which one process at a time can have open: the others wait for a lock of this site."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-//! E18: `Action` runs the file that the URL names, and no other, whoever asks.
+//! E18: `Action` runs the file that the URL names, and never another file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ pub(super) const ROWS: &[Row] = &[
         }
         Ok(())
     }),
-    // Apache's AddHandler counts every suffix of a name.
+    // Apache's AddHandler looks at every suffix of a name.
     ("a file that ends in .txt is not run, though .wsgi is in its name", |server| {
         refused(&get(server, "/a/show.wsgi.txt")?)
     }),

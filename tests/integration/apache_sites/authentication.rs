@@ -1,4 +1,4 @@
-//! A site whose visitors Apache asks for a password (RFC 3875 4.1.1, 4.1.11).
+//! A site for which Apache asks visitors for a password (RFC 3875 4.1.1, 4.1.11).
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,12 +13,12 @@ use crate::harness::stage::Stage;
 
 pub(super) const MODULES: [&str; 4] = ["auth_basic", "authn_core", "authn_file", "authz_user"];
 
-/// As htpasswd -s writes it.
+/// A line as `htpasswd -s` writes it.
 const USERS: &str = "ann:{SHA}eEfrmVcfx6ZyitJ77p50R9tB0KI=\n";
 /// ann, with the password of [`USERS`].
 const CREDENTIALS: &str = "Basic YW5uOmEgcGFzc3dvcmQ=";
 
-/// Its part of the server's configuration.
+/// The site's part of the server's configuration.
 pub(super) fn make_checked_site(stage: &Stage, root: &Path) -> Result<String> {
     let users = root.join("users");
     fs::write(&users, USERS).context("cannot write the users")?;
@@ -32,7 +32,7 @@ pub(super) fn make_checked_site(stage: &Stage, root: &Path) -> Result<String> {
     Ok(site)
 }
 
-/// A directory of `Action` whose visitors have a password, and a page of it for those that have none.
+/// A directory of `Action` that requires a password, and its page for visitors who have none.
 pub(super) fn make_checked_action(root: &Path, actions: &Path) -> Result<String> {
     let users = root.join("users");
     let mut site = String::new();
@@ -56,7 +56,7 @@ pub(super) const ROW: Row =
             answer.status(200)?;
             has_line(answer, "AUTH_TYPE=Basic")?;
             has_line(answer, "REMOTE_USER=ann")?;
-            // RFC 3875 9.2: what Apache has checked is not handed on.
+            // RFC 3875 9.2: credentials that Apache has checked are not passed on.
             ensure!(!answer.text().contains("\nHTTP_AUTHORIZATION="), "the password is there");
             Ok(())
         })

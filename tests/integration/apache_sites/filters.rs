@@ -1,4 +1,4 @@
-//! Input filters of Apache, which change a body's length and not `CONTENT_LENGTH` (B9).
+//! Input filters of Apache, which change a body's length but not `CONTENT_LENGTH` (B9).
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,7 +14,8 @@ use crate::harness::stage::Stage;
 
 pub(super) const MODULES: [&str; 2] = ["deflate", "sed"];
 
-/// Its part of the server's configuration: `/plain`, `/inflated` and `/edited`, and the same with `--warm`.
+/// The sites' part of the server's configuration: `/plain`, `/inflated`, `/limited` and `/edited`, each also with
+/// `--warm`.
 pub(super) fn make_filtered_sites(stage: &Stage, kind: Kind) -> Result<String> {
     let mut site = String::new();
     let filters = [
@@ -48,7 +49,7 @@ pub(super) fn make_filtered_sites(stage: &Stage, kind: Kind) -> Result<String> {
     Ok(site)
 }
 
-/// As a client compresses it.
+/// Compresses a body as a client does.
 fn gzip(body: &[u8]) -> Result<Vec<u8>> {
     let mut child = Command::new("gzip")
         .arg("-c")
@@ -77,7 +78,7 @@ fn noise(size: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(size).collect()
 }
 
-/// Bytes that become a fifth of themselves: a filter that inflates more than that takes it for an attack.
+/// Bytes that gzip compresses to a fifth: at a higher ratio the filter assumes an attack.
 fn numbers(count: usize) -> Vec<u8> {
     let mut text = String::new();
     for number in 0..count {
@@ -100,7 +101,7 @@ fn equal() -> Result<(Vec<u8>, Vec<u8>)> {
 
 const WAYS: &[&str] = &["read", "pieces", "lines", "length"];
 
-/// The application finds `body`, and variables that are true.
+/// Checks that the application finds `body`, and correct variables.
 fn finds(
     server: &WebServer,
     target: &str,
@@ -169,7 +170,7 @@ fn too_large(server: &WebServer) -> Result<()> {
 
 fn unread(server: &WebServer) -> Result<()> {
     let zipped = sent_as_gzip(gzip(&numbers(300_000))?);
-    // Of one long line mod_sed would make a day's work.
+    // Short lines, because mod_sed is very slow on one long line.
     let lines = Request::post("", "ca\n".repeat(300_000));
     for (site, request) in [("inflated", zipped), ("edited", lines)] {
         for start in STARTS {

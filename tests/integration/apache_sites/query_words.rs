@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::{expect, get};
 use crate::harness::server::WebServer;
 
-/// Without this, the rows of P1 would prove nothing.
+/// Apache really passes these words on; otherwise the rows of P1 would prove nothing.
 pub(super) fn passes_words(server: &WebServer) -> Result<()> {
     for (query, words) in [
         ("-h", "[-h]"),

@@ -1,5 +1,5 @@
-//! The shared host with nothing but `.htaccess`: servers/shared-host as a user would put it there, and what visitors
-//! try to download.
+//! A shared host with only `.htaccess`: servers/shared-host as a user would install it, and what visitors try to
+//! download.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::harness::http::Request;
 use crate::harness::server::adapted;
 use crate::harness::stage::{Stage, join_parts};
 
-/// The public folder of a shared host, as `servers/shared-host` says, and what careless people leave in one.
+/// The public folder of a shared host, as `servers/shared-host` describes it, with files that careless users leave.
 pub(super) fn make_public_folder(
     stage: &Stage,
     folder: &Path,
@@ -155,7 +155,7 @@ pub(super) const SHARED_HOST: &[Row] = &[
         let out = ["/../", "/%2e%2e/", "/static/../../", "/static/%2e%2e/%2e%2e/", "/..%2f"];
         let inside = names.iter().flat_map(|name| ways.map(|way| format!("{way}{name}")));
         let elsewhere = ["/settings.py?", "/settings.py/", "/settings.py%00", "/static/.htaccess"];
-        // The program that is behind them makes no difference, and this one is quick.
+        // The application behind these URLs makes no difference, and this one is fast.
         let inside = inside.chain(elsewhere.map(str::to_owned)).map(|target| (target, SHOWN));
         let outside = site.iter().flat_map(|name| out.map(|way| format!("{way}{name}")));
         for (target, host) in inside.chain(outside.map(|target| (target, PUBLIC))) {

@@ -1,4 +1,4 @@
-"""Notes in MARKER which processes run an atexit handler that was registered at import, and which a request."""
+"""Writes to MARKER which processes run an atexit handler registered at import, and which run a request."""
 
 import atexit
 import os

@@ -1,4 +1,4 @@
-"""Changes its process while it is imported, and says what has become of that."""
+"""Changes its process while it is imported, and answers what remains of the changes."""
 
 import os
 
@@ -11,7 +11,7 @@ os.umask(0o027)
 
 def application(environ, start_response):
     facts = [os.environ.get(name) for name in ("SET_ON_IMPORT", "PREPENDED", "REMOVED", "REQUEST_METHOD")]
-    # What the server said is what it said.
+    # The WSGI environ keeps the server's values.
     facts += [environ.get(name) for name in ("SET_ON_IMPORT", "PREPENDED", "REMOVED")]
     facts += [os.getcwd(), oct(os.umask(0))]
     start_response("200 OK", [("Content-Type", "text/plain")])

@@ -1,5 +1,5 @@
-"""Leaves an object whose `__del__` takes its time and writes MARKER; PATH_INFO says which answer a client counts. With
-/thread the object is a thread's, which waits for GATE."""
+"""Leaves an object whose slow `__del__` writes MARKER; PATH_INFO says which kind of answer a client counts. With
+/thread it leaves a thread instead, which waits for GATE and then writes MARKER."""
 
 import os
 import threading

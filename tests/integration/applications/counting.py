@@ -1,4 +1,4 @@
-"""web.py with sessions in a shelf that stays open: each visit of a visitor counts."""
+"""web.py with sessions in a shelf that stays open: it counts the visits of each visitor."""
 
 import os
 import shelve

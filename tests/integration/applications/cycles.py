@@ -1,4 +1,4 @@
-"""Garbage in cycles, which only the collector frees: by each chunk of a long response, or while this is imported."""
+"""Makes garbage in cycles, which only the collector frees: with each chunk of a long response, or at import."""
 
 import gc
 import os

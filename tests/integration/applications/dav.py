@@ -1,6 +1,6 @@
-"""WsgiDAV, with locks and properties in shelves, in the directory DAV and at the URL DAV_URL. With DAV_MADE=request it is
-made there: a shelf that the import has opened is one shelf for each of a zygote's children, and none sees what another
-writes. A shelf that the process before still holds is an error."""
+"""WsgiDAV at the URL DAV_URL, with locks and properties in shelves in the directory DAV. With DAV_MADE=request a
+request makes it: if the import opened a shelf, each child of a zygote would have its own copy, and would not see what
+another child writes. A shelf that the previous process still holds is an error."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Says what kind of thing the environ is, as PEP 3333 asks: types, and the wsgi.* values (E15)."""
+"""Reports what PEP 3333 requires of the environ: its types, and the wsgi.* values (E15)."""
 
 
 def application(environ, start_response):

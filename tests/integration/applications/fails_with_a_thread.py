@@ -1,4 +1,4 @@
-"""Fails on import. A thread that waits for the file GATE and an atexit handler then append a line each to MARKER."""
+"""Fails on import. A thread, which waits for the file GATE, and an atexit handler each append a line to MARKER."""
 
 import atexit
 import os

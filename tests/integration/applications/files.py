@@ -1,4 +1,4 @@
-"""Gives files to wsgi.file_wrapper that are not as most are, by PATH_INFO."""
+"""Gives an unusual file to wsgi.file_wrapper; PATH_INFO selects it."""
 
 import os
 

@@ -1,4 +1,5 @@
-"""Says how long the request body is that it finds, and the variables of its length, and gives it back; reads it as PATH_INFO says."""
+"""Answers the length of the body that it reads, CONTENT_LENGTH and HTTP_CONTENT_ENCODING, then the body. PATH_INFO says
+how to read it."""
 
 WAYS = {
     "read": lambda body, length: body.read(),

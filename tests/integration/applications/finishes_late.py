@@ -1,5 +1,5 @@
-"""Leaves what takes its time: FINISHES says which, and MARKER gets a line when it is done. With GATE it waits for that
-file, or a while. No Content-Length: the end of the response is the end of the connection."""
+"""Leaves something that ends slowly: FINISHES names it, and it writes a line to MARKER at its end. With GATE it waits
+for that file, at most 10 s. There is no Content-Length: the response ends with the connection."""
 
 import atexit
 import os

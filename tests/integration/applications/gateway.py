@@ -112,7 +112,7 @@ def watched(environ, start_response):
 
 
 class Itself:
-    """An application that is the iterable of its response, and starts it with the first iteration."""
+    """An application that is the iterable of its response, and calls start_response in the first iteration."""
 
     def __init__(self, environ, start_response):
         self.start = start_response
@@ -214,7 +214,7 @@ def closed_badly(environ, start_response):
 
 
 class FileLike:
-    """Has read() and nothing that the kernel could use."""
+    """Has read(), but no descriptor that the kernel could use."""
 
     def __init__(self, content):
         self.content = io.BytesIO(content)
@@ -281,14 +281,14 @@ def method(environ, start_response):
 
 
 def descriptors(environ, start_response):
-    """Which of the descriptors that a child gets lead where the bridge's own do: to the response, or to the body."""
+    """Which descriptors a child inherits that lead to the bridge's own pipes and sockets: the response, or the body."""
     own, inherited = [], []
     for name in os.listdir("/proc/self/fd"):
         try:
             kept = os.get_inheritable(int(name))
             target = os.readlink("/proc/self/fd/" + name)
         except OSError:
-            continue  # that of the listing itself
+            continue  # the descriptor of the listing itself
         if target.startswith(("pipe:", "socket:")):
             (inherited if kept else own).append((name, target))
     shared = sorted(name for name, target in inherited if target in dict(map(reversed, own)))

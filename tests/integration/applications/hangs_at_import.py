@@ -1,4 +1,4 @@
-"""Is never imported."""
+"""Its import never ends."""
 
 while True:
     pass

@@ -1,5 +1,5 @@
-"""What the import system makes of modules of every kind, as text: for the same directory the report of plain Python
-(`python import_report.py DIRECTORY`) and that of an application under cgi2wsgi are the same."""
+"""Reports as text what the import system does with modules of every kind. For one directory the report of plain Python
+(`python import_report.py DIRECTORY`) and the report of an application under cgi2wsgi must be the same."""
 
 import importlib
 import importlib.machinery
@@ -22,7 +22,7 @@ def write(path, text, bytecode=None, modified=1_600_000_000.999999999):
 
 
 def make(root):
-    """A directory of modules, of which some have bytecode that is stale, damaged or checked in another way."""
+    """A directory of modules. Some have bytecode that is stale, damaged or checked in another way."""
     time, hashed, unchecked = (
         py_compile.PycInvalidationMode.TIMESTAMP,
         py_compile.PycInvalidationMode.CHECKED_HASH,
@@ -88,7 +88,7 @@ def describe(name):
 
 
 def calls():
-    """What is called with arguments of every kind."""
+    """Calls functions of the import system with arguments of every kind."""
     from_source = importlib.util.cache_from_source
     trials = {
         "plain": lambda: from_source("/a/b/c.py"),
@@ -120,7 +120,7 @@ def calls():
 
 
 def hooks(root):
-    """Code that watches the import, or replaces a method of it, sees what Python shows."""
+    """An audit hook, a replaced method and a derived loader see the same as under plain Python."""
     seen = []
 
     def look(event, arguments):

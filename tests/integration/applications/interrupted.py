@@ -1,4 +1,4 @@
-"""Has a signal every millisecond while it reads an upload and sends it back, eight times as large."""
+"""Gets a signal every millisecond while it reads an upload and sends it back eight times."""
 
 import hashlib
 import signal

@@ -1,4 +1,4 @@
-"""Takes QUERY_STRING mebibytes for a request, which lasts until the file GATE is there; notes both in MARKER."""
+"""Allocates QUERY_STRING MiB in a request, which lasts until the file GATE exists; logs begin and end in MARKER."""
 
 import os
 import time

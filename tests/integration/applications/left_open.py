@@ -1,6 +1,7 @@
 """An application whose import leaves something open: KIND names a function below, and what it returns answers requests.
 
-PLACE is a directory of the test's. An answer must be the same for every request, cold and warm, unless it says so.
+PLACE is a directory of the test. An answer must be the same for every request, cold and warm, unless the function says
+otherwise.
 """
 
 import fcntl
@@ -107,7 +108,7 @@ def appended_log():
 
     handler = logging.FileHandler(path("done"))
     logging.getLogger().addHandler(handler)
-    # It is in a buffer when the import is over.
+    # Still in the buffer when the import ends.
     handler.stream.write("import\n")
 
     def answer(query):
@@ -201,13 +202,13 @@ def closed_database():
 
 
 def store():
-    """As Zope's FileStorage: an index in memory, a file that is written at the index' end, and a lock for as long as the
-    process lives.
+    """Like Zope's FileStorage: an index in memory, a file that is written at the end that the index has, and a lock
+    that the process holds until it ends.
     """
     lock = os.open(path("store.lock"), os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(lock, fcntl.LOCK_EX)
     descriptor = os.open(path("store"), os.O_RDWR | os.O_CREAT, 0o644)
-    # A record that was not written whole was not acknowledged.
+    # A record that was only partly written was not acknowledged.
     end = os.fstat(descriptor).st_size // 32 * 32
 
     def answer(query):
@@ -259,7 +260,7 @@ def listening():
 
 
 def bound_name():
-    """Only one process may have it."""
+    """Only one process at a time may bind this name."""
     made = socket.socket(socket.AF_UNIX)
     made.bind("\0" + PLACE)
     made.listen()
@@ -340,7 +341,7 @@ def pair_with_content():
     return lambda query: other.recv(6).decode()
 
 
-# What has no name.
+# Pipes and other descriptors, mostly without a name.
 
 
 def pipe():
@@ -373,7 +374,7 @@ def pipe_to_process():
 
 
 def pipe_beside_process():
-    """A process that the import has started may have one of its ends."""
+    """A process that the import has started may have an end of the pipe."""
     import subprocess
 
     reads, writes = os.pipe()
@@ -392,7 +393,7 @@ def fifo():
 
 
 def event():
-    """An eventfd, by its number in the C library: Python has it from 3.10 on."""
+    """An eventfd, made by the C library: Python has os.eventfd only since 3.10."""
     descriptor = c_library().eventfd(2, 0)
 
     def answer(query):
@@ -483,7 +484,7 @@ def held_lock():
     import multiprocessing
 
     lock = multiprocessing.get_context("fork").Lock()
-    # It is never given back: the next request has one of its own.
+    # The lock is never released: the next request must have its own lock.
     return lambda query: str(lock.acquire(timeout=60))
 
 
@@ -525,7 +526,7 @@ def mapped_file():
     return answer
 
 
-# What is as it should be.
+# What needs no special care.
 
 
 def devices():

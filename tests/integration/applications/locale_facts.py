@@ -1,4 +1,4 @@
-"""Says what the C library and children of the process take for the locale."""
+"""Reports which locale the C library and the children of the process use."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""What a log is asked to tell: failures, and lines on standard error."""
+"""Gives a log what it must record: failures, and lines on standard error."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Calls start_response as PATH_INFO says, which PEP 3333 forbids in one way each, and answers with what it raises."""
+"""Breaks one rule of PEP 3333 for each PATH_INFO, mostly of start_response, and answers with what the call raises."""
 
 import sys
 
@@ -28,13 +28,13 @@ CALLS = {
     "four-arguments": ("200 OK", TEXT, None, None),
 }
 
-# Headers of one connection, which are the server's.
+# Headers that concern one connection: only the server may send them.
 HOP_BY_HOP = ["Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailers"]
 HOP_BY_HOP += ["Transfer-Encoding", "Upgrade", "upgrade"]
 
 
 def raised(call, *arguments):
-    """What a call raises, as text, after the response was begun again: only exc_info allows that."""
+    """What a call raises, as text, and exc_info: only with exc_info may start_response be called again."""
     try:
         call(*arguments)
     except Exception as error:
@@ -58,7 +58,7 @@ def keywords(start_response):
 
 
 def after_an_error(start_response):
-    """The second call without exc_info, though the first was refused."""
+    """A second call without exc_info, after a first call that was refused."""
     raised(start_response, "OK", TEXT)
     text, exc_info = raised(start_response, "200 OK", list(TEXT))
     start_response("200 OK", list(TEXT), exc_info)
@@ -66,7 +66,7 @@ def after_an_error(start_response):
 
 
 def refused_of(names_and_values, start_response):
-    """What of these headers is refused, in their order."""
+    """Those of these headers that are refused, in their order."""
     refused = []
     exc_info = None
     for shown, header in names_and_values:

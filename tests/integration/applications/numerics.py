@@ -1,4 +1,4 @@
-"""Multiplies matrices with numpy, and says what the process has of the libraries' threads."""
+"""Multiplies matrices with numpy, and reports the variables that set the libraries' number of threads."""
 
 import ctypes
 import json
@@ -10,7 +10,7 @@ NAMES = [f"{library}_NUM_THREADS" for library in ("OPENBLAS", "MKL", "BLIS", "NU
 
 
 def seen():
-    """The variables as Python has them, as C libraries do, and as a child gets them."""
+    """The variables as Python, C libraries and a child see them."""
     getenv = ctypes.CDLL(None).getenv
     getenv.restype = ctypes.c_char_p
     script = "import os, sys; print([os.environ.get(name) for name in sys.argv[1:]])"
@@ -22,7 +22,7 @@ def seen():
     }
 
 
-# numexpr reads its own there; all others are C.
+# numexpr reads its variable from os.environ; all other libraries are C.
 AT_IMPORT = [os.environ.get(name) for name in NAMES if name != "NUMEXPR_NUM_THREADS"]
 
 import numpy  # noqa: E402

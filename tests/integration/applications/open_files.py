@@ -1,4 +1,4 @@
-"""Says what a process that the application starts would inherit: each descriptor, and what it is open to."""
+"""Lists what a process that the application starts would inherit: each descriptor, and the file behind it."""
 
 import os
 

@@ -9,7 +9,7 @@ application = runpy.run_path(os.environ["FIXTURE"])["application"]
 
 @atexit.register
 def report():
-    # Of this program alone: ru_maxrss counts what ran in the process before exec too.
+    # Of this program alone: ru_maxrss includes the program before exec.
     with open("/proc/self/status") as status:
         peak = next(line.split()[1] for line in status if line.startswith("VmHWM:"))
     with open(os.environ["REPORT"], "w") as file:

@@ -1,4 +1,4 @@
-"""Says how the process looks from inside, one `name = value` line each; the name asked for in the query is from os.environ."""
+"""Reports facts of its process, one `name = value` line each. The query names a variable of os.environ to report."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Makes the file READY, then reads the body and answers it: the reader waits for bytes that are not there yet."""
+"""Makes the file READY, then reads the body, which has not arrived yet, and answers with it."""
 
 
 def application(environ, start_response):

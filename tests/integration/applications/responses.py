@@ -1,4 +1,4 @@
-"""A response of a rare kind each, by PATH_INFO: what PEP 3333 allows or forbids around start_response and the iterable."""
+"""Rare kinds of responses, by PATH_INFO: what PEP 3333 allows or forbids with start_response and the iterable."""
 
 import hashlib
 import sys

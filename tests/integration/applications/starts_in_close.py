@@ -1,4 +1,4 @@
-"""`close()` starts a program, and writes into the file in MARKER what SIGTERM means to that."""
+"""`close()` starts a program, which writes its own handling of SIGTERM to the file MARKER."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Says all that a process can see of itself and of where it runs, as JSON."""
+"""Reports as JSON all that a process can see of itself and of where it runs."""
 
 import faulthandler
 import gc
@@ -15,7 +15,7 @@ import threading
 import warnings
 
 CHILD = "umask; pwd; grep -E '^Sig(Pnd|Blk|Ign)' /proc/self/status"
-# glibc's own, which it takes over in a process that has had a second thread.
+# glibc's own signals, which it takes over in a process that has had a second thread.
 GLIBC = 1 << 31 | 1 << 32
 
 

@@ -10,7 +10,7 @@ def mark(text):
 
 def application(environ, start_response):
     mark("began")
-    # Apache's SIGTERM may come at any line, as SystemExit.
+    # Apache's SIGTERM may raise SystemExit at any line.
     ending = "SystemExit"
     try:
         while environ["wsgi.input"].read(4096):
@@ -20,7 +20,7 @@ def application(environ, start_response):
         ending = type(error).__name__
         raise
     finally:
-        # Here too, but once.
+        # Here too, but only once.
         try:
             mark("ended: " + ending)
         except SystemExit:

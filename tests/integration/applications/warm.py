@@ -1,4 +1,4 @@
-"""Writes a line for each import and each request beside itself, and does what the query says."""
+"""Writes a line for each import and each request to files beside itself, and does what the query says."""
 
 import json
 import os
@@ -34,7 +34,7 @@ if (HERE / "import.py").exists():
 
 
 class Deadly(os._Environ):
-    """Ends the process, once, when it takes a request over that asks for that: before it has begun."""
+    """Ends the process, once, when it receives a request with do=die-before-begun, before that request begins."""
 
     def __setitem__(self, name, value):
         if name == b"QUERY_STRING" and b"do=die-before-begun" in value and not (HERE / "died").exists():
@@ -49,7 +49,7 @@ seen = []
 
 
 def end(how):
-    """Ends this process as in exit:7 or signal:9, and runs nothing more."""
+    """Ends this process at once, as `how` says: exit:7 or signal:9."""
     kind, number = how.split(":")
     if kind == "exit":
         os._exit(int(number))

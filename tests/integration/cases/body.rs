@@ -103,7 +103,7 @@ fn chunked() -> Vec<Case> {
             .variable("CGI2WSGI_MAX_BODY", "1000")
             .request(Request::new("POST", "").body(Body::Chunked(pieces())))
             .expect(|answer| answer.status(413).map(drop)),
-        // Others have found the length out before they start the program.
+        // Other servers know the length before they start the program.
         Case::new("B4", "a directory for a chunked body that is missing is named", "upload.py")
             .variable("TMPDIR", "/nonexistent")
             .request(Request::new("POST", "").body(Body::Chunked(vec![pattern(MILLION); 3])))
@@ -166,7 +166,7 @@ fn whole_million(answer: &Answer) -> Result<()> {
     answer.body(format!("{MILLION_DIGEST} {MILLION}\n")).map(drop)
 }
 
-/// (query, pieces as JSON) for the lines below, as `io.BufferedReader` reads them.
+/// (name, query, pieces as JSON) for the body that [`methods_of_input`] sends, as `io.BufferedReader` reads it.
 const WAYS: &[(&str, &str, &str)] = &[
     ("read()", "how=read", r#"["one\ntwo\nthree\nfour\nfive\nsix"]"#),
     ("read(5)", "how=readn&n=5", r#"["one\nt", "wo\nth", "ree\nf", "our\nf", "ive\ns", "ix"]"#),

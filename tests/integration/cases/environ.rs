@@ -7,7 +7,7 @@ use crate::harness::http::Request;
 use crate::harness::server::Kind;
 use crate::harness::table::{APACHE, Case};
 
-/// A case whose only question is whether these lines are in the environ.
+/// A case that checks only whether these lines are in the environ.
 fn lists(trap: &'static str, sentence: &'static str, lines: &'static [&'static str]) -> Case {
     environ(trap, sentence).expect(move |answer| {
         answer.status(200)?;
@@ -15,7 +15,7 @@ fn lists(trap: &'static str, sentence: &'static str, lines: &'static [&'static s
     })
 }
 
-/// A case whose only question is whether these variables are missing.
+/// A case that checks only whether these variables are missing.
 fn lacks(trap: &'static str, sentence: &'static str, names: &'static [&'static str]) -> Case {
     environ(trap, sentence).expect(move |answer| {
         answer.status(200)?;

@@ -1,4 +1,4 @@
-//! Requests as large and as odd as servers let them through, and visitors who leave in the middle.
+//! Requests as large and as unusual as servers accept, and visitors who disconnect in the middle.
 
 use std::fs;
 
@@ -10,12 +10,12 @@ use crate::harness::process::{PATIENCE, until};
 use crate::harness::server::Kind;
 use crate::harness::table::{APACHE, Case};
 
-/// Those whose limits on a request's head the tests raise, and Caddy, which takes a megabyte.
+/// The servers whose limits on a request's head the tests raise, and Caddy, which accepts a megabyte.
 const LARGE_HEADS: &[Kind] =
     &[Kind::Shell, Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi, Kind::ApacheAction];
 
-/// Those that start the program while the upload is under way. nginx and lighttpd take the whole of it first, and
-/// start nothing for a visitor who left before the end.
+/// The servers that start the program while the upload is in progress. nginx and lighttpd read the whole upload first,
+/// and start no program if the visitor disconnects before its end.
 const UPLOADS_AT_ONCE: &[Kind] =
     &[Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi, Kind::ApacheAction];
 
@@ -58,7 +58,7 @@ pub(crate) fn cases() -> Vec<Case> {
         )
         .variable("MARKER", "{own}/marker")
         .on(UPLOADS_AT_ONCE)
-        // Announced, and never sent.
+        // The body is announced, but never sent.
         .request(Request::new("POST", "").header("Content-Length", "5000000"))
         .drive(|scene, exchange| {
             let marker = scene.variable("MARKER")?;

@@ -1,5 +1,4 @@
-//! What goes wrong in an application, and the two readers of it: the visitor gets one plain line, the log gets the
-//! reason (R11, R17, P7, P9).
+//! Failures of an application: the visitor gets one plain line, the log gets the reason (R11, R17, P7, P9).
 
 use anyhow::{Result, ensure};
 
@@ -14,8 +13,8 @@ use crate::harness::table::{APACHE, Case, NOT_APACHE, SHELL, WEB_SERVERS};
 pub(crate) const FAILED: &str =
     "The application failed. The reason is in the server's error log.\n";
 
-/// Why a request whose application cannot be imported is answered by a process of its own under `--warm`: the import
-/// may work with what this request brings, and if not it is that process' failure.
+/// Why a normal start answers under `--warm` if the zygote cannot import the application: the import may succeed with
+/// the variables of this request. If not, it is a failure of the new process.
 pub(crate) const IMPORT_FAILS: &str =
     "--warm: falling back to a normal (cold) start: without a request the import fails";
 
@@ -24,12 +23,12 @@ fn plain_500(answer: &Answer) -> Result<()> {
     answer.header("Content-Type", "text/plain; charset=utf-8")?.page(FAILED).map(drop)
 }
 
-/// A failure that is told in the log by `logged`, and to the visitor not at all.
+/// A failure whose reason is in the log, as `logged`, and not in the response.
 fn fails(trap: &'static str, sentence: &'static str, fixture: &str, logged: &'static str) -> Case {
     Case::new(trap, sentence, &format!("failures/{fixture}.py")).logs(logged).expect(plain_500)
 }
 
-/// A cold process leaves the answer to the server; under `--warm` the front is there to give one.
+/// If a cold process is killed, the server answers; under `--warm` the front answers.
 fn killed(sentence: &'static str, target: &str) -> Case {
     Case::new("P9", sentence, "failures/killed.py").get(target).on(WEB_SERVERS).expect(|answer| {
         let status = answer.head.status;

@@ -1,4 +1,4 @@
-//! What the articles that this project grew from do: a form, and a JSON service.
+//! The examples of the articles from which this project began: a form, and a JSON service.
 
 use crate::harness::http::Request;
 use crate::harness::table::Case;

@@ -1,4 +1,4 @@
-//! Real frameworks: a greeting under the mount, and an upload in both forms (B4). Django has a file of its own.
+//! Real frameworks: a greeting under the mount, and an upload in both forms (B4). Django's session is in `django.rs`.
 
 use crate::harness::http::{Body, Request};
 use crate::harness::table::{Case, EVERYWHERE};
@@ -26,7 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// What needs no session: that is in `django.rs`.
+/// The pages of Django that need no session; `django.rs` has the session.
 fn django() -> Vec<Case> {
     let site = |sentence| {
         Case::import("framework", sentence, "mysite.wsgi:application")
@@ -68,7 +68,7 @@ fn django() -> Vec<Case> {
 fn site(fixture: &str, sentence: &'static str) -> Case {
     let case = Case::new("framework", sentence, fixture);
     match fixture {
-        // a2wsgi runs an event loop in a thread of its own.
+        // a2wsgi runs an event loop in its own thread.
         "fastapi_site.py" => case.goes_cold("has started 1 thread(s) while it was imported"),
         _ => case,
     }

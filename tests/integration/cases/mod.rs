@@ -1,5 +1,5 @@
-//! The rows of the table, by theme. A row cites the trap of `docs/traps.md` that it is for (`E12`), or the section of
-//! PEP 3333 or RFC 3875 where no trap has a number.
+//! The rows of the table, by theme. A row cites the trap in `docs/traps.md` that it covers (`E12`), or, if there is no
+//! numbered trap, the section of PEP 3333 or RFC 3875.
 
 mod body;
 mod environ;
@@ -55,7 +55,7 @@ fn listed(answer: &Answer, line: impl AsRef<[u8]>) -> Result<()> {
     Ok(())
 }
 
-/// `show_environ.py` lists nothing of this name.
+/// `show_environ.py` lists no variable of this name.
 fn absent(answer: &Answer, name: &str) -> Result<()> {
     let start = format!("{name}=");
     let mut lines = answer.body.split(|byte| *byte == b'\n');

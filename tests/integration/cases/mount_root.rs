@@ -1,5 +1,5 @@
 //! Where the application is mounted (E17), and which file it is when Apache's `Action` chooses it (E18). The
-//! variables are those that Apache was seen to send; the set-ups themselves belong to the server's own cases.
+//! variables are those that Apache was seen to send; `apache_sites.rs` tests the set-ups themselves.
 
 use super::listed;
 use crate::harness::http::Request;

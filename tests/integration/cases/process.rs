@@ -27,7 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// E3: `multiprocessing` starts another Python, which has to find what it is to run.
+/// E3: `multiprocessing` starts another Python, which must find the function that it is to run.
 fn spawned_children() -> Vec<Case> {
     let sentences = [
         ("spawn", "a child that multiprocessing spawns runs the application's function"),
@@ -48,7 +48,7 @@ fn spawned_children() -> Vec<Case> {
     cases.map(|case| case.on(SHELL).expect(check)).collect()
 }
 
-/// Queries that Apache makes arguments of; so does the shell of this harness.
+/// Queries that Apache turns into arguments; so does the shell of this harness.
 fn query_as_arguments() -> Vec<Case> {
     let queries = [
         "-h",
@@ -71,7 +71,7 @@ fn query_as_arguments() -> Vec<Case> {
             .named(format!("the query ?{query} is neither an option nor an application"))
             .get(&format!("?{query}"))
     };
-    // A variable names the application there, so that they could be the operator's options.
+    // Under Apache a variable names the application, so these words could be the operator's options.
     let options = ["--debug", "--venv+/tmp", "--chdir%3d/tmp"];
     let refused = options.map(|query| row(query).on(APACHE).logs(WHOSE).expect(is_refused));
     let plain = queries.iter().map(|query| {
@@ -96,7 +96,7 @@ fn query_as_arguments() -> Vec<Case> {
             .get("?os:system")
             .on(&[Kind::Caddy, Kind::Lighttpd, Kind::Nginx])
             .expect(|answer| answer.status(500)?.exit_code(2).map(drop));
-    // Where it is appended.
+    // On servers that append the query's words to the command line.
     let unnamed_too =
         Case::import("P1", "without an application the visitor's word is not taken for one", "")
             .get("?os:system")
@@ -114,7 +114,7 @@ fn query_as_arguments() -> Vec<Case> {
         .collect()
 }
 
-/// Why words belong neither to the operator nor to the application.
+/// What the log says of words that could be the operator's or a visitor's.
 pub(crate) const WHOSE: &str = "whether they are the operator's or a visitor's cannot be known";
 
 pub(crate) fn is_refused(answer: &Answer) -> Result<()> {
@@ -132,8 +132,8 @@ fn descriptors() -> Vec<Case> {
         Case::new("P2", "the application's own stdin is empty", "/process_facts.py")
             .request(crate::harness::http::Request::post("", "not for sys.stdin"))
             .expect(|answer| answer.status(200)?.contains("stdin = ''\n").map(drop)),
-        // The descriptor 1 that it inherits is stderr, for whose end Go and mod_cgi wait. Under Caddy the connection
-        // stays open, but the answer is whole; mod_cgi keeps even that back, so that it has no such row.
+        // The grandchild inherits stderr as descriptor 1, and Go and mod_cgi wait for the end of stderr. Under Caddy
+        // the connection stays open, but the answer is whole. mod_cgi holds the answer back, so it has no such row.
         Case::new(
             "P3",
             "a grandchild that lives on does not hold the answer up",
@@ -158,7 +158,7 @@ fn descriptors() -> Vec<Case> {
                 })
                 .with_context(|| format!("the marker has {:?}", fs::read_to_string(&marker)))
             }),
-        // Apache sends SIGTERM to a program that is still there when the answer is.
+        // Apache sends SIGTERM to a program that still runs when its answer is complete.
         Case::new(
             "P8",
             "a SIGTERM after the answer to a failure does not interrupt threads and atexit handlers",
@@ -184,7 +184,8 @@ fn descriptors() -> Vec<Case> {
     ]
 }
 
-/// What the C library has, what `os.environ` and a child have, and the child's character set; the WSGI environ has none.
+/// `LC_CTYPE` in the C library, and in `os.environ` and a child; then the child's character set. The WSGI environ has
+/// no `LC_CTYPE`.
 fn locale(sentence: &'static str, [library, variable, charmap]: [&'static str; 3]) -> Case {
     Case::new("E19", sentence, "/locale_facts.py").variable("PATH", "/usr/bin:/bin").expect(
         move |answer| {
@@ -197,7 +198,7 @@ fn locale(sentence: &'static str, [library, variable, charmap]: [&'static str; 3
     )
 }
 
-/// The end of the response, and what the application has left.
+/// The end of the response, and what the application has left alive.
 fn ends() -> Vec<Case> {
     let late = |sentence, what| {
         Case::new("P8", sentence, "/finishes_late.py")

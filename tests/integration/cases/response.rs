@@ -23,8 +23,7 @@ fn headers(trap: &'static str, sentence: &'static str, query: &str) -> Case {
     Case::new(trap, sentence, "headers.py").get(&format!("?{query}"))
 }
 
-/// The bridge refuses what the application asks for, in a way that the application can see; the answer
-/// that `headers.py` gives then names the exception.
+/// The bridge refuses what the application asks for with an exception, which `headers.py` names in its answer.
 fn refuses(trap: &'static str, sentence: &'static str, query: &str) -> Case {
     headers(trap, sentence, &format!("catch=1&{query}")).expect(|answer| {
         answer.status(200)?.no_header("X-Injected")?.no_header("Set-Cookie")?;
@@ -119,7 +118,7 @@ pub(crate) fn head_cases() -> Vec<Case> {
     cases
 }
 
-/// What a status allows beside itself.
+/// The headers and the body that a status allows.
 fn locations() -> Vec<Case> {
     vec![
         headers("R9", "a 200 with a Location keeps its body", "h=Location:/elsewhere")
@@ -156,7 +155,7 @@ fn locations() -> Vec<Case> {
     ]
 }
 
-/// `/elsewhere`, in a form that no server takes for one of its own pages.
+/// The Location is `/elsewhere`, in a form that no server takes for one of its own pages.
 pub(super) fn foreign_location(answer: &Answer) -> Result<()> {
     let location = answer.head.one("Location").context("no Location")?;
     let rest = location.strip_prefix(b"./").context("it is not relative")?;
@@ -165,7 +164,7 @@ pub(super) fn foreign_location(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-/// Each server has its own longest header line.
+/// Each server has its own limit for a header line.
 fn long_header() -> [Case; 4] {
     let line = |sentence| headers("R15", sentence, &format!("h=X-Long:{}", "a".repeat(2000)));
     let whole = |answer: &Answer| {
@@ -366,7 +365,7 @@ fn closing() -> Vec<Case> {
                 exchange.finish()?.status(200)?.exit_code(1)?.body("first\n")?;
                 closed(scene)
             }),
-        // Go kills the program in that moment, so that there is nothing to see under Caddy.
+        // Not under Caddy: Go kills the program at that moment.
         marked("close() is called when the visitor leaves", "?big=2000").on(VERBATIM).drive(
             |scene, mut exchange| {
                 exchange.body_until(b"xxx")?;
@@ -420,7 +419,7 @@ fn closing() -> Vec<Case> {
 /// The iterable's `close()` was called, once.
 fn closed(scene: &Scene) -> Result<()> {
     let marker = scene.variable("MARKER")?;
-    // The file is there before what is written into it.
+    // The file exists before its content is written.
     let calls = until(PATIENCE, "close()", || {
         Ok(fs::read_to_string(&marker).ok().filter(|calls| calls.ends_with('\n')))
     })?;

@@ -1,5 +1,5 @@
-//! Habits of single servers, each seen with the version that is named, and what the application must find in spite
-//! of them.
+//! Peculiarities of single servers, each seen with the version that is named, and what the application must find in
+//! spite of them.
 
 use std::fs;
 
@@ -21,14 +21,14 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// lighttpd 1.4.69 sends SIGTERM as soon as it has the whole `Content-Length`.
+/// lighttpd 1.4.69 sends SIGTERM as soon as it has received all bytes of the `Content-Length`.
 fn ended_with_the_last_byte() -> Case {
     const TIMES: usize = 30;
     let sentence = "lighttpd's SIGTERM after the last byte is no news and interrupts nothing";
     Case::new("R13", sentence, "background.py")
         .variable("MARKER", "{own}/marker")
         .on(&[Kind::Lighttpd])
-        // To have the log for itself.
+        // A row that reads the log runs alone.
         .logs("")
         .drive(|scene, exchange| {
             let log = exchange.log();
@@ -38,7 +38,7 @@ fn ended_with_the_last_byte() -> Case {
                 server.begin(scene.mount, &Request::get(""))?.finish()?.status(200)?;
             }
             let marker = scene.variable("MARKER")?;
-            // The atexit handler runs after everything that could be said.
+            // The atexit handler runs after all that could write to the log.
             until(PATIENCE, "all atexit handlers", || {
                 let said = fs::read_to_string(&marker).unwrap_or_default();
                 Ok((said.matches("atexit\n").count() == TIMES).then_some(()))
@@ -61,7 +61,7 @@ fn variables() -> Vec<Case> {
         host("nginx's empty SERVER_NAME is made good from Host", "SERVER_NAME=site.example"),
         // Debian's fastcgi_params of 1.22.1-9+deb12u10 leave the port out.
         host("Host has the port that the visitor wrote", "HTTP_HOST=site.example:8080"),
-        // nginx's own fastcgi_params make REMOTE_USER of a name whose password was not checked.
+        // nginx's own fastcgi_params set REMOTE_USER to a name whose password was not checked.
         environ("RFC 4.1.11", "a name that nobody checked is no REMOTE_USER")
             .request(Request::get("").header("Authorization", "Basic dTpw"))
             .on(WEB_SERVERS)
@@ -79,8 +79,8 @@ fn variables() -> Vec<Case> {
     ]
 }
 
-/// `REDIRECT_STATUS=200` from lighttpd 1.4.69, and a `REQUEST_URI` that both leave as it was sent: `auto` is not led
-/// astray.
+/// lighttpd 1.4.69 sends `REDIRECT_STATUS=200`, and both servers leave `REQUEST_URI` as the client sent it. `auto`
+/// still finds the right root.
 fn mounts() -> Vec<Case> {
     let auto = |sentence, target: &str, path: &'static str| {
         environ("E17", sentence)
@@ -105,13 +105,13 @@ fn mounts() -> Vec<Case> {
         auto("--mount auto keeps it where the server resolved the path", "/a/../b//c", "/b/c"),
         environ("E4", "a longer name beside the mount is another URL")
             .get("-python")
-            // Where the Django site at the root answers what no other mount does; it has no such page.
+            // On these servers the Django site at the root answers what no other mount does. It has no such page.
             .on(&[Kind::Caddy, Kind::Lighttpd, Kind::Nginx])
             .expect(|answer| answer.status(404)?.lacks("PATH_INFO=").map(drop)),
     ]
 }
 
-/// Apache makes arguments of these, which `apache_sites.rs` shows.
+/// Apache turns these into arguments, as `apache_sites.rs` shows.
 fn queries() -> Vec<Case> {
     let queries = ["-h", "--help", "%2d%2dversion", "--verbose", "-d+x%3d1", "os:system", "wsdl"];
     let case = |case: Case, query: &str, sentence: String| {
@@ -138,7 +138,7 @@ fn queries() -> Vec<Case> {
     alias.chain(script).chain([refused, debug]).collect()
 }
 
-/// Under `Action` what follows the file's URL is the application's, whatever Apache 2.4.71 makes of it for
+/// Under `Action` the path after the file's URL is the application's, whatever Apache 2.4.71 puts into
 /// `PATH_TRANSLATED`.
 fn files() -> Vec<Case> {
     let paths: [(&str, &[u8]); 6] = [

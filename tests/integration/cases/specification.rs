@@ -1,5 +1,5 @@
-//! What RFC 3875 requires of a script where no trap has a number; what PEP 3333 requires of a gateway is in
-//! `gateway`. `docs/specification.md` goes through both from beginning to end and names the rows.
+//! What RFC 3875 requires of a script beyond the numbered traps; `gateway` has what PEP 3333 requires of a gateway.
+//! `docs/specification.md` goes through both from beginning to end and names the rows.
 
 mod gateway;
 
@@ -11,7 +11,7 @@ use crate::harness::http::Request;
 use crate::harness::server::Kind;
 use crate::harness::table::{APACHE, Case, SHELL, WEB_SERVERS};
 
-/// The servers that refuse a control character in a request's header; nginx 1.22 hands each of them on but CR and LF.
+/// The servers that refuse a control character in a request's header; nginx 1.22 passes on all except CR and LF.
 const STRICT: &[Kind] = &[Kind::Caddy, Kind::ApacheCgid, Kind::ApacheCgi, Kind::Lighttpd];
 
 fn gateway(trap: &'static str, sentence: &'static str, name: &str) -> Case {
@@ -104,7 +104,7 @@ fn meta_variables() -> Vec<Case> {
 
 fn header_bytes() -> Vec<Case> {
     let passed: Vec<u8> = (0x20..=0xff).filter(|byte| *byte != 0x7f).chain([b'\t', b'.']).collect();
-    // Every control character but line ends.
+    // Every control character except tab and line ends.
     let controls: Vec<u8> =
         (1..0x20).chain([0x7f]).filter(|byte| !b"\t\r\n".contains(byte)).collect();
     let refused = controls.clone();
@@ -232,7 +232,7 @@ fn redirects() -> Vec<Case> {
     cases
 }
 
-/// R15: the line's length counts its end. `response.rs` has 2,000 bytes on Caddy, Apache and in the shell.
+/// R15: a line's length includes its end. `response.rs` tests 2,000 bytes on Caddy, Apache and in the shell.
 fn long_lines() -> Vec<Case> {
     let line = |length: usize, sentence| {
         gateway("R15", sentence, "").get(&format!("/long_header?{length}"))

@@ -33,7 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
             .logs(" ms, call to first byte ")
             .drive(|scene, exchange| {
                 let answer = exchange.finish()?;
-                // In a child of a zygote the rest has happened before.
+                // For a child of a zygote, the zygote has done the rest before the request.
                 let phases: &[_] = if scene.mount.warm {
                     &["front", "call"]
                 } else {

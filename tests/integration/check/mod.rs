@@ -1,5 +1,5 @@
-//! `cgi2wsgi check`: broken sites, each made for real, with the finding and the cure that it must have; and what holds
-//! for all reports.
+//! `cgi2wsgi check`: broken sites, each really made, with the finding and the cure that it must have; and what all
+//! reports have in common.
 
 mod sites;
 
@@ -23,22 +23,22 @@ struct Site {
     name: &'static str,
     /// Files, by their names in the site's directory; a name that ends with a slash is a directory.
     files: &'static [(&'static str, &'static str)],
-    /// What else makes it, in that directory.
+    /// Shell commands that complete the site, run in its directory.
     made: &'static str,
-    /// The words behind `check`.
+    /// The arguments after `check`.
     arguments: &'static [&'static str],
     variables: &'static [(&'static str, &'static str)],
     python: Python,
-    /// The beginning of the line: mark and subject.
+    /// The beginning of the expected line: mark and subject.
     about: &'static str,
-    /// What else must be in it.
+    /// What else that line must contain.
     seen: &'static [&'static str],
-    /// The command behind the arrow, or a part of it; empty where there is none.
+    /// The command after the arrow, or a part of it; empty if there must be none.
     cure: &'static str,
     code: i32,
 }
 
-/// What is named with `CGI2WSGI_PYTHON`, `CGI2WSGI_VENV` or not at all.
+/// Whether `CGI2WSGI_PYTHON` names a Python, `CGI2WSGI_VENV` names a virtual environment, or neither is set.
 #[derive(Clone, Copy)]
 enum Python {
     System,
@@ -46,7 +46,7 @@ enum Python {
     Unnamed,
 }
 
-/// A problem of `app.py` that the system's Python finds.
+/// The defaults: a problem of `app.py`, checked with the system's Python.
 const SITE: Site = Site {
     name: "",
     files: &[],
@@ -106,7 +106,7 @@ fn try_site(stage: &Stage, site: &Site, number: usize) -> Result<()> {
     command.args(site.arguments.iter().map(|argument| filled(argument)));
     command.envs(site.variables.iter().map(|(name, value)| (name, filled(value))));
     let output = run(stage, command);
-    // What was closed is opened again, so that it can be removed.
+    // Restores permissions, so that the site can be removed.
     let mut command = stage.command(Path::new("/bin/chmod"));
     command.args(["-R", "u+rwX"]).arg(&place).stdout(Stdio::piped()).stderr(Stdio::piped());
     let opened = run(stage, command);
@@ -166,7 +166,7 @@ fn fine_site(stage: &Stage) -> Result<()> {
     ensure!(text.lines().all(|line| line.starts_with("✓ ")), "{text}");
     ensure!(text.ends_with("\n✓ no problem found\n") && !text.contains('\x1b'), "{text}");
     let mut left = text.as_str();
-    // The order in which a request meets them.
+    // In the order in which a request meets them.
     for about in [
         "cgi2wsgi",
         "worker",
@@ -309,7 +309,7 @@ fn another_user(stage: &Stage) -> Result<()> {
     ensure!(text.contains(&closed), "no {closed:?} in {text}");
     let cure = format!("chmod o+x {}", place.join("private").display());
     ensure!(text.contains(&cure), "no {cure:?} in {text}");
-    // Of the group that may enter it.
+    // Now the directory's group, which is the user's, may enter it.
     std::os::unix::fs::chown(place.join("private"), Some(0), Some(stage.user.gid))?;
     fs::set_permissions(place.join("private"), fs::Permissions::from_mode(0o750))?;
     check_as(&name)?.ends(0).map(drop)
@@ -321,7 +321,7 @@ fn noexec(stage: &Stage) -> Result<()> {
     let current = User::current();
     let line = format!("#!{}\n{HELLO}", stage.bridge().display());
     write(&place.join("index.cgi"), &line)?;
-    // A mount of this process' own: root makes it, and another user as root of a namespace of its own.
+    // Mounted in the command's own namespace. A user other than root must first be root of a new user namespace.
     let mounted = "mount -t tmpfs -o noexec,mode=755 none mounted && cp index.cgi mounted/app.cgi && \
                    cp \"$PYTHON\" mounted/python3 && chmod 755 mounted/app.cgi mounted/python3 && exec \"$@\"";
     for (words, about) in [

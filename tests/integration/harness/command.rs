@@ -69,7 +69,7 @@ pub(crate) fn bridge(stage: &Stage, arguments: &[&str], variables: &[(&str, &str
     command
 }
 
-/// The variables that make it CGI.
+/// The variables that mark a CGI request.
 pub(crate) const CGI: [(&str, &str); 3] =
     [("GATEWAY_INTERFACE", "CGI/1.1"), ("REQUEST_METHOD", "GET"), ("SERVER_PROTOCOL", "HTTP/1.1")];
 

@@ -1,6 +1,6 @@
-//! One request under way: a connection or a pipe that is read while the request is still being written, so that
-//! an early answer is seen, and read piece by piece where a case wants to watch a stream. Every wait has an
-//! end: a hang is a failure with a message.
+//! One request in progress: a connection or a pipe that is read while the request is still being written, so that an
+//! early answer is seen. A case can read it piece by piece to watch a stream. Every wait has a deadline: a hang is a
+//! failure with a message.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -39,7 +39,7 @@ pub(crate) struct Exchange {
     log: LogWindow,
 }
 
-/// The other direction.
+/// How the request is sent.
 enum Upload {
     Connection(TcpStream),
     Pipe(Option<JoinHandle<Option<ChildStdin>>>),
@@ -82,7 +82,7 @@ impl Exchange {
             let close = matches!(request.body, Body::Chunked(_) | Body::CutShort { .. });
             std::thread::spawn(move || {
                 let _ = stdin.write_all(&bytes);
-                // A server need not close the body's pipe (RFC 3875 4.2): the strictest one does not.
+                // A server need not close the body's pipe (RFC 3875 4.2), so without `close` it stays open.
                 (!close).then_some(stdin)
             })
         });
@@ -135,7 +135,7 @@ impl Exchange {
         self.process.as_mut().context("the program belongs to the server")
     }
 
-    /// Leaves, as a visitor does who closes the browser.
+    /// Disconnects, like a visitor who closes the browser.
     pub(crate) fn hang_up(self) -> Abandoned {
         if let Upload::Connection(connection) = &self.upload {
             let _ = connection.shutdown(Shutdown::Both);
@@ -156,7 +156,7 @@ impl Exchange {
         let (head, _) = self.head.take().context("no head")?;
         let end = self.process.as_mut().map(|process| process.wait(PATIENCE)).transpose()?;
         if let Upload::Pipe(upload) = &mut self.upload {
-            // The process is gone, so that nothing can block the writer; stdin was open until here.
+            // The process has ended, so the writer cannot block; stdin was open until here.
             drop(upload.take().map(JoinHandle::join));
         }
         Ok(Answer { head, body, whole, end })
@@ -265,7 +265,7 @@ impl Answer {
         Ok(self)
     }
 
-    /// The exit status, which only the shell tells.
+    /// The exit status, which only the shell shows.
     pub(crate) fn exit_code(&self, expected: i32) -> Result<&Self> {
         let matches = self.end.is_none_or(|end| end == End::Code(expected));
         ensure!(matches, "ended with {:?}, not {:?}", self.end, End::Code(expected));
@@ -289,7 +289,7 @@ pub(crate) fn is_page(body: &str, line: &str) -> bool {
     number.and_then(|rest| rest.strip_suffix('\n')).is_some_and(|number| number.len() == 8)
 }
 
-/// What a server's error log, or a program's stderr, says since a request began.
+/// What a server's error log, or a program's stderr, has said since a request began.
 #[derive(Clone, Debug)]
 pub(crate) struct LogWindow {
     file: PathBuf,
@@ -324,7 +324,7 @@ impl LogWindow {
     }
 }
 
-/// Takes back the escapes of a JSON string, enough to search in it.
+/// Undoes the escapes of a JSON string, well enough to search in it.
 fn unquote(text: &str) -> String {
     let escapes = [
         ("\\n", "\n"),

@@ -17,11 +17,11 @@ pub(crate) struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     Empty,
-    /// Sent with its Content-Length. What a CGI program reads from stays open after it (B1).
+    /// Sent with its Content-Length. A CGI program's standard input stays open after it (B1).
     Whole(Vec<u8>),
     /// Sent in chunks without a Content-Length.
     Chunked(Vec<Vec<u8>>),
-    /// Declared longer than it is, and then the sending side is closed (B3).
+    /// Shorter than its declared length; then the sending side is closed (B3).
     CutShort {
         declared: usize,
         bytes: Vec<u8>,
@@ -137,7 +137,7 @@ impl Head {
         named.map(|(_, value)| value.as_slice()).collect()
     }
 
-    /// The value of a header that is there once.
+    /// The value of a header that occurs exactly once.
     pub(crate) fn one(&self, name: &str) -> Option<&[u8]> {
         match self.all(name)[..] {
             [value] => Some(value),
@@ -145,7 +145,7 @@ impl Head {
         }
     }
 
-    /// Reads the head of an HTTP response at the start of `bytes`, behind any interim responses. Answers nothing
+    /// Reads the head of an HTTP response at the start of `bytes`, after any interim responses. Returns nothing
     /// while it is incomplete, else the head and its length.
     pub(crate) fn of_http(bytes: &[u8]) -> Result<Option<(Self, usize)>> {
         let mut start = 0;
@@ -242,7 +242,7 @@ impl Framing {
         }
     }
 
-    /// The body's bytes in what came so far, and whether it is whole; `closed` says that no more will come.
+    /// The body's bytes in what has arrived, and whether it is whole; `closed` says that no more will arrive.
     pub(crate) fn decode(self, bytes: &[u8], closed: bool) -> Result<(Vec<u8>, bool)> {
         match self {
             Self::Nothing => {

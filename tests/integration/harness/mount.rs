@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use crate::harness::server::Kind;
 use crate::harness::stage::{Stage, copy_executable};
 
-/// How many seconds a zygote stays without a request: long enough for all rows that share it to come close after each
-/// other, and short enough that few are there at a time.
+/// How many seconds a zygote lives without a request: long enough for all rows that share it to reuse it, and short
+/// enough that few zygotes live at a time.
 const IDLE: &str = "15";
 
-/// The file that is made of a module's callable.
+/// The file that imports a module's callable.
 const APPLICATION: &str = "application.wsgi";
 
 #[derive(Clone, Debug)]
@@ -22,14 +22,14 @@ pub(crate) struct Mount {
     pub(crate) program: Program,
     /// `CGI2WSGI_*` and the application's own. `{fixtures}`, `{work}` and the like stand for the stage's directories.
     pub(crate) variables: Vec<(String, String)>,
-    /// With `--warm`.
+    /// Whether with `--warm`.
     pub(crate) warm: bool,
 }
 
 /// What the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
-    /// `cgi2wsgi`, told the application by argv or by a variable, whichever the server can do.
+    /// `cgi2wsgi`; argv or a variable names the application, whichever the server can set.
     Bridge { application: String },
     /// A WSGI file of the fixtures that is the CGI program itself: its `#!` line names `cgi2wsgi`.
     Script { fixture: String },
@@ -38,7 +38,7 @@ pub(crate) enum Program {
 /// A mount with the stage's real paths.
 pub(crate) struct Placed {
     pub(crate) executable: PathBuf,
-    /// As `cgi2wsgi` gets it; under `Action` the file, if there can be one.
+    /// APP as `cgi2wsgi` gets it; under `Action` the file, if the application can be one.
     pub(crate) application: Option<String>,
     pub(crate) variables: Vec<(String, String)>,
 }
@@ -56,7 +56,7 @@ impl Mount {
             variables.push(("CGI2WSGI_VENV".to_owned(), directory));
         }
         if self.warm {
-            // Of one application there are at most four zygotes that differ in variables alone, in one directory.
+            // A directory holds at most four zygotes of one application that differ only in variables.
             let mut hasher = DefaultHasher::new();
             variables.hash(&mut hasher);
             let place = format!("{:x}", hasher.finish() & 0xffff_ffff);
@@ -82,7 +82,7 @@ impl Mount {
         Ok(Placed { executable, application, variables })
     }
 
-    /// Takes away what the applications of earlier requests have left.
+    /// Removes what the applications of earlier requests have left.
     pub(crate) fn clear(&self, stage: &Stage, kind: Kind) -> Result<()> {
         let own = self.own(stage, kind)?;
         for entry in fs::read_dir(&own).with_context(|| format!("no {}", own.display()))? {
@@ -113,7 +113,7 @@ impl Mount {
         };
         let prefix = self.prefix.replace('/', "-");
         let prefix = prefix.trim_matches('-');
-        // A server knows a non-parsed-header script by the beginning of its name.
+        // A server recognizes a non-parsed-header script by the beginning of its name.
         let name = match fixture.strip_prefix("nph-") {
             Some(rest) => format!("nph-{prefix}-{rest}"),
             None => format!("{prefix}-{fixture}"),
@@ -122,9 +122,9 @@ impl Mount {
     }
 }
 
-/// The application as a `.wsgi` file: the named file again, beside itself, so that all that it looks for around it is
-/// there; for a module's callable, a file with the one line that imports it. A name with a callable that no
-/// `import` can spell, a file that is missing and no name at all make no file.
+/// The application as a `.wsgi` file: a copy of the named file in the same directory, so that it finds the files beside
+/// it; for a module's callable, a file with the one line that imports it. There is no file for a callable that no
+/// `import` can name, for a missing file and for an empty name.
 fn wsgi_file(named: &str, own: &Path) -> Result<Option<PathBuf>> {
     let is_name = |text: &str| {
         !text.is_empty() && text.chars().all(|letter| letter == '_' || letter.is_alphanumeric())
@@ -132,7 +132,7 @@ fn wsgi_file(named: &str, own: &Path) -> Result<Option<PathBuf>> {
     let original = Path::new(named);
     if original.is_file() {
         let file = PathBuf::from(format!("{named}.wsgi"));
-        // Mounts share it: what is there must not be written again under an application that reads it.
+        // Mounts share the copy: it must not be written again while an application reads it.
         if !file.is_file() {
             copy_executable(original, &file)?;
         }

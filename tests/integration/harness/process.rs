@@ -1,6 +1,6 @@
-//! Processes of a test run: started as the unprivileged user, each in a process group of its own, waited for
-//! with a deadline and always ended. Whatever happens to the test binary, the kernel ends its children
-//! (`PR_SET_PDEATHSIG`). All `unsafe` code of the harness is in this file.
+//! Processes of a test run. Each runs as the unprivileged user, in its own process group. Each wait has a deadline, and
+//! each process is ended: whatever happens to the test binary, the kernel ends its children (`PR_SET_PDEATHSIG`). All
+//! `unsafe` code of the harness is in this file.
 
 use std::ffi::c_int;
 use std::fs;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// How long anything that a test waits for may take. A hang is a failure, never a stuck run.
+/// How long a test waits for anything. A hang is a failure, never a stuck run.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a server may take to stop before its whole group is killed.
@@ -62,10 +62,10 @@ pub(crate) enum End {
     Signal(i32),
 }
 
-/// What the kernel sends a child when the test binary is gone.
+/// What the kernel sends a child when the test binary has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AtParentDeath {
-    /// For a server, which takes its own children with it.
+    /// For a server, which ends its own children too.
     Terminate,
     /// For a program that answers one request.
     Kill,
@@ -133,7 +133,7 @@ impl Running {
 
     /// How the process ended, or nothing while it runs.
     ///
-    /// It stays a zombie until this is dropped, so that its group's number cannot come to mean another group.
+    /// The process stays a zombie until this is dropped, so that no other group can get its group's number.
     pub(crate) fn ended(&mut self) -> Result<Option<End>> {
         if self.end.is_none() {
             self.end = peek_end(self.child.id())
@@ -148,7 +148,7 @@ impl Running {
         until(patience, &what, || self.ended())
     }
 
-    /// Its number.
+    /// The process ID.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -173,7 +173,7 @@ impl Drop for Running {
     }
 }
 
-/// Repeats `attempt` until it has an answer; says what was waited for when the time is over.
+/// Repeats `attempt` until it returns a value; after `patience` the error names `what`.
 pub(crate) fn until<T>(
     patience: Duration,
     what: &str,
@@ -213,7 +213,7 @@ pub(crate) fn wait_readable(descriptor: BorrowedFd, deadline: Instant) -> Result
     }
 }
 
-/// Makes the death of the test binary reach the child, even one that came before the request for it.
+/// Makes the child end when the test binary ends, even if that happened before this call.
 fn follow_parent(parent: u32, signal: c_int) -> io::Result<()> {
     // SAFETY: PR_SET_PDEATHSIG takes a signal number; getppid takes nothing.
     unsafe {
@@ -227,8 +227,8 @@ fn follow_parent(parent: u32, signal: c_int) -> io::Result<()> {
     Ok(())
 }
 
-/// As from a server. A run of the tests in the background, or under `nohup`, has SIGINT or SIGHUP ignored, and what is
-/// ignored stays so in whatever is started.
+/// Resets all signals, as a server does. Tests that run in the background, or under `nohup`, ignore SIGINT or SIGHUP,
+/// and a child would inherit that.
 fn heed_every_signal() {
     for signal in 1..32 {
         // SAFETY: SIG_DFL is valid for every signal but SIGKILL and SIGSTOP, which the call refuses.
@@ -251,7 +251,7 @@ fn close_some(starting: Starting) -> io::Result<()> {
     Ok(())
 }
 
-/// Switches a pipe's end to `O_NONBLOCK`, for all who share it.
+/// Switches a pipe's end to `O_NONBLOCK`, for all processes that share it.
 pub(crate) fn non_blocking(descriptor: BorrowedFd) -> Result<()> {
     let number = descriptor.as_raw_fd();
     // SAFETY: fcntl reads and sets the flags of a descriptor that is open as long as it is borrowed.
@@ -265,7 +265,7 @@ pub(crate) fn non_blocking(descriptor: BorrowedFd) -> Result<()> {
     Ok(())
 }
 
-/// The end of a child, which stays a zombie.
+/// How a child ended; it stays a zombie.
 fn peek_end(pid: u32) -> io::Result<Option<End>> {
     let mut report = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: `report` is writable memory of the right size, and all zeroes are a valid siginfo_t; si_pid and
@@ -298,7 +298,7 @@ pub(crate) fn loaded_by(file: &Path) -> Result<Vec<c_int>> {
     let entries = fs::read_dir("/proc").context("cannot read /proc")?.flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let name = file.to_str().context("the path is not UTF-8")?;
-    // What a process has loaded cannot be read when it is gone, or another user's.
+    // The maps of a process that has ended, or is another user's, cannot be read.
     let has_loaded = |pid: &c_int| {
         fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains(name))
     };
@@ -311,7 +311,7 @@ pub(crate) fn leads_session(pid: c_int) -> bool {
     unsafe { libc::getsid(pid) == pid }
 }
 
-/// Asks a process to end. One that is gone needs no asking.
+/// Asks a process to end; it may have ended already.
 pub(crate) fn terminate(pid: c_int) {
     let _ = send(pid, libc::SIGTERM);
 }
@@ -327,7 +327,7 @@ pub(crate) fn kill(pid: c_int, signal: c_int) -> Result<()> {
     }
 }
 
-/// Does something with the rights of `user`, in a thread of its own, for it cannot go back.
+/// Does something with the rights of `user`, in a new thread, because the thread cannot regain its own rights.
 pub(crate) fn as_user<T: Send>(user: &User, action: impl FnOnce() -> T + Send) -> Result<T> {
     let user = user.clone();
     std::thread::scope(|scope| {
@@ -345,8 +345,8 @@ pub(crate) fn as_user<T: Send>(user: &User, action: impl FnOnce() -> T + Send) -
 
 type Order = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// Forks from a thread that lives as long as the test binary: the parent of `PR_SET_PDEATHSIG` is a thread, and
-/// those of libtest-mimic end before the run does.
+/// Forks from a thread that lives as long as the test binary: `PR_SET_PDEATHSIG` acts when the parent *thread* ends,
+/// and the threads of libtest-mimic end before the run does.
 fn start_from_lasting_thread(command: Command) -> io::Result<Child> {
     static ORDERS: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
     let orders = ORDERS.get_or_init(|| {

@@ -39,8 +39,8 @@ pub(crate) fn is_other_bridge() -> bool {
     env::var_os(OTHER_BRIDGE).is_some()
 }
 
-/// `work/download.bin` is this over and over: big enough that no pipe holds it, and every offset looks different
-/// from its neighbours.
+/// `work/download.bin` repeats this pattern. No pipe can hold the whole file, and every offset differs from its
+/// neighbours.
 pub(crate) const DOWNLOAD_PATTERN: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz\n";
 pub(crate) const DOWNLOAD_SIZE: usize = 3 * 1024 * 1024;
 
@@ -104,7 +104,7 @@ impl Stage {
         self.directory.path().join(inside)
     }
 
-    /// `cgi2wsgi`, or whatever program the table is run against.
+    /// `cgi2wsgi`, or the other program that the table is run against.
     pub(crate) fn bridge(&self) -> PathBuf {
         self.path("bin/cgi2wsgi")
     }
@@ -149,8 +149,8 @@ impl Stage {
         Ok(path)
     }
 
-    /// A directory of the unprivileged user's for what lasts from one request to the next on one server. Sockets lie in
-    /// it, whose addresses must be short.
+    /// A directory of the unprivileged user for files that outlast a request on one server. Its path is short, because
+    /// it holds sockets.
     pub(crate) fn runtime(&self, kind: Kind, place: &str) -> Result<PathBuf> {
         let number = Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default();
         let path = self.path("warm").join(format!("{number}{place}"));
@@ -168,7 +168,7 @@ impl Stage {
         let mut left = Vec::new();
         until(PATIENCE, "the end of all zygotes and their children", || {
             left = loaded_by(&worker)?;
-            // A zygote leads a session; its children end with it, or with their requests.
+            // A zygote is a session leader. Its children end when it ends, or when their requests end.
             for pid in left.iter().filter(|pid| leads_session(**pid)) {
                 if asked.insert(*pid) {
                     terminate(*pid);
@@ -179,7 +179,7 @@ impl Stage {
         .with_context(|| format!("these processes are left: {left:?}"))
     }
 
-    /// A new log file. The unprivileged user may open it again, as Apache does, so that all append.
+    /// A new log file, opened to append. The unprivileged user may open it again, as Apache does.
     pub(crate) fn log(&self, path: &Path) -> Result<File> {
         let opened = File::options().create_new(true).append(true).open(path);
         let log = opened.with_context(|| format!("cannot write {}", path.display()))?;
@@ -220,7 +220,7 @@ impl Stage {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// The identity of the build, which is in that name.
+    /// The build's identity, which the worker's file name contains.
     pub(crate) fn build() -> Result<String> {
         let name = Self::worker_name()?;
         let build = name.strip_prefix("cgi2wsgi_worker-").and_then(|rest| rest.strip_suffix(".so"));
@@ -277,7 +277,7 @@ impl Stage {
     }
 }
 
-/// Makes the one file that packaging/build makes of the two parts; of the worker it leaves out the first bytes.
+/// Joins the two parts into one file, as packaging/build does, without the first `lacking` bytes of the worker.
 pub(crate) fn join_parts(stage: &Stage, place: &Path, build: &str, lacking: usize) -> Result<()> {
     let worker = fs::read(stage.path("bin").join(Stage::worker_name()?))?;
     let mut bytes = fs::read(stage.path("bin/cgi2wsgi"))?;
@@ -292,9 +292,9 @@ pub(crate) fn join_parts(stage: &Stage, place: &Path, build: &str, lacking: usiz
     Ok(fs::remove_file(&draft)?)
 }
 
-/// Copies a file or a tree, keeping modes and symbolic links, without caches and databases of a developer's runs.
-/// A copy of an executable file that can be started at once. A file that this process itself writes is open for writing
-/// in every process that another of its threads forks meanwhile, and cannot be started until those have ended.
+/// Copies an executable file with `cp`, so that the copy can be started at once. If this process wrote the file, a
+/// process that another thread forks meanwhile would inherit it open for writing, and until that process ended the file
+/// could not be started.
 pub(crate) fn copy_executable(from: &Path, to: &Path) -> Result<()> {
     let copied = Command::new("cp").arg("--").args([from, to]).status();
     let copied = copied.context("there is no cp")?;
@@ -302,6 +302,7 @@ pub(crate) fn copy_executable(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Copies a file or a tree, keeping modes and symbolic links, without caches and databases of a developer's runs.
 fn copy(from: &Path, to: &Path, owner: Option<&User>) -> Result<()> {
     let failed = || format!("cannot copy {} to {}", from.display(), to.display());
     let kind = fs::symlink_metadata(from).with_context(failed)?.file_type();

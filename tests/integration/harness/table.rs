@@ -30,7 +30,7 @@ pub(crate) const WEB_SERVERS: &[Kind] = &[
 ];
 pub(crate) const APACHE: &[Kind] = &[Kind::ApacheCgid, Kind::ApacheCgi, Kind::ApacheAction];
 pub(crate) const NOT_APACHE: &[Kind] = &[Kind::Shell, Kind::Caddy, Kind::Lighttpd, Kind::Nginx];
-/// Those that leave a script's header lines alone: Go parses them and writes its own.
+/// The servers that pass on a script's header lines unchanged. Caddy does not: Go parses them and writes its own.
 pub(crate) const VERBATIM: &[Kind] = &[
     Kind::Shell,
     Kind::ApacheCgid,
@@ -71,7 +71,7 @@ pub(crate) struct Scene<'run> {
 }
 
 impl Scene<'_> {
-    /// A variable of the mount with its real value.
+    /// The value of one of the mount's variables in this run.
     pub(crate) fn variable(&self, name: &str) -> Result<String> {
         let placed = self.mount.place(self.world.stage()?, self.kind)?;
         let found = placed.variables.into_iter().find(|(known, _)| known == name);
@@ -120,7 +120,7 @@ impl Case {
         Self { program, ..Self::new(trap, sentence, fixture) }
     }
 
-    /// For rows that a list of values makes: another sentence for each.
+    /// Sets another sentence, for rows that are made from a list of values.
     pub(crate) fn named(mut self, sentence: String) -> Self {
         self.sentence = Cow::Owned(sentence);
         self
@@ -145,20 +145,20 @@ impl Case {
         self
     }
 
-    /// Not on one server, for a reason that lies in the server: a fact that was seen, with the version, or what the
-    /// server has no place for.
+    /// Leaves out one server, for a reason in the server: an observed fact, with the version, or a feature that it
+    /// lacks.
     pub(crate) fn except(mut self, server: Kind, _reason: &'static str) -> Self {
         self.excepted.push(server);
         self
     }
 
-    /// In the shell alone: gives a variable of the request another value.
+    /// In the shell alone: sets a variable of the request to another value.
     pub(crate) fn with(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
         self.changes.push((name, Some(value.as_ref().to_vec())));
         self.on(SHELL)
     }
 
-    /// In the shell alone: takes away a variable of the request.
+    /// In the shell alone: removes a variable of the request.
     pub(crate) fn without(mut self, name: &'static str) -> Self {
         self.changes.push((name, None));
         self.on(SHELL)
@@ -170,13 +170,13 @@ impl Case {
         self
     }
 
-    /// The request that has the application imported has this text in the log.
+    /// The request that causes the import logs this text.
     pub(crate) fn logs_at_import(mut self, text: &'static str) -> Self {
         self.logged_at_import.push(text);
         self
     }
 
-    /// Under `--warm` the request is answered by a process of its own after all, and the log says why.
+    /// Under `--warm` the request falls back to a cold start, and the log says why.
     pub(crate) fn goes_cold(mut self, why: &'static str) -> Self {
         self.goes_cold = Some(why);
         self
@@ -190,7 +190,7 @@ impl Case {
         self
     }
 
-    /// For a case that acts while the answer is under way.
+    /// For a case that acts while the answer arrives.
     pub(crate) fn drive(
         mut self,
         drive: impl Fn(&Scene, Exchange) -> Result<()> + Send + Sync + 'static,
@@ -201,7 +201,7 @@ impl Case {
 
     fn run(&self, world: &World, kind: Kind, mount: &Mount) -> Result<()> {
         world.server(kind)?;
-        // A zygote that refuses tells the first request why.
+        // A zygote that refuses to serve gives the reason to the first request.
         let cold = self.goes_cold.filter(|_| mount.warm);
         let mut first = self.logged.clone();
         first.extend(self.logged_at_import.iter().copied().chain(cold));
@@ -216,14 +216,14 @@ impl Case {
         };
         once(&first)?;
         if mount.warm {
-            // That may have started the zygote; this request finds it.
+            // The first request may have started the zygote; the second finds it.
             mount.clear(world.stage()?, kind)?;
             once(&self.logged).context("the second time")?;
         }
         Ok(())
     }
 
-    /// Answers one request. Returns what the log has said meanwhile.
+    /// Makes one request. Returns what was logged meanwhile.
     fn run_undisturbed(
         &self,
         world: &World,
@@ -277,7 +277,7 @@ fn slug(trap: &str) -> String {
     letters.collect::<String>().trim_matches('-').to_owned()
 }
 
-/// How a line begins that says why a request is not answered by a zygote's child.
+/// The start of a log line that says why no child of a zygote answers a request.
 const COLD: &str = "warning: --warm: ";
 
 /// The rows, and where each is mounted, as it is and under `--warm`.
@@ -292,7 +292,7 @@ impl Table {
                 let prefix = format!("/case/{}-{number}{suffix}", slug(case.trap));
                 let mut variables = case.variables.clone();
                 if warm && case.goes_cold.is_some() {
-                    // It has a zygote of its own, which has told no request yet.
+                    // This row has its own zygote, which has not yet given its reason to any request.
                     variables.push(("ROW".to_owned(), prefix.clone()));
                 }
                 Arc::new(Mount { prefix, program: case.program.clone(), variables, warm })
@@ -332,7 +332,7 @@ impl Table {
     }
 }
 
-/// A failure as libtest-mimic prints it: the innermost cause first, what it was part of after.
+/// A failure as libtest-mimic prints it: the innermost cause first, then its contexts.
 pub(crate) fn failed(error: &Error) -> Failed {
     let lines: Vec<_> = error.chain().rev().map(ToString::to_string).collect();
     Failed::from(lines.join("\n"))

@@ -17,7 +17,7 @@ pub(crate) struct World {
 #[derive(Default)]
 struct Place {
     server: OnceLock<Result<Box<dyn Server>, String>>,
-    /// Held for writing by a case that reads the server's log, so that no other case writes into it.
+    /// A case that reads the server's log holds the write lock, so that no other case writes to the log.
     log: RwLock<()>,
 }
 
@@ -40,9 +40,9 @@ impl World {
         made.as_ref().map(AsRef::as_ref).map_err(|message| Error::msg(message.clone()))
     }
 
-    /// Does something while no other case writes to the server's log, or while others may.
+    /// Runs `action`; if `alone`, while no other case writes to the server's log.
     pub(crate) fn with_log<T>(&self, kind: Kind, alone: bool, action: impl FnOnce() -> T) -> T {
-        // A case that panicked leaves nothing half done behind the lock.
+        // The lock guards no data that a panic could leave inconsistent.
         let lock = &self.place(kind).log;
         if alone {
             let _guard = lock.write().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    /// Stops the servers and the zygotes; the stage goes with the last owner of the world. An error if a process is left.
+    /// Stops the servers and the zygotes. Fails if a process is left. The last owner of the world drops the stage.
     pub(crate) fn stop(&self) -> Result<()> {
         for place in &self.servers {
             if let Some(Ok(server)) = place.server.get() {

@@ -1,5 +1,5 @@
-//! `cgi2wsgi init`: `servers`, what it writes runs on the real servers; `without_cgi`, what it writes never gives away the
-//! program where the server lacks its module for CGI; `refusals`, what it does not write.
+//! `cgi2wsgi init`: what it writes runs on the real servers (`servers`) and never sends the program to a visitor if the
+//! server lacks its module for CGI (`without_cgi`); what it refuses to write (`refusals`).
 
 mod refusals;
 mod servers;
@@ -59,7 +59,7 @@ fn ask(server: &WebServer, request: &Request) -> Result<Answer> {
     Exchange::over_http(address, "", request, log)?.finish()
 }
 
-/// A command that only reads a configuration, and its output.
+/// Runs a command that only reads a configuration.
 fn tried(stage: &Stage, mut command: Command) -> Result<Output> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     run(stage, command)

@@ -1,5 +1,5 @@
-//! What `init` does not write: a site that `check` has a problem with, a path or a name that would break out of the
-//! configuration, a file that is there already.
+//! What `init` refuses to write: a site in which `check` finds a problem, a path or a name that would break out of the
+//! configuration, a file that already exists.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -73,7 +73,7 @@ fn as_user(stage: &Stage) -> Result<()> {
         return init_as("root", &[])?.ends(2)?.says("is for root").map(drop);
     }
     init_as("nobody-of-that-name", &[])?.ends(2)?.says("no such user")?;
-    // As root's own Python in /root is.
+    // A Python that only root can reach, like root's own in /root.
     let bin = place.join("closed/bin");
     fs::create_dir_all(&bin)?;
     symlink(stage.python().canonicalize()?, bin.join("python3"))?;

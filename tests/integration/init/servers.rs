@@ -55,7 +55,7 @@ impl Place {
         written(stage, place, &words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// Asks for pages of the application, and for what is none of its.
+    /// Requests pages of the application, and URLs outside its mount.
     fn ask(&self, server: &WebServer) -> Result<()> {
         let port = server.address().context("no address")?.port();
         let host = if self.is_named {
@@ -95,7 +95,7 @@ impl Place {
     }
 }
 
-/// Each place on a server of its own, which is stopped in the end.
+/// Tests each place on its own server.
 fn at_each_place(
     stage: &Stage,
     name: &str,
@@ -114,7 +114,7 @@ fn at_each_place(
 
 fn on_apache(stage: &Stage) -> Result<()> {
     at_each_place(stage, "apache", |place, directory, name| {
-        // The port is Apache's variable here.
+        // Here the port is a variable in Apache's configuration.
         let text = place.written(stage, directory, "apache", 8080)?;
         let text = text.replace("*:8080", "*:${PORT}");
         apache::start_with(stage, name, Module::Cgid, &text)
@@ -190,7 +190,7 @@ fn on_nginx(stage: &Stage) -> Result<()> {
             command.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(&file);
             Ok(command)
         });
-        // They end with the test, which holds their socket.
+        // The wrappers must outlive this closure: they end with the test.
         KEPT.with(|kept| kept.borrow_mut().extend(wrappers));
         server
     })?;
@@ -199,7 +199,7 @@ fn on_nginx(stage: &Stage) -> Result<()> {
 }
 
 thread_local! {
-    /// The processes of fcgiwrap that a trial has started.
+    /// The fcgiwrap processes that a trial has started.
     static KEPT: std::cell::RefCell<Vec<Running>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
@@ -264,7 +264,7 @@ fn on_shared_host(stage: &Stage) -> Result<()> {
     asked
 }
 
-/// nginx is left out: its fcgiwrap does not run.
+/// nginx is left out: no fcgiwrap runs at the socket that it names.
 fn checked(stage: &Stage) -> Result<()> {
     for (server, name) in [
         ("apache", "a.conf"),

@@ -1,5 +1,5 @@
-//! A server without its module for CGI does not send the program to a visitor (M10): it refuses the configuration, or answers
-//! 500.
+//! A server without its module for CGI does not send the program to a visitor (M10): it refuses the configuration, or
+//! answers 500.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -10,7 +10,7 @@ use super::{installed, piped};
 use crate::harness::command::run;
 use crate::harness::stage::Stage;
 
-/// Runs an application that names its environment, and expects the tests' one by its link at `venv`.
+/// Runs an application that answers with its environment's path, and expects `venv`, a link to the tests' environment.
 fn names_venv(stage: &Stage, app: &Path, venv: &Path, variables: &[(&str, &str)]) -> Result<()> {
     fs::write(
         app,
@@ -49,7 +49,7 @@ pub(super) fn venv_active(stage: &Stage) -> Result<()> {
     names_venv(stage, &place.join("app.py"), stage.python_env(), &[("VIRTUAL_ENV", &venv)])
 }
 
-/// As `venv/bin/pip install` leaves it.
+/// The files are where `venv/bin/pip install` puts them.
 pub(super) fn venv_of_front(stage: &Stage) -> Result<()> {
     let prefix = installed(stage, "venv-of-front", Some("lib/cgi2wsgi"))?;
     for entry in ["pyvenv.cfg", "lib/python3", "bin/python"] {

@@ -1,4 +1,4 @@
-//! `--log` where no server is needed: its file, its form, what is wrong with either, and what holds it up.
+//! `--log` where no server is needed: its file, its format, errors in either, and what must not delay it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -36,7 +36,7 @@ pub(super) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials_of("logs", TESTS, world)
 }
 
-/// A directory of a test's own, and the log in it.
+/// A test's own directory, and the log in it.
 fn place(stage: &Stage, name: &str) -> Result<(PathBuf, String)> {
     let directory = stage.workplace(&format!("log-{name}"))?;
     let log = directory.join("log").display().to_string();
@@ -78,7 +78,7 @@ fn json(stage: &Stage) -> Result<()> {
     let number = entry["request"].as_str().context("no number")?;
     output.says(&format!("request {number}]"))?;
     let lines = entry["lines"].as_array().context("no lines")?;
-    // Without the label, which says the same as the entry.
+    // The line has no label, which would repeat the entry's data.
     let reason = "cgi2wsgi: error: the application raised RuntimeError: on purpose (answered 500)";
     ensure!(lines.iter().any(|line| line == reason), "{lines:?}");
     Ok(())
@@ -123,7 +123,7 @@ fn refusals(stage: &Stage) -> Result<()> {
     run(stage, command)?.ends(2)?;
     let found = entry(&log, "\"GET /home\" 500 ")?;
     ensure!(found.lines.iter().any(|line| line.contains("PYTHONHOME is set")), "{found:?}");
-    // What Python itself has written.
+    // Python itself wrote this line.
     ensure!(found.lines.iter().any(|line| line.contains("init_fs_encoding")), "{found:?}");
     Ok(())
 }
@@ -246,12 +246,12 @@ fn at_the_same_time(stage: &Stage) -> Result<()> {
         })?;
         for number in 0..12 {
             let found = entry(&log, &format!("\"GET /{name}-{number}\" 200 8 "))?;
-            // Python writes what was printed at its end.
+            // Python flushes what was printed when it exits.
             let expected = ["a line of \\u{1b}[31mthe application", "printed by /"];
             ensure!(found.lines == expected, "{found:?}");
         }
     }
-    // Each first line is followed by its own.
+    // Each first line is followed by the lines of its own entry.
     let text = fs::read_to_string(&log)?;
     let lines: Vec<_> = text.lines().collect();
     ensure!(lines.len() == 24 * 3, "{} lines", lines.len());

@@ -1,4 +1,4 @@
-//! `--record` and `request --save`, and `request --replay` of what they have kept.
+//! `--record` and `request --save`, and `request --replay` of their records.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -35,7 +35,7 @@ pub(super) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials_of("records", TESTS, world)
 }
 
-/// A form with a password to a request that fails, behind a server.
+/// Posts a form with a password to an application that fails, behind a server.
 pub(super) fn keeps(world: &World, kind: Kind, mount: &Mount) -> Result<()> {
     let (server, stage): (&dyn Server, _) = (world.server(kind)?, world.stage()?);
     let placed = mount.place(stage, kind)?;
@@ -63,7 +63,7 @@ pub(super) fn keeps(world: &World, kind: Kind, mount: &Mount) -> Result<()> {
     let traceback = "Traceback (most recent call last):";
     let lines = record["lines"].as_array().context("no lines")?;
     ensure!(lines.iter().any(|line| line == traceback), "{text}");
-    // The same answer; then that of an application that was mended.
+    // First the same answer, then the answer of a corrected application.
     let output = replay(stage, &[&shown(&file)])?;
     output.ends(1)?.says("RuntimeError: on purpose")?.says("the answer is the recorded one")?;
     let mended = stage.path("fixtures/show_environ.py");
@@ -71,14 +71,14 @@ pub(super) fn keeps(world: &World, kind: Kind, mount: &Mount) -> Result<()> {
     output.ends(0)?.says("the answer changed: status 500, now 200")?;
     let body = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(body.contains("QUERY_STRING=kept&token=***\n"), "{body}");
-    // An APP on the command line takes the place of Action's.
+    // An APP on the command line replaces the one that Action gave.
     let is_action = kind == Kind::ApacheAction;
     let is_there = body.contains(&format!("SCRIPT_NAME={}\n", mount.prefix));
     ensure!(is_action || is_there, "{body}");
     Ok(())
 }
 
-/// What is in a directory of records.
+/// The records in a directory.
 fn records(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
@@ -99,7 +99,7 @@ fn request(stage: &Stage, arguments: &[&str]) -> Result<Output> {
     run(stage, bridge(stage, &[&["request"], arguments].concat(), &[]))
 }
 
-/// A directory of a test's own, and one for records in it.
+/// A test's own directory, and one for records in it.
 fn place(stage: &Stage, name: &str) -> Result<(PathBuf, PathBuf)> {
     let directory = stage.workplace(&format!("record-{name}"))?;
     let records = directory.join("records");
@@ -262,13 +262,13 @@ fn saved(stage: &Stage) -> Result<()> {
     let first = String::from_utf8_lossy(&first.ends(0)?.stdout).into_owned();
     let mode = fs::metadata(&file)?.permissions().mode();
     ensure!(mode & 0o777 == 0o600, "{mode:o}");
-    // Another directory, and no APP: the record knows.
+    // Another current directory, and no APP: the record has both.
     let mut command = bridge(stage, &["request", "--replay", &file, "-b", "id=1"], &[]);
     command.current_dir("/");
     let again = run(stage, command)?;
     again.ends(0)?.says("replay: the record lacks what is secret: HTTP_COOKIE")?;
     let lines = |text: &str| -> Vec<String> {
-        // Where an object is in memory.
+        // This line has the address of an object.
         let lines = text.lines().filter(|line| !line.starts_with("wsgi.input="));
         let mut lines: Vec<_> = lines.map(str::to_owned).collect();
         lines.sort();
@@ -282,7 +282,7 @@ fn saved(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// An application whose answers are to change.
+/// An application whose answers the test changes.
 const VERSION: &str = r#"
 def application(environ, start_response):
     path = environ["PATH_INFO"]
@@ -356,8 +356,8 @@ fn damaged(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command on a terminal of its own, types what is in its second argument when the debugger asks, and writes what
-/// was shown.
+/// Runs a command on its own terminal, types the parts of the first argument at the debugger's prompts, and writes
+/// what the terminal showed.
 const TERMINAL: &str = r#"
 import os, pty, sys
 
@@ -397,7 +397,7 @@ fn debugger(stage: &Stage) -> Result<()> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = run(stage, command)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        // Flask answers 500 itself.
+        // Flask catches the exception and answers 500 itself.
         output.ends(i32::from(name == "raised.py")).with_context(|| text.clone())?;
         ensure!(text.contains("KeyError: 'x'") && text.contains("(Pdb) "), "{name}: {text}");
         ensure!(text.contains("\r\n42\r\n"), "{name}: {text}");

@@ -1,4 +1,4 @@
-//! What is in the application's file: imports, callables, PEP 3333, frameworks.
+//! Mistakes in the application's file: imports, callables, PEP 3333, frameworks.
 
 use super::Outcome::Setup;
 use super::{Mistake, RIGHT};
@@ -12,7 +12,7 @@ const fn app(
 }
 
 pub(super) const MISTAKES: &[Mistake] = &[
-    // What is the application.
+    // Which object is the application.
     app(
         "no callable of a usual name",
         &[("app.py", "def site(environ, start_response):\n    return []\n")],
@@ -255,7 +255,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "the application raised OSError: [Errno 28] No space left on device; a file system is full, which the \
          traceback tells: make room there",
     ),
-    // What a shell has, or another machine.
+    // What works only at a shell or on another machine.
     app(
         "modules that import each other",
         &[

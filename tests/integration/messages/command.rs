@@ -1,4 +1,4 @@
-//! What is typed and set: paths, rights, options, `#!` lines, Pythons and virtual environments.
+//! Mistakes in what is typed and set: paths, rights, options, `#!` lines, Pythons and virtual environments.
 
 use super::Outcome::{Answered, Failed};
 use super::Where::{Server, Shell};
@@ -292,7 +292,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     )
     .files(&[
         ("app.py", RIGHT),
-        // What Python 2.7 does with the options of a Python 3.
+        // What Python 2.7 does with Python 3's options.
         ("python2.7", "#!/bin/sh\necho '-X is reserved for implementation-specific arguments' >&2\nexit 2\n"),
     ]),
     Mistake::new(

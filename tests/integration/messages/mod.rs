@@ -1,9 +1,8 @@
-//! The mistakes that people make with their first site, each made under a server and at a shell: the whole line that they
-//! read then says what happened, why, and what to do (M1 to M8).
+//! The mistakes that people make with their first site, each made under a server and at a shell. The whole logged line
+//! must say what happened, why, and what to do (M1 to M8).
 //!
-//! `command.rs` has what is typed and set, `code.rs` what is in the application's file, `pages.rs` what
-//! visitors see. One Apache runs all of them, each
-//! by a program as `servers/shared-host/index.cgi` is one.
+//! `command.rs` has mistakes in what is typed and set, `code.rs` those in the application's file; `pages.rs` tests what
+//! visitors see. One Apache runs all mistakes, each by a program like `servers/shared-host/index.cgi`.
 
 mod code;
 mod command;
@@ -37,14 +36,14 @@ enum Where {
     Shell,
 }
 
-/// What becomes of it at a shell.
+/// What a mistake leads to at a shell.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     /// The command line or the set-up is wrong.
     Setup,
     /// The application fails.
     Failed,
-    /// It works, or the answer is the application's own.
+    /// The application answers, and the exit status is this.
     Answered(i32),
 }
 
@@ -53,17 +52,17 @@ enum Outcome {
 struct Mistake {
     /// The directory's name, and the trial's.
     name: &'static str,
-    /// Files of the site: path, text. `{site}`, `{bridge}` and the like stand for what they are in this run.
+    /// Files of the site: path, text. [`resolved`] replaces `{site}`, `{bridge}` and the like.
     files: &'static [(&'static str, &'static str)],
     /// Modes of files and directories, once all are written.
     modes: &'static [(&'static str, u32)],
     /// Variables of the site.
     variables: &'static [(&'static str, &'static str)],
-    /// The words behind `cgi2wsgi`.
+    /// The words after `cgi2wsgi`.
     words: &'static [&'static str],
     place: Where,
     outcome: Outcome,
-    /// What is said behind `cgi2wsgi: error: `, or `warning: `.
+    /// The text after `cgi2wsgi: error: `, or `warning: `.
     said: &'static str,
     /// The status of the visitor's page.
     status: u16,
@@ -84,7 +83,7 @@ impl Mistake {
         }
     }
 
-    /// One in the text of `app.py`.
+    /// A mistake in the text of `app.py`.
     const fn app(
         name: &'static str,
         files: &'static [(&'static str, &'static str)],
@@ -216,7 +215,7 @@ impl Site {
         Ok(Self { directory, server: Mutex::new(server) })
     }
 
-    /// One at a time: the log does not say whose line is whose.
+    /// Makes one request at a time, because the log mixes the lines of requests.
     fn under_a_server(&self, mistake: &Mistake) -> Result<(String, u16)> {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         let mount = Mount {
@@ -233,11 +232,11 @@ impl Site {
     }
 }
 
-/// A line without what stands behind each line of a request (M9).
+/// A line without the label at the end of each line of a request (M9).
 fn without_label<'l>(line: &'l str, mistake: &Mistake) -> Result<&'l str> {
     let start = format!(" [POST /mistakes/{}/index.cgi, ", slug(mistake.name));
     let Some((line, label)) = line.rsplit_once(&start) else {
-        // What the environment says is looked at before the application is known.
+        // cgi2wsgi checks the environment before it knows the application.
         ensure!(mistake.outcome == Outcome::Answered(0), "no label {start:?} is behind {line}");
         return Ok(line);
     };
@@ -250,7 +249,7 @@ fn slug(name: &str) -> String {
     name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
 }
 
-/// A directory with the files and the program that a server starts.
+/// Makes a directory with the files and the program that a server starts.
 fn write(stage: &Stage, mistake: &Mistake, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory)?;
     for (path, text) in mistake.files {
@@ -299,7 +298,7 @@ fn at_a_shell(stage: &Stage, mistake: &Mistake, directory: &Path) -> Result<(Str
     Ok((output.stderr, 0))
 }
 
-/// A text with the names of this run.
+/// Replaces `{site}`, `{bridge}` and the like in a text by their values in this run.
 fn resolved(stage: &Stage, directory: &Path, text: &str) -> String {
     let name = |number: u32| {
         let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();

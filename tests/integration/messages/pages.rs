@@ -1,5 +1,5 @@
-//! What visitors and their site's owner see of a failure: the page for a browser and the text for a script, the number that
-//! is in the log too, and with `--debug` the traceback, also of what a framework has caught (M1, M7).
+//! What visitors and the site's owner see of a failure (M1, M7): the page for a browser, the text for a script, and the
+//! number that is in the log too. With `--debug` also the traceback, even of an exception that a framework has caught.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub(super) const TESTS: &[(&str, Test)] = &[
 
 const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
-/// A directory with an application, and what it answers to a GET of `/shop?item=3`.
+/// Writes an application, and returns its answer to a GET of `/shop?item=3`.
 fn answer(
     stage: &Stage,
     name: &str,
@@ -47,7 +47,7 @@ fn answer(
     run(stage, command)
 }
 
-/// Raises in an `except` of a function of its own.
+/// An application that raises an exception in the `except` block of a function that it calls.
 const NESTED: &str = "import json\n\n\ndef settings_of(text):\n    try:\n        return {}[text]\n    except KeyError:\n        \
                       return json.loads(text)\n\n\ndef application(environ, start_response):\n    return \
                       settings_of('<none>')\n";
@@ -108,7 +108,7 @@ fn django_debug(stage: &Stage) -> Result<()> {
     let output = answer(stage, "django-debug", DJANGO, &["--debug"], &[])?;
     let (status, page) = output.response()?;
     ensure!(status == 500 && page.contains("in shop\n    raise LookupError"), "{status} {page}");
-    // Django's own page says more.
+    // Django's own debug page says more, so it is kept.
     let debugs = DJANGO.replace("DEBUG=False", "SECRET_KEY='x', DEBUG=True");
     let output =
         answer(stage, "django-debugs", &debugs, &["--debug"], &[("HTTP_ACCEPT", BROWSER)])?;
@@ -126,7 +126,7 @@ fn django_error(stage: &Stage) -> Result<()> {
         "warning: the application raised LookupError: no such <item>, which Django caught (answered 500) and does \
          not log itself, for DEBUG is off and LOGGING in the settings has no handler for the logger django.request [",
     )?;
-    // An application that logs has it in the log once; one whose logging is not set up gets a line of ours.
+    // If Django logs the exception, the log has it once; if not, cgi2wsgi logs it and says why.
     for (keeps, is_told) in [("False", false), ("True", true)] {
         let logging = format!(
             "LOGGING={{'version': 1, 'disable_existing_loggers': {keeps}, 'handlers': {{'c': {{'class': \
@@ -179,14 +179,14 @@ fn shell(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Where a person finds the pictures.
+/// The directory of the screenshots.
 fn artefacts() -> Result<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-artefacts/pages");
     fs::create_dir_all(&directory).context("cannot make the directory of the screenshots")?;
     Ok(directory)
 }
 
-/// A picture of a page.
+/// Makes a screenshot of a page.
 pub(crate) fn screenshot(stage: &Stage, name: &str, page: &str, suffix: &str) -> Result<()> {
     let directory = artefacts()?;
     let picture = directory.join(format!("{name}.png"));

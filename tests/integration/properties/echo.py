@@ -1,5 +1,5 @@
-"""Answers with the request body, taken from `wsgi.input` in the ways that the letters of `ways=` say and then to
-its end. With `stream=1` each piece is answered before the next is read; otherwise they are joined.
+"""Answers with the request body, read from `wsgi.input` as the letters of `ways=` say and then to its end.
+With `stream=1` each piece is answered before the next is read; otherwise they are joined.
 """
 
 from urllib.parse import parse_qs

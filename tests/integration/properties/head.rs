@@ -1,4 +1,4 @@
-//! The heads that the query has the application answer with: right, odd, or an attack.
+//! Queries that say which head the application answers with: right, odd, or an attack.
 
 use super::Chance;
 

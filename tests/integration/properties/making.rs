@@ -1,4 +1,4 @@
-//! How a random request is made: the application, what a server says, the body, and what the operator wrote.
+//! How a random request is made: the application, the server's variables, the body, and the operator's settings.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -44,7 +44,7 @@ impl App {
         match chance.of(APPS) {
             Self::Missing if chance.percent(10) => Self::Missing,
             Self::Missing => Self::Fails(chance.of(FAILURES)),
-            // Slow ones.
+            // These two are slow, so they are rarer.
             Self::Hello if chance.percent(30) => chance.of(&[Self::Download, Self::Prints]),
             other => other,
         }
@@ -70,7 +70,7 @@ impl App {
         format!("{{fixtures}}/{name}.py")
     }
 
-    /// A query that the application understands, and how long a body it makes of it.
+    /// A query that the application understands, and the length of the body that it answers with, if known.
     fn query(self, chance: &mut Chance) -> (Vec<u8>, Option<usize>) {
         match self {
             Self::Echo => {
@@ -113,7 +113,7 @@ impl App {
         }
     }
 
-    /// Whether it may begin a response that it does not end.
+    /// Whether the application may begin a response that it does not complete.
     pub(super) fn ends_midway(self) -> bool {
         matches!(self, Self::Fails("raises_midway") | Self::Closes | Self::Echo)
     }
@@ -164,7 +164,7 @@ impl Sample {
         variable.map(|(_, value)| value.as_bytes())
     }
 
-    /// What a server says, more or less.
+    /// Sets a server's variables, some of them wrong.
     fn describe_request(&mut self, chance: &mut Chance, query: &[u8]) {
         const USUAL: &[(&str, &[&str])] = &[
             ("SCRIPT_NAME", &["", "/", "/app", "/app/", "/cgi-bin/x.cgi", "/fb/index.cgi"]),
@@ -228,7 +228,7 @@ impl Sample {
         }
     }
 
-    /// A body, and what is said of its length.
+    /// Makes a body, and the variables that declare its length.
     fn fill_body(&mut self, chance: &mut Chance) {
         let size = match chance.below(12) {
             0..=3 => 0,
@@ -277,7 +277,7 @@ impl Sample {
         }
     }
 
-    /// The operator's words and variables, and behind them what Apache appends.
+    /// Sets the operator's words and variables. After the words come those that Apache appends.
     fn configure(&mut self, chance: &mut Chance, stage: &Stage, file: OsString) {
         const VARIABLES: &[(&str, &[&str])] = &[
             ("CGI2WSGI_MOUNT", &["auto", "/", "/app", "app"]),
@@ -361,7 +361,7 @@ impl Sample {
         self.append_query_words();
     }
 
-    /// As Apache does (P1): decoded, and with a backslash before what a shell would mind.
+    /// As Apache does (P1): decoded, and with a backslash before each character that is special to a shell.
     fn append_query_words(&mut self) {
         let query = self.get("QUERY_STRING").unwrap_or_default();
         if !self.is_from_apache()
@@ -394,17 +394,17 @@ impl Sample {
         there("GATEWAY_INTERFACE") || (there("REQUEST_METHOD") && there("SERVER_PROTOCOL"))
     }
 
-    /// The request body, if all of it comes.
+    /// The request body, if all of it arrives.
     pub(super) fn whole_body(&self) -> Option<&[u8]> {
         if self.get("CONTENT_LENGTH").is_none() && self.get("HTTP_TRANSFER_ENCODING").is_some() {
             return Some(&self.body);
         }
         let declared = self.body.get(..self.declared?)?;
-        // B9: a filter may have made more of it.
+        // B9: a filter may have made the body longer.
         Some(if self.is_from_apache() && !declared.is_empty() { &self.body } else { declared })
     }
 
-    /// Which closes standard input behind the body.
+    /// Whether the server is Apache, which closes standard input after the body.
     fn is_from_apache(&self) -> bool {
         self.get("SERVER_SOFTWARE").is_some_and(|server| server.starts_with(b"Apache"))
     }

@@ -1,4 +1,4 @@
-//! What happens to a random request, and what must hold for its answer.
+//! How a random request is run, and what must hold for its answer.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ use crate::harness::http::{Framing, Head, printable};
 use crate::harness::process::{AtParentDeath, End, Running, Starting};
 use crate::harness::stage::Stage;
 
-/// A process that takes longer hangs.
+/// A process that takes longer counts as hanging.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 impl Sample {
@@ -58,7 +58,7 @@ impl Sample {
             });
             let log = scope.spawn(move || read(stderr));
             let end = running.wait(DEADLINE);
-            // The process that waits for it goes on.
+            // Kills what is left of the process group, so that its pipes close.
             drop(running);
             let open = server.join();
             drop(open);
@@ -74,9 +74,9 @@ impl Sample {
         })
     }
 
-    /// Writes the request body; a pipe that is to be held open comes back.
+    /// Writes the request body. Returns the pipe if it must stay open.
     fn deliver(&self, mut stdin: ChildStdin) -> Option<ChildStdin> {
-        // A process that has answered without it reads no body.
+        // The write fails if the process has answered without reading the body.
         let _ = stdin.write_all(&self.body);
         (self.stdin == Stdin::PipeHeldOpen).then_some(stdin)
     }
@@ -112,7 +112,7 @@ impl Sample {
         ensure!(injected.is_none(), "{injected:?} was injected");
         ensure!(status != 204 || head.one("Content-Length").is_none(), "R6: a length on 204");
         let method = String::from_utf8_lossy(self.get("REQUEST_METHOD").unwrap_or(b"GET"));
-        // R7: a body that is too short is said, and one that is too long is cut.
+        // R7: exit status 1 reports a body that is too short. One that is too long is cut.
         let framing = Framing::of(head, &method)?;
         let (body, is_whole) = framing.decode(body, true)?;
         ensure!(

@@ -50,7 +50,7 @@ fn unsafe_is_listed() -> Result<()> {
     Ok(())
 }
 
-/// Paths, names of files and of directories between backquotes. What is written without the way to it may be anywhere.
+/// Checks paths, and names of files and directories, between backquotes. Each may be relative to any of the roots.
 fn named_files_are_there() -> Result<()> {
     const ROOTS: &[&str] = &[
         "",
@@ -92,7 +92,7 @@ fn named_files_are_there() -> Result<()> {
     Ok(())
 }
 
-/// It has no module of the crate but its own (see `modules`), so what is left is what the standard library offers.
+/// `cgi` uses no other module of the crate (see `modules`), so only the standard library remains to be checked.
 fn cgi_is_pure() -> Result<()> {
     has_none(
         "src/cgi",
@@ -104,7 +104,7 @@ fn wsgi_knows_no_process() -> Result<()> {
     has_none("worker/src/wsgi", &["env", "args", "args_os", "environment"])
 }
 
-/// Whether no source below a directory has one of some words.
+/// Fails if a source below `directory` has one of `words`.
 fn has_none(directory: &str, words: &[&str]) -> Result<()> {
     let sources = sources()?
         .into_iter()
@@ -126,7 +126,7 @@ fn none_is_long() -> Result<()> {
     Ok(())
 }
 
-/// Paths and texts of what front and worker are made of.
+/// Paths and texts of the sources of front and worker.
 fn sources() -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for directory in ["src", "worker/src"] {
@@ -151,7 +151,7 @@ fn find(project: &Path, directory: &Path, found: &mut Vec<(String, String)>) -> 
     Ok(())
 }
 
-/// Whether a source has a word outside of comments; a lifetime is none.
+/// Whether a source has the word outside of comments. The lifetime `'static` is not the word `static`.
 fn has_word(text: &str, wanted: &str) -> bool {
     let mut code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
     code.any(|line| {

@@ -1,5 +1,5 @@
-//! Which module knows which, by the `use` lines and paths of the sources: the layers are ARCHITECTURE.md's, and no modules
-//! know each other in a circle.
+//! Which modules use which others, by the `use` lines and paths of the sources: they keep to the layers of
+//! ARCHITECTURE.md, and no modules use each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,11 +9,11 @@ use anyhow::{Context, Result, ensure};
 
 use super::{project, sources};
 
-/// The names on the way from the crate to a module.
+/// The names on the path from the crate to a module.
 type Module = Vec<String>;
 type Graph = BTreeMap<Module, BTreeSet<Module>>;
 
-/// Each line of the figure in ARCHITECTURE.md knows the lines below it alone.
+/// The modules on a line of the figure in ARCHITECTURE.md use only modules on the lines below.
 pub(super) fn arrows_go_down() -> Result<()> {
     let page = fs::read_to_string(project().join("ARCHITECTURE.md")).context("ARCHITECTURE.md")?;
     let (_, figure) = page.split_once("\n## The layers\n").context("the section is gone")?;
@@ -41,7 +41,7 @@ pub(super) fn arrows_go_down() -> Result<()> {
     Ok(())
 }
 
-/// In no directory of modules two of them know each other, directly or through others.
+/// In no directory do two modules use each other, directly or through others.
 pub(super) fn no_circle() -> Result<()> {
     let mut circles = Vec::new();
     for root in ["src", "worker/src"] {
@@ -61,7 +61,7 @@ pub(super) fn no_circle() -> Result<()> {
     Ok(())
 }
 
-/// What the modules directly below `room` know of each other, all that is below them included.
+/// Which modules directly below `room` use which others. A module includes all modules below it.
 fn within<'g>(room: &[String], graph: &'g Graph) -> BTreeMap<&'g str, BTreeSet<&'g str>> {
     let below = |module: &'g Module| module.strip_prefix(room)?.first().map(String::as_str);
     let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -73,7 +73,7 @@ fn within<'g>(room: &[String], graph: &'g Graph) -> BTreeMap<&'g str, BTreeSet<&
     found
 }
 
-/// A way that leads back to where it begins.
+/// A path that leads back to its first module.
 fn circle<'g>(graph: &BTreeMap<&'g str, BTreeSet<&'g str>>) -> Option<Vec<&'g str>> {
     fn walk<'g>(
         at: &'g str,
@@ -97,7 +97,7 @@ fn circle<'g>(graph: &BTreeMap<&'g str, BTreeSet<&'g str>>) -> Option<Vec<&'g st
     graph.keys().find_map(|module| walk(module, &mut Vec::new(), &mut done, graph))
 }
 
-/// The modules below a directory, and which of them each one names.
+/// The modules below a directory, and which of them each module names.
 fn graph(root: &str) -> Result<Graph> {
     let mut texts: BTreeMap<Module, String> = BTreeMap::new();
     for (path, text) in sources()? {
@@ -108,7 +108,7 @@ fn graph(root: &str) -> Result<Graph> {
         if module.last().is_some_and(|name| name == "tests") {
             continue;
         }
-        // The executable's root knows what it likes.
+        // `lib` is the root of the crate, which may use any module.
         module.pop_if(|name| ["mod", "lib"].contains(&name.as_str()));
         texts.insert(module, without_tests(&text));
     }
@@ -163,7 +163,7 @@ fn resolve(module: &Module, path: &str, texts: &BTreeMap<Module, String>) -> Opt
     let mut names = path.split("::").filter(|name| !name.is_empty()).peekable();
     let mut at = match *names.peek()? {
         "crate" => Vec::new(),
-        // Without `self` or `super` it may be another crate's.
+        // Without `self` or `super` the path may be another crate's.
         _ => module.clone(),
     };
     let is_relative = ["crate", "self", "super"].contains(names.peek()?);

@@ -1,4 +1,4 @@
-//! What becomes of a child that dies, and of a visitor that leaves, where a server stands between: Apache's `mod_cgid`.
+//! A child that dies, and a visitor that leaves, with a server in between: Apache's `mod_cgid`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -56,11 +56,11 @@ fn all(stage: &Stage) -> Result<()> {
 
     let mut leaving = begin("id=z&do=stream")?;
     leaving.body_until(b"begun\n")?;
-    // Of this one and of the one before.
+    // One line of this request, and one of the request before.
     site.wait_lines("streaming", 2)?;
     let child: i32 = site.lines("streaming").pop().unwrap_or_default().parse()?;
     drop(leaving.hang_up());
-    // It learns of that when it writes, as a program of its own would.
+    // The child notices that when it writes, as a cold process would.
     site.write("go", "")?;
     until(PATIENCE, "the end of the child", || Ok(is_gone(child).then_some(())))?;
     ensure!(site.lines("closed").contains(&child.to_string()), "close() was not called");

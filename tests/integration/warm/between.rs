@@ -1,5 +1,4 @@
-//! A test that stands between a front and a child of the zygote: both are the real ones, and what they say to each
-//! other passes when the test lets it.
+//! A test between a front and a child of the zygote. Both are real; the test decides when each message passes.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,7 +33,7 @@ impl Between {
         Ok(Self { path, real, listener, user })
     }
 
-    /// The front that comes next.
+    /// The next front that connects.
     pub(crate) fn accept(&self) -> Result<UnixStream> {
         wait_readable(self.listener.as_fd(), Instant::now() + PATIENCE)?;
         Ok(self.listener.accept()?.0)
@@ -45,16 +44,16 @@ impl Between {
         as_user(&self.user, || UnixStream::connect(&self.real))?.context("nobody listens")
     }
 
-    /// The zygote's own socket is where it was.
+    /// Puts the zygote's own socket back.
     pub(crate) fn step_aside(self) -> Result<()> {
         Ok(fs::rename(&self.real, &self.path)?)
     }
 }
 
-/// The next thing that a child says, with the descriptor that comes with it; nothing if it is gone.
+/// The child's next reply, with its descriptor; `None` if the child has ended.
 pub(crate) fn reply_of(child: &UnixStream) -> Result<Option<(Reply, Option<OwnedFd>)>> {
     let mut incoming = Incoming::default();
-    // A byte at a time, so that what follows is there for the next one.
+    // A byte at a time, so that the next call finds what follows.
     loop {
         wait_readable(child.as_fd(), Instant::now() + PATIENCE)?;
         incoming.fill_at_most(child.as_fd(), 1);
@@ -73,7 +72,7 @@ pub(crate) fn hello(child: &UnixStream) -> Result<()> {
     Ok(())
 }
 
-/// The call of a front that is greeted, with its descriptors.
+/// Greets a front; returns its call and the descriptors.
 pub(crate) fn call_of(front: &UnixStream) -> Result<(Call, Vec<OwnedFd>)> {
     say(front, &Reply::Hello(BUILD.to_owned()))?;
     let deadline = Moment::now() + PATIENCE;
@@ -93,7 +92,7 @@ pub(crate) fn send_call(child: &UnixStream, call: &Call, descriptors: &[OwnedFd]
     Ok(())
 }
 
-/// Says to a front what a child would.
+/// Sends a front the reply of a child.
 pub(crate) fn say(front: &UnixStream, reply: &Reply) -> Result<()> {
     ensure!(send_reply(front, reply, None), "the front is gone");
     Ok(())

@@ -1,4 +1,4 @@
-//! Fresh code: the very next request after a change is answered by what is there now, and nothing else starts another
+//! Fresh code: the first request after a change is answered by the changed files, and nothing else starts another
 //! zygote.
 
 use std::fs;
@@ -65,7 +65,7 @@ type Change = fn(&Site<'_>, &str, &str) -> Result<()>;
 fn edits(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     says(&site, "1 h1 1")?;
-    // Python knows its bytecode to be stale by the second and by the size: no two have one size.
+    // Python recognises stale bytecode by the source's time, in seconds, and size: no two versions have the same size.
     let mut version = "1".to_owned();
     for name in ["app.py", "helper.py"] {
         let how: [Change; 4] = [
@@ -130,12 +130,12 @@ fn settings(stage: &Stage) -> Result<()> {
     says(&site, "1 h1 3")
 }
 
-/// An import of what is not installed yet.
+/// Imports a package that is not installed yet.
 pub(crate) const IMPORT_EXTRA: &str = "try:\n    import extra\nexcept ImportError:\n    SETTING = 'none'\n\
                                        else:\n    SETTING = extra.WHAT\n";
 
-/// A virtual environment beside the application, whose packages are the tests' own and one directory more. Returns it and
-/// that directory.
+/// Makes a virtual environment beside the application, with the tests' packages and one more directory. Returns both
+/// paths.
 pub(crate) fn make_venv(site: &Site<'_>) -> Result<(PathBuf, PathBuf)> {
     let (stage, venv) = (site.stage, site.path("venv"));
     let version = fs::read_dir(stage.python_env().join("lib"))?
@@ -206,7 +206,8 @@ fn site_with_state<'s>(stage: &'s Stage, options: &[&str]) -> Result<Site<'s>> {
     Ok(site)
 }
 
-/// A zygote for each request takes longer than a normal start: after some there are those, and the person is told why.
+/// A zygote for each request takes longer than a normal start: after some zygotes requests start normally, and a
+/// message says why.
 fn churn(stage: &Stage) -> Result<()> {
     let site = site_with_state(stage, &["--warm-idle", "5"])?;
     for number in 1..=4 {
@@ -227,7 +228,7 @@ fn churn(stage: &Stage) -> Result<()> {
     }
     ensure!(site.starts() == 5 && site.zygote()? == zygote, "{}", site.log());
     until(PATIENCE, "the end of the rest", || Ok(site.processes().is_empty().then_some(())))?;
-    // Whether it has come to be of use is found out without a request that waits.
+    // An import that no request waits for finds out whether a zygote would be of use again.
     let code = fs::read_to_string(site.path("import.py"))?;
     let waits =
         "if 'REQUEST_METHOD' not in os.environ:\n    note('importing', 1)\n    wait_for('go')\n";
@@ -260,7 +261,7 @@ fn at_a_shell(stage: &Stage) -> Result<()> {
     site.ends_clean()
 }
 
-/// The operator knows better.
+/// The operator has named the file whose changes do not matter.
 fn ignored_file(stage: &Stage) -> Result<()> {
     let site = site_with_state(stage, &[])?;
     for _ in 0..8 {
@@ -276,14 +277,14 @@ fn ignored_file(stage: &Stage) -> Result<()> {
     site.ends_clean()
 }
 
-/// It is right, and slow: the person is told which file it is.
+/// The answers are right, but slow: a message names the file.
 fn state_file(stage: &Stage) -> Result<()> {
     let site = site_with_state(stage, &[])?;
     for number in 1..=4 {
         says(&site, &format!("1 h1 {number}"))?;
     }
     ensure!(site.starts() == 4, "{}", site.log());
-    // None is left alive.
+    // No zygote is left alive.
     until(PATIENCE, "the end", || Ok(site.processes().is_empty().then_some(())))?;
     site.verb(&["status"])?
         .ends(1)?
@@ -297,7 +298,7 @@ fn state_file(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Directories of the names 1, 2 and 3, whose applications say so.
+/// Directories named 1, 2 and 3, whose applications answer with that name.
 pub(crate) fn make_releases(site: &Site<'_>) -> Result<()> {
     for release in ["1", "2", "3"] {
         let directory = site.path(release);
@@ -393,7 +394,7 @@ fn own_files(stage: &Stage) -> Result<()> {
         says(&site, "1 h1 1")?;
     }
     ensure!(site.starts() == 1, "{}", site.log());
-    // They are watched all the same.
+    // The files that the import has made are watched all the same.
     site.write("moved.json", "{\"a\": 1}")?;
     says(&site, "1 h1 1")?;
     ensure!(site.starts() == 2, "{}", site.log());

@@ -32,14 +32,14 @@ impl<'s> Warm<'s> {
         command
     }
 
-    /// A request of `application` from a server.
+    /// A server's request to `application`.
     pub(crate) fn request(&self, application: &str) -> Command {
         let mut command = self.command(&[application]);
         command.envs(CGI).env("CGI2WSGI_WARM", "1");
         command
     }
 
-    /// The request is answered; what it wrote to standard error.
+    /// Makes a request, which must be answered; returns its standard error.
     pub(crate) fn asks(&self, application: &str) -> Result<String> {
         let output = run(self.stage, self.request(application))?;
         let (status, body) = output.ends(0)?.response()?;
@@ -52,7 +52,7 @@ impl<'s> Warm<'s> {
         run(self.stage, self.command(&arguments))
     }
 
-    /// What a verb that succeeds writes.
+    /// The output of a verb that succeeds.
     pub(crate) fn shows(&self, arguments: &[&str]) -> Result<String> {
         let output = self.verb(arguments)?;
         output.ends(0)?;
@@ -73,7 +73,7 @@ impl<'s> Warm<'s> {
         Ok(rows)
     }
 
-    /// The one row, when it is as it should be: it is written once a second.
+    /// The only row, once it is as expected: the zygote writes its status once a second.
     pub(crate) fn row_when(&self, what: &str, is_so: impl Fn(&Row) -> bool) -> Result<Row> {
         let mut seen = String::new();
         until(PATIENCE, what, || {
@@ -84,7 +84,7 @@ impl<'s> Warm<'s> {
         .with_context(|| seen)
     }
 
-    /// Waits until an application has had so many requests.
+    /// Waits until an application has had `requests` requests.
     pub(crate) fn until_requests(&self, application: &str, requests: u64) -> Result<()> {
         until(PATIENCE, "the number of requests", || {
             let rows = self.rows()?;
@@ -140,7 +140,7 @@ impl Row {
     }
 }
 
-/// Whether there is such a process, and it has not ended.
+/// Whether the process exists and is no zombie.
 pub(crate) fn is_there(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))

@@ -56,7 +56,7 @@ fn hostile(stage: &Stage) -> Result<()> {
     site.zygote().map(drop)
 }
 
-/// Only root can make what belongs to another; others make one that is as closed, and as open.
+/// Only root can make another user's directory; without root, the test makes its own with the same modes.
 fn of_another_user(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     let place = site.place();
@@ -69,7 +69,7 @@ fn of_another_user(stage: &Stage) -> Result<()> {
     is_cold(&site, &site.ask("id=x")?, reason)
 }
 
-/// As above; where the listener is of the same user, it is gone.
+/// As above. Without root, only the socket of a listener that has ended is tested.
 fn listener_of_another_user(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.body("id=first")?;
@@ -106,7 +106,7 @@ fn unwritable(stage: &Stage) -> Result<()> {
     is_cold(&site, &site.ask("id=x")?, "no zygote can be started")
 }
 
-/// The request with a private directory on a file system that has room for so many files, its root included.
+/// A request whose private directory is on a file system with room for `files` files, its root included.
 fn with_room_for(site: &Site<'_>, files: u32) -> Result<Output> {
     let script = format!(
         "mount -t tmpfs -o size=64k,nr_inodes={files},mode=1777 none \"$1\" || exit 99; shift; exec \"$@\""

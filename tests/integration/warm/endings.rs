@@ -1,5 +1,5 @@
-//! How a request ends whose child ends without a reply: the front answers where there is no answer yet, and the log says how
-//! the child ended.
+//! Requests whose child ends without a reply: if nothing was sent yet, the front answers; the log says how the child
+//! ended.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("W8: ps shows what the zygote is, and its children", titles),
 ];
 
-/// What an application does, and what the log says of that.
+/// How an application ends, and what the log says.
 const ENDS: &[(&str, &str)] = &[
     ("exit:7", "ended itself with exit status 7"),
     ("exit:0", "ended itself with exit status 0"),
@@ -36,7 +36,7 @@ const ENDS: &[(&str, &str)] = &[
 
 fn before(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
-    // The first one starts the zygote, and the others find it.
+    // The first request starts the zygote, and the others find it.
     for (round, (how, said)) in ENDS.iter().enumerate() {
         let output = site.ask(&format!("id=x{round}&do=end&how={how}"))?;
         failed(&output, said).with_context(|| how)?;
@@ -106,7 +106,7 @@ fn stopped(stage: &Stage) -> Result<()> {
     failed(&collect(running)?, "ended in an unknown way")
 }
 
-/// A child is forked while the zygote holds the connections of others, and outlives it.
+/// A child that was forked while the zygote held the connections of other children outlives the zygote.
 fn others(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &["--warm-spare", "1"])?;
     site.body("id=first")?;
@@ -124,8 +124,8 @@ fn others(stage: &Stage) -> Result<()> {
     collect(late)?.ends(0).map(drop)
 }
 
-/// Process 1 of a namespace: it makes requests, stops the zygote, and tells how many processes were left to it, which it
-/// does not reap.
+/// Process 1 of a namespace, which does not reap: it makes requests, stops the zygote, and prints how many processes
+/// were left to it.
 const INIT: &str = r#"
 import os, subprocess, sys, time
 

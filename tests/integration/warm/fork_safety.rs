@@ -1,5 +1,5 @@
-//! The examples of `docs/fork-safety.md`: what is said to be right is right over many requests that are forked from one
-//! process, and what is said to be wrong fails as described.
+//! The examples of `docs/fork-safety.md`: the right ones stay right over many requests that are forked from one
+//! process, and the wrong ones fail as described.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,7 +28,7 @@ const TESTS: &[(&str, Test)] = &[
 const REQUESTS: usize = 24;
 const AT_ONCE: usize = 4;
 
-/// Code that the page shows and that is of no example: these need what the tests have not.
+/// Code on the page that is in no example, because the tests lack what it needs.
 const OF_THE_PAGE: &[&str] = &[
     "the import left \"/srv/site/Data.fs\" open for writing, which all requests would share: open it in the request, or for appending",
     "os.register_at_fork(after_in_child=numpy.random.seed)",
@@ -85,7 +85,7 @@ impl<'s> Site<'s> {
         visits(&self.answer(application)?)
     }
 
-    /// The right one counts every visit, with several requests at once.
+    /// A right example counts every visit, with several requests at once.
     fn counts(&self, application: &str) -> Result<()> {
         let mut seen = vec![self.visit(application)?];
         while seen.len() < REQUESTS {
@@ -100,7 +100,8 @@ impl<'s> Site<'s> {
         Ok(())
     }
 
-    /// The wrong one is found: each request has a connection of its own, and the log of the first says why it starts normally.
+    /// A wrong example is found: each request has a connection of its own, and the first one's log says why it starts
+    /// normally.
     fn is_started_normally(&self, application: &str) -> Result<()> {
         for number in 1..=3 {
             let mut output = self.answer(application)?;
@@ -111,7 +112,7 @@ impl<'s> Site<'s> {
             let seen = visits(&output)?;
             ensure!(seen == (number, 1), "request {number} sees {seen:?}");
         }
-        // Its rows have changed: the next zygote imports nothing, and says so too.
+        // The rows have changed: the next zygote imports nothing, and gives the same reason.
         until(PATIENCE, "the reason", || {
             let rows = self.warm.rows()?;
             let row = rows.iter().find(|row| row.application.ends_with(application));
@@ -126,7 +127,7 @@ impl<'s> Site<'s> {
         let rows = self.warm.rows()?;
         let row = rows.iter().find(|row| row.application.ends_with(application));
         let row = row.with_context(|| format!("no zygote of {application}: {rows:?}"))?;
-        // The examples have been copied a moment ago, which may count as an edit after the import.
+        // The examples were copied a moment ago, which may count as an edit after the import.
         ensure!(row.restarts <= 1 && row.remarks.is_empty(), "{row:?}");
         self.warm.until_requests(&row.application.clone(), requests)
     }
@@ -175,7 +176,7 @@ fn temporary_files(stage: &Stage) -> Result<()> {
 
 /// The different numbers that each source gives in five requests of one zygote.
 fn drawn(site: &Site<'_>, application: &str) -> Result<Vec<BTreeSet<String>>> {
-    // The first may still meet a zygote for which the copy is an edit.
+    // The first request may still meet a zygote for which the copy is an edit.
     site.answer(application)?.ends(0)?;
     let mut of_each: Vec<BTreeSet<String>> = Vec::new();
     for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! A warm request finds the process that the server started for it, and nothing of another request.
+//! A warm request sees the process state that the server gave it, and nothing of another request.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,7 +41,7 @@ fn facts(site: &Site<'_>, wrapped: &[&str]) -> Result<String> {
     good(&run(site.stage, command)?)
 }
 
-/// One of them, as text.
+/// One of the facts, as text.
 fn fact<'t>(facts: &'t str, name: &str) -> Result<&'t str> {
     let begin = format!("\"{name}\": ");
     let start = facts.find(&begin).with_context(|| format!("no {name} in {facts}"))? + begin.len();
@@ -120,8 +120,8 @@ fn changed_environ(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// An import that frees every other one of 60,000 objects. How many blocks, and bytes that are traced, there are more of
-/// in a request.
+/// An import that frees every second one of 60,000 objects. A request answers how many more blocks and traced bytes it
+/// has.
 const FREEING: &str = "made = [bytes(100) for _ in range(60_000)]\nkept = made[::2]\ndel made\n\
     blocks, traced = sys.getallocatedblocks(), tracemalloc.get_traced_memory()[0]\n\
     def application(environ, start_response):\n    start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
@@ -152,7 +152,7 @@ fn nothing_stays(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.write(
         "import.py",
-        // All of them have a state before the first fork.
+        // Each generator has a state before the first fork.
         "import random, secrets, ssl, uuid\nrandom.random(), ssl.RAND_bytes(8), secrets.token_hex()\n\
          uuid.uuid1(), uuid.uuid4()\nFORKS = 0\ndef forked():\n    global FORKS\n    FORKS += 1\n\
          os.register_at_fork(after_in_child=forked)\n\
@@ -216,7 +216,7 @@ fn other_zygotes(stage: &Stage) -> Result<()> {
             let usual = site.command("id=x");
             let mut command = site.copy_of(&usual, &stage.bridge());
             command.args(options).args(usual.get_args()).env("SETTING", setting);
-            // What belongs to the request alone makes no difference.
+            // Variables of the request make no difference.
             command.env("HTTP_COOKIE", round.to_string()).env("REMOTE_PORT", round.to_string());
             good(&run(stage, command)?).with_context(|| format!("{options:?}"))?;
         }

@@ -1,5 +1,6 @@
-//! What an import leaves open, and a fork would share (W1, W2, W3, P12): each kind is answered warm as cold, or the
-//! application is started normally with a line that names the file or the peer. `docs/fork-safety.md` has the table.
+//! What an import leaves open and a fork would share (W1, W2, W3, P12): each kind gives the same answers warm as cold,
+//! or the application is started normally, with a line that names the file or the peer. `docs/fork-safety.md` has the
+//! table.
 
 use std::fs::{self, Permissions};
 use std::net::{TcpListener, UdpSocket};
@@ -113,7 +114,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     trials
 }
 
-/// An application of one kind, and what it connects to.
+/// An application of one kind, and the peer that it connects to.
 pub(crate) struct Place<'s> {
     pub(crate) site: Site<'s>,
     kind: &'static str,
@@ -155,7 +156,7 @@ impl<'s> Place<'s> {
         run(self.site.stage, self.command(is_warm, query)?)
     }
 
-    /// The bodies of warm requests, so many at once.
+    /// The bodies of warm requests that run at the same time.
     fn ask_together(&self, queries: &[String]) -> Result<Vec<String>> {
         let begin = |query: &String| {
             let command = self.command(true, query)?;
@@ -165,7 +166,7 @@ impl<'s> Place<'s> {
         running.into_iter().map(|running| good(&collect(running)?)).collect()
     }
 
-    /// What a file of the application has in it.
+    /// The content of a file of the application.
     pub(crate) fn read(&self, name: &str) -> Result<String> {
         let path = self.site.path("t").join(name);
         fs::read_to_string(&path).with_context(|| path.display().to_string())
@@ -302,7 +303,7 @@ fn ends(stage: &Stage) -> Result<()> {
     let output = place.ask(true, "none")?;
     output.says(".temporary\" open for writing")?;
     good(&output)?;
-    // The normal start has taken away its own, and the zygote, which stays, that of its import.
+    // The normal start has removed its own directory, and the zygote, which stays, that of its import.
     ensure!(!place.site.zygotes().is_empty(), "there is no zygote: {}", place.site.log());
     let entries = fs::read_dir(place.site.path("t"))?.flatten();
     let left: Vec<_> = entries

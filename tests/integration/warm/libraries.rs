@@ -1,4 +1,4 @@
-//! Libraries that start threads of their own: numpy's `OpenBLAS` is kept from it, and what is not is named.
+//! Libraries that start threads: numpy's `OpenBLAS` is kept from it, and the log names the others.
 
 use anyhow::{Result, ensure};
 
@@ -68,7 +68,7 @@ fn set(stage: &Stage) -> Result<()> {
         Ok(output.stderr)
     };
     let said = ask()?;
-    // On one core OpenBLAS starts no thread, whatever it is told.
+    // On one core OpenBLAS starts no thread, whatever its settings are.
     if std::thread::available_parallelism()?.get() > 1 {
         ensure!(said.contains("has started 1 thread(s) while it was imported (1 of lib"), "{said}");
         ensure!(said.contains("openblas") && said.contains("set OPENBLAS_NUM_THREADS=1"), "{said}");

@@ -1,4 +1,5 @@
-//! How many children, and for how long; what cannot be forked is served cold, and that is said once.
+//! How many children there are, and for how long. An application that cannot be forked is served cold, and one line
+//! says so.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -54,7 +55,7 @@ fn spare(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// How many connections there are to the site's socket, those in line included.
+/// How many connections there are to the site's socket, with those that wait in line.
 fn connections(site: &Site<'_>) -> Result<usize> {
     let socket = site.placed(".socket").pop().context("no socket")?;
     let socket = socket.display().to_string();
@@ -110,7 +111,7 @@ fn line_and_edit(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Served cold for that reason, which the first request's log has, and none after it.
+/// Requests are served cold, and only the first one's log gives the reason.
 fn is_cold_and_said_once(site: &Site<'_>, reason: &str) -> Result<()> {
     for round in 0..3 {
         let output = site.ask(&format!("id=r{round}"))?;
@@ -147,7 +148,7 @@ fn threads(stage: &Stage) -> Result<()> {
     site.ends_clean()
 }
 
-/// A cold request forks nothing, so the limit does not matter to it.
+/// A cold request forks nothing, so the limit does not affect it.
 fn no_fork(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.write("import.py", "resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))\n")?;
@@ -187,12 +188,12 @@ fn timeout_in_line(stage: &Stage) -> Result<()> {
     site.body("id=next")?;
     ensure!(site.runs("x") == 0, "{:?}", site.lines("runs"));
 
-    // A child that has the request, and has not said that it begins.
+    // A child that has the request, but has not said `Begun`.
     let between = Between::new(&site)?;
     let running = site.begin("id=y")?;
     let front = between.accept()?;
     let (_call, descriptors) = call_of(&front)?;
-    // The end of the response, for which this holds no descriptor of it.
+    // The response can end only when the test has closed its copies of the descriptors.
     drop(descriptors);
     let output = collect(running)?;
     ensure!(!send_reply(&front, &Reply::Begun(1), None), "a child could begin");
@@ -252,7 +253,7 @@ fn blocked(stage: &Stage) -> Result<()> {
     is_bounded(stage, "time.sleep(1e6)\n")
 }
 
-/// The import of `code` ends with its zygote, and the next one tells why. The front that has started it is gone.
+/// A zygote whose front was killed ends during the import of `code`, and the next zygote says why.
 fn is_bounded(stage: &Stage, code: &str) -> Result<()> {
     const WHY: &str = "the import did not end within ";
     let site = Site::new(stage, &["--timeout", "2"])?;
@@ -274,7 +275,7 @@ fn is_bounded(stage: &Stage, code: &str) -> Result<()> {
     site.ends_clean()
 }
 
-/// The front that has started the zygote is gone; another waits in line.
+/// The front that started the zygote is gone; another front waits in line.
 fn awaited(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &["--warm-idle", "0.3"])?;
     let code = "note('importing', os.getpid())\nbegan = time.monotonic()\n\

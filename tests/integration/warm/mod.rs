@@ -1,5 +1,5 @@
-//! Warm start (`--warm`): what must hold whatever dies, changes or is in the way. The table (`cases/`) shows that warm
-//! requests are answered as cold ones are.
+//! Warm start (`--warm`): what must hold when processes die, files change and the surroundings are hostile. The table
+//! (`cases/`) shows that warm requests are answered as cold ones are.
 
 mod absent;
 mod apache;

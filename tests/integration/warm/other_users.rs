@@ -1,4 +1,4 @@
-//! What `cgi2wsgi warm` does as root with other users' directories, in which anything can be (U1 to U3).
+//! What `cgi2wsgi warm` does as root with other users' directories, which can contain anything (U1 to U3).
 //!
 //! Where the tests do not run as root, the user looks into a hostile directory of its own.
 
@@ -24,10 +24,10 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("U3: root's stop --all leaves other users' zygotes alone, --all-users does not", all_users),
 ];
 
-/// Escapes in the forms that terminals obey, and what turns letters round or cannot be seen.
+/// Escape sequences that terminals obey, and characters that reverse the direction of text or are invisible.
 const ESCAPES: &str = "\x1b[2J\x1b]0;owned\x07\u{9b}31m\r\x08\x7f\u{202e}\u{200b}\u{2066}\u{2028}";
 
-/// A directory of the unprivileged user's, and a process of that user which claims to be a zygote there.
+/// A directory of the unprivileged user, and a process of that user which claims to be a zygote there.
 struct Forged<'s> {
     stage: &'s Stage,
     place: PathBuf,
@@ -54,7 +54,7 @@ impl<'s> Forged<'s> {
         Ok(chown(&path, Some(self.stage.user.uid), Some(self.stage.user.gid))?)
     }
 
-    /// What a zygote would say, in `ESCAPES`; of the process that is there, or of one that is gone.
+    /// A zygote's status with `ESCAPES` in it; of the living process, or of one that has ended.
     fn status(&self, is_alive: bool) -> Result<String> {
         let pid = self.process.id();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -70,7 +70,7 @@ impl<'s> Forged<'s> {
         ))
     }
 
-    /// What a verb says to root, or to the user where the tests do not run as root.
+    /// Runs a verb as root, or as the user where the tests do not run as root.
     fn verb(&self, words: &[&str]) -> Result<Output> {
         let mut command = self.stage.command(&self.stage.path("bin/cgi2wsgi"));
         command.arg("warm").args(words).env("TMPDIR", &self.place);
@@ -156,7 +156,7 @@ fn traps(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Anybody may make `/tmp/cgi2wsgi-0`.
+/// Any user may make `/tmp/cgi2wsgi-0`.
 fn squatter(stage: &Stage) -> Result<()> {
     let me = User::current();
     if me.uid != 0 {
@@ -193,7 +193,7 @@ fn squatter(stage: &Stage) -> Result<()> {
     output.says(&why).map(drop)
 }
 
-/// Of a zygote that has ended no process tells any more; the server that has started it does.
+/// When a zygote has ended, its directory is found by the server's process, which has the same `TMPDIR`.
 fn ended_elsewhere(stage: &Stage) -> Result<()> {
     let forged = Forged::new(stage, "u-ended")?;
     let place = stage.workplace("u-ended-server")?;
@@ -222,7 +222,7 @@ fn ended_elsewhere(stage: &Stage) -> Result<()> {
         verb status; verb log
     "#;
     let is_root = User::current().uid == 0;
-    // In a namespace of processes of its own, where no other test has directories.
+    // In a process namespace of its own, where no other test has directories.
     let mut command = stage.command(Path::new(if is_root { "unshare" } else { "sh" }));
     if is_root {
         command.args(["--pid", "--fork", "--kill-child", "--mount", "sh"]);
@@ -239,7 +239,7 @@ fn ended_elsewhere(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// In a process namespace of its own, so that no zygote outside of the test ends.
+/// In a process namespace of its own, so that no zygote of another test ends.
 fn all_users(stage: &Stage) -> Result<()> {
     let warm = Warm::new(stage, "u-all")?;
     if User::current().uid != 0 {

@@ -1,5 +1,5 @@
-//! Fresh code where the kernel tells nothing of a change: where it gives no watches, or too few, and on a file system
-//! that is changed behind its back.
+//! Fresh code where the kernel does not report a change: where it gives no watches, or too few, and on a file system
+//! that is changed without the kernel's knowledge.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, chown, symlink};
@@ -27,18 +27,18 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("a change whose time lies in the future restarts no zygote", future),
 ];
 
-/// Fronts of a site that are started in namespaces of their own, which another process holds.
+/// Fronts of a site that are started in namespaces of their own, which another process keeps alive.
 pub(crate) struct Fronts<'s> {
     site: &'s Site<'s>,
     pub(crate) application: PathBuf,
     holder: Running,
-    /// The command that enters them, and the user.
+    /// The command that enters the namespaces, and the user.
     enter: Vec<String>,
     user: User,
 }
 
 impl<'s> Fronts<'s> {
-    /// Where there are so many inotify instances, or watches.
+    /// In namespaces with at most `count` inotify instances, or watches.
     pub(crate) fn limited(site: &'s Site<'s>, of_what: &str, count: usize) -> Result<Self> {
         let user = site.stage.user.clone();
         let limit = format!("echo {count} > /proc/sys/user/max_inotify_{of_what} && exec cat");
@@ -55,8 +55,8 @@ impl<'s> Fronts<'s> {
         Ok(Self { site, application: site.path("app.py"), holder, enter, user })
     }
 
-    /// On a mount that others do not see, and that is gone with the last process that does: what is in one directory of
-    /// the site is in another, through a program that tells of each access.
+    /// On a private mount, which ends with its last process: bindfs shows one directory of the site in another, and
+    /// logs each access.
     fn mounted(site: &'s Site<'s>, options: &[&str]) -> Result<Self> {
         let [under, mount] = ["u", "m"].map(|name| site.path(name));
         let user = &site.stage.user;
@@ -101,7 +101,7 @@ impl<'s> Fronts<'s> {
         Ok(told.lines().filter(|line| *line == format!("getattr /{name}")).count())
     }
 
-    /// Leaves nothing, the mount included.
+    /// Ends the fronts and the mount, and leaves nothing.
     pub(crate) fn end(mut self) -> Result<()> {
         self.site.ends_clean()?;
         self.holder.signal(libc::SIGTERM)?;
@@ -123,7 +123,7 @@ impl<'s> Fronts<'s> {
         Ok(())
     }
 
-    /// As `before`, until the second is over.
+    /// Answers `before` until the second is over, then `expected`.
     pub(crate) fn comes_to_say(&self, before: &str, expected: &str) -> Result<()> {
         until(PATIENCE, expected, || {
             let body = self.body()?;
@@ -133,7 +133,7 @@ impl<'s> Fronts<'s> {
         .with_context(|| self.site.log())
     }
 
-    /// A `touch` of the application's file, which says the same as before, has another zygote started.
+    /// A `touch` of the application's file starts another zygote, which answers the same as before.
     fn restarts_at_touch(&self, file: &Path, body: &str, zygotes: usize) -> Result<()> {
         let touched = Command::new("touch").arg(file).status()?;
         ensure!(touched.success(), "no touch");
@@ -154,13 +154,13 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-/// A user namespace in which this user is the same, and may do all.
+/// A user namespace in which this user has the same ids and all capabilities.
 fn of_user(user: &User) -> Vec<String> {
     let (user, group) = (format!("--map-user={}", user.uid), format!("--map-group={}", user.gid));
     words(&["--user", &user, &group, "--keep-caps"])
 }
 
-/// The inodes that a process has the kernel watch; nothing if it has no inotify.
+/// The inodes that the kernel watches for a process; `None` if it has no inotify.
 fn watched(pid: i32) -> Result<Option<Vec<u64>>> {
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
         if fs::read_link(entry.path()).is_ok_and(|path| path == Path::new("anon_inode:inotify")) {
@@ -176,7 +176,7 @@ fn watched(pid: i32) -> Result<Option<Vec<u64>>> {
     Ok(None)
 }
 
-/// Another text of the same size, with the time of the one before.
+/// Writes another text of the same size, and keeps the file's time.
 fn replace_unseen(path: &Path, text: &str) -> Result<()> {
     let before = fs::metadata(path)?;
     ensure!(before.len() == text.len() as u64, "another size");
@@ -230,7 +230,7 @@ fn few_watches(stage: &Stage) -> Result<()> {
     fs::write(far.join("far.py"), "WHAT = 'far'\n")?;
     let import = format!("sys.path.insert(0, {far:?})\nimport far\nSETTING = far.WHAT\n");
     site.write("import.py", &import)?;
-    // As many as the directories on the way and the four files need.
+    // One for each directory on the way and for each of the four files.
     let enough = fs::canonicalize(&site.directory)?.components().count() - 1 + 4;
     let fronts = Fronts::limited(&site, "watches", enough)?;
     fronts.says("x 1 h1 far")?;

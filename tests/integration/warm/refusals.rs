@@ -1,5 +1,5 @@
-//! An application that cannot be warm delays no request: the refusal stands, and requests do not wait for another zygote
-//! to try.
+//! An application that cannot be warm delays no request: the refusal holds, and no request waits for the next zygote to
+//! try.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
 const THREAD: &str =
     "import threading\nthreading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()\n";
 
-/// Whether a process imports for a request of its own.
+/// Whether the importing process has a request already, as in a normal start.
 const HAS_REQUEST: &str = "'REQUEST_METHOD' in os.environ";
 
 /// A site whose zygote has refused.
@@ -54,10 +54,10 @@ fn stands(stage: &Stage) -> Result<()> {
         })?;
     }
     ensure!(site.zygote()? == zygote && site.starts() == 1, "{}", site.log());
-    // Without requests it ends.
+    // Without requests the zygote ends.
     until(PATIENCE, "the end", || Ok(site.processes().is_empty().then_some(())))?;
     ensure!(site.log().contains("no request for 4 s"), "{}", site.log());
-    // And what comes then does not wait for the next one.
+    // Later requests do not wait for the next zygote.
     site.write("import.py", &format!("{THREAD}if not ({HAS_REQUEST}):\n    wait_for('go')\n"))?;
     site.body("id=x")?;
     site.write("go", "")?;
@@ -98,7 +98,7 @@ fn dies(stage: &Stage) -> Result<()> {
     site.write("import.py", &code)?;
     site.body("id=x")?;
     site.wait_lines("importing", 1)?;
-    // The one that refused may still be about to end.
+    // The zygote that refused may not have ended yet.
     let importing: i32 = site.lines("importing")[0].parse()?;
     kill(importing, libc::SIGKILL)?;
     until(PATIENCE, "its end", || Ok(site.processes().is_empty().then_some(())))?;
@@ -109,7 +109,7 @@ fn dies(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// A thread may be using what the import holds, so that all of it ends.
+/// A thread may be using what the import holds, so the zygote ends.
 fn held(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     let lock = "import fcntl\nLOCK = open(HERE / 'lock', 'w')\nfcntl.flock(LOCK, fcntl.LOCK_EX)\n";
@@ -120,7 +120,7 @@ fn held(stage: &Stage) -> Result<()> {
         let body = good(&site.ask(&format!("id=r{number}"))?)?;
         ensure!(body == format!("r{number} 1 h1 1\n"), "{body}");
     }
-    // The second refuses without an import, and holds nothing.
+    // The second zygote refuses without an import, and holds nothing.
     until(PATIENCE, "a refusal", || {
         Ok((site.log().matches("makes a normal (cold) start").count() == 2).then_some(()))
     })?;
@@ -128,7 +128,7 @@ fn held(stage: &Stage) -> Result<()> {
     site.ends_clean()
 }
 
-/// Each change of the store has the zygote that refuses end, and another one tried, which takes the lock.
+/// Each change of the store ends the zygote that refuses, and another one tries, which takes the lock.
 fn store(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     let code = "import fcntl\nSTORE = open(HERE / 'store', 'r+')\nfcntl.flock(STORE, fcntl.LOCK_EX)\n\

@@ -1,4 +1,4 @@
-//! A site with `--warm` of a test's own: its application, its private directory, and its processes.
+//! A test's own site with `--warm`: its application, its private directory, and its processes.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -45,7 +45,7 @@ impl<'s> Site<'s> {
         self.directory.join(inside)
     }
 
-    /// Writes a file where it stands, as the user of the site.
+    /// Writes a file in place, as the user of the site.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path(name);
         fs::write(&path, text).with_context(|| path.display().to_string())?;
@@ -57,7 +57,7 @@ impl<'s> Site<'s> {
         self.path("t").join(format!("cgi2wsgi-{}", self.stage.user.uid))
     }
 
-    /// What `cgi2wsgi warm` says of the site.
+    /// The output of `cgi2wsgi warm` for the site.
     pub(crate) fn verb(&self, words: &[&str]) -> Result<Output> {
         let mut command = self.stage.command(&self.stage.bridge());
         command.arg("warm").args(words).env("TMPDIR", self.path("t"));
@@ -70,7 +70,7 @@ impl<'s> Site<'s> {
         self.command_of(&self.stage.bridge(), &self.path("app.py"), query)
     }
 
-    /// Another front, of another application.
+    /// The same with another front and another application.
     pub(crate) fn command_of(&self, bridge: &Path, application: &Path, query: &str) -> Command {
         let mut command = self.stage.command(bridge);
         command
@@ -85,7 +85,7 @@ impl<'s> Site<'s> {
         command
     }
 
-    /// Another program in the place of a front, with the same environment and none of its words.
+    /// Another program in place of a front, with the same environment and without its arguments.
     pub(crate) fn copy_of(&self, front: &Command, program: &Path) -> Command {
         let mut command = self.stage.command(program);
         for (name, value) in front.get_envs() {
@@ -129,7 +129,7 @@ impl<'s> Site<'s> {
         self.log().lines().filter(|line| line.contains("starts: ")).count()
     }
 
-    /// What is in the private directory and ends so.
+    /// The files of the private directory whose names end in `suffix`.
     pub(crate) fn placed(&self, suffix: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.place()).into_iter().flatten().flatten();
         let paths = entries.map(|entry| entry.path());
@@ -165,14 +165,14 @@ impl<'s> Site<'s> {
         all.iter().filter(|process| process.pid == process.session).map(|one| one.pid).collect()
     }
 
-    /// The one zygote.
+    /// The only zygote.
     pub(crate) fn zygote(&self) -> Result<i32> {
         let zygotes = self.zygotes();
         ensure!(zygotes.len() == 1, "{} zygotes; the log: {}", zygotes.len(), self.log());
         Ok(zygotes[0])
     }
 
-    /// The one that is left when those that were replaced have ended.
+    /// The zygote that is left when replaced ones have ended.
     pub(crate) fn zygote_of_now(&self) -> Result<i32> {
         until(PATIENCE, "one zygote", || {
             let zygotes = self.zygotes();
@@ -222,7 +222,7 @@ impl<'s> Site<'s> {
 impl Drop for Site<'_> {
     fn drop(&mut self) {
         for process in self.processes() {
-            // Processes that the test has stopped must go on to end; others may be gone already.
+            // SIGKILL also ends processes that the test has stopped; others may have ended already.
             let _ = kill(process.pid, libc::SIGKILL);
         }
         let _ = until(PATIENCE, "the end", || Ok(self.processes().is_empty().then_some(())));
@@ -239,7 +239,7 @@ pub(crate) fn wait_gone(pid: i32) -> Result<()> {
     until(PATIENCE, "the end of a process", || Ok(is_gone(pid).then_some(())))
 }
 
-/// Whether a process is no more, or a zombie.
+/// Whether a process has ended or is a zombie.
 pub(crate) fn is_gone(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))

@@ -1,5 +1,5 @@
-//! Many requests with random kills, edits and visitors that leave: nothing twice, nothing lost, nothing grows, nothing is
-//! left. `tests/warm-soak` runs it for longer.
+//! Many requests with random kills, edits and visitors that leave: no request is run twice or lost, the zygote does not
+//! grow, and nothing is left behind. `tests/warm-soak` runs it for longer.
 
 use std::collections::HashMap;
 use std::env;
@@ -22,15 +22,16 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("W2: an archive that the import keeps open is read right while processes are killed", archive),
 ];
 
-/// How many requests, in place of [`USUAL`].
+/// The variable with the number of requests, in place of [`USUAL`].
 const COUNT: &str = "WARM_SOAK_REQUESTS";
 const USUAL: usize = 1_000;
 const CLIENTS: usize = 8;
 
-/// Of so many requests one goes to an application that keeps a store open, and one to one that keeps an archive open.
+/// One request in so many goes to an application that keeps a store open, and one to an application with an open
+/// archive.
 const KEPT_OPEN: usize = 10;
 
-/// How much larger a zygote may be after that many requests, in bytes: what its allocator fragments.
+/// How much larger a zygote may be after that many requests, in bytes: fragmentation by its allocator.
 const MORE: u64 = 1 << 20;
 
 /// A sequence that differs in every thread.
@@ -104,7 +105,7 @@ fn store(stage: &Stage) -> Result<()> {
         ensure!(count <= 1, "{id} was stored {count} times");
         ensure!(!answered || count == 1, "{id} was acknowledged and is not stored");
     }
-    // What was killed has left its lock behind, for the next zygote to take.
+    // A killed zygote has left its lock file behind, which the next one takes.
     place.site.ends()
 }
 
@@ -118,7 +119,7 @@ fn archive(stage: &Stage) -> Result<()> {
 
 type Edit<'e> = Option<&'e (dyn Fn(usize) -> Result<()> + Sync)>;
 
-/// Requests to an application that keeps something open, of which each is answered so, or not at all.
+/// Requests to an application that keeps something open. Each has the answer `right`, or none.
 fn kept_open(
     place: &Place<'_>,
     query: impl Fn(usize) -> String + Sync,
@@ -217,7 +218,7 @@ fn disturb(
     Ok(())
 }
 
-/// One request, and its whole answer; anything but that, a whole 500 and nothing at all is an error.
+/// One request, and its whole answer. A whole 500 and no answer at all are no error; anything else is.
 fn one(running: Running, leaves: bool, counts: &Counts) -> Result<Option<(Output, String)>> {
     if leaves {
         counts.left.fetch_add(1, SeqCst);
@@ -231,7 +232,7 @@ fn one(running: Running, leaves: bool, counts: &Counts) -> Result<Option<(Output
         return Ok(None);
     }
     let (status, body) = output.response()?;
-    // Killed when its head was out: the front says so, and the end is no good one.
+    // Killed after its head was sent: the front says so, and its exit status is not 0.
     if status == 200 && output.end != End::Code(0) {
         output.says("response truncated: headers were already sent")?;
         counts.nothing.fetch_add(1, SeqCst);
@@ -288,7 +289,7 @@ fn is_flat(site: &Site<'_>, requests: usize) -> Result<()> {
         clients.into_iter().collect()
     };
     quiet(50)?;
-    // Zygotes that were replaced have ended, and no request whose visitor left is still being answered.
+    // Wait for the end of replaced zygotes, and of requests whose visitors left.
     site.zygote_of_now()?;
     let (zygote, memory, descriptors) = state()?;
     quiet(requests)?;

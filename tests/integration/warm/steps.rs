@@ -113,7 +113,7 @@ fn silent_after_begun(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.body("id=first")?;
     for says_head in [false, true] {
-        // The process that is named as the child is alive: as long as it is, the front does not answer for it.
+        // As long as the process that is named as the child is alive, the front does not answer for it.
         let mut command = stage.command(Path::new("/bin/sleep"));
         command.arg("600");
         let mut child = Running::start(command, &stage.user, AtParentDeath::Kill)?;
@@ -214,7 +214,7 @@ fn silent_fronts(stage: &Stage) -> Result<()> {
     }
     between.step_aside()?;
     site.body("id=next")?;
-    // A call without descriptors is none, and no end either.
+    // A damaged call without descriptors is no call, and ends nothing else.
     let between = Between::new(&site)?;
     let damaged = between.connect()?;
     rustix::io::write(&damaged, &[0xff; 100])?;
@@ -224,7 +224,7 @@ fn silent_fronts(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Connections that say nothing, or half of a call, and a request behind them: with room for more children it is
+/// Connections that send nothing, or half of a call, and a request behind them: with room for more children it is
 /// answered at once; each of the two that `--warm-max 2` allows is held for a quarter of a second at most.
 fn silent_in_front(stage: &Stage) -> Result<()> {
     const PREFIX: &[u8] = b"40:half";
@@ -261,7 +261,7 @@ fn silent_in_front(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// A zygote that refuses is one process: a connection that says nothing delays no other behind it.
+/// A zygote that refuses is one process: a connection that sends nothing does not delay those behind it.
 fn silent_at_refusal(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.write(
@@ -334,8 +334,8 @@ fn under_load(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// A whole answer of one execution, or one that was cut, of which the front says so, or a whole 500, or nothing at all,
-/// which servers answer with a 500 of their own.
+/// Accepts a whole answer of one execution, an answer that was cut (the front says so), a whole 500, or no answer at
+/// all, which servers replace by a 500 of their own.
 pub(crate) fn check(site: &Site<'_>, id: &str, output: &Output) -> Result<()> {
     let runs = site.runs(id);
     ensure!(runs <= 1, "it was run {runs} times");

@@ -1,5 +1,5 @@
-//! That an application cannot tell a warm start from a cold one: on every server the same application says all that
-//! its process can see, once in a process of its own and twice in a child of a zygote.
+//! An application cannot tell a warm start from a cold one: on every server the same application reports all that its
+//! process can see, once in a process of its own and twice in a child of a zygote.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::harness::stage::is_other_bridge;
 use crate::harness::table::failed;
 use crate::harness::world::World;
 
-/// Asked for under one of these, and under another of the same length, which is found in many variables.
+/// The two mounts. They have the same length, since many variables contain them.
 const COLD: &str = "/case/surroundings-cold";
 const WARM: &str = "/case/surroundings-warm";
 
-/// What is to be another: a process of its own inherits what its server forgets to close, and a child of a zygote has
-/// nothing but the three, and that of the directory that is listed.
+/// Expected differences: a process of its own inherits descriptors that its server forgets to close; a child of a
+/// zygote has only the first three, and the one of the directory that is listed.
 const OF_A_CHILD: [&str; 2] =
     [r#" "child of a zygote": true"#, r#" "descriptors of a child": "0 1 2 3""#];
 
@@ -75,7 +75,7 @@ fn check(world: &World, kind: Kind) -> Result<()> {
     Ok(())
 }
 
-/// What differs between two requests anyway, and what makes the one warm.
+/// Lines that differ between any two requests, and the variables that make one of them warm.
 fn is_of_one_request(line: &str) -> bool {
     ["CGI2WSGI_WARM", "XDG_RUNTIME_DIR", "REMOTE_PORT", "UNIQUE_ID"]
         .iter()

@@ -1,5 +1,5 @@
-//! `cgi2wsgi warm`, and `--warm-memory`: what a person sees of zygotes, and how they are stopped. Each test has a
-//! private directory of its own, and stops what it has started.
+//! `cgi2wsgi warm`, and `--warm-memory`: what a person sees of zygotes, and how to stop them. Each test has a private
+//! directory of its own, and stops what it has started.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ fn status(stage: &Stage) -> Result<()> {
     }
     let row = warm.row_when("three requests", |row| row.requests == 3 && row.busy == 0)?;
     ensure!((&row.application, row.waiting) == (&application, 2), "{row:?}");
-    // An edit of the same moment as the import, such as this copy, counts as one after it.
+    // An edit at the moment of the import, such as this copy, counts as an edit after it.
     let before = row.restarts;
     ensure!(before <= 1 && (before == 1 || row.why == "-") && row.remarks.is_empty(), "{row:?}");
 
@@ -127,7 +127,7 @@ impl Held {
         Ok(Self { running, gate })
     }
 
-    /// The same, when it has begun.
+    /// Starts one, and waits until it has begun.
     fn begun(warm: &Warm<'_>, mebibytes: u32, variables: &[(&str, &str)]) -> Result<Self> {
         let held = Self::start(warm, mebibytes, variables)?;
         let line = format!("begins with {mebibytes}\n");
@@ -215,7 +215,7 @@ fn threads(stage: &Stage) -> Result<()> {
         remark.contains("every request makes a normal (cold) start: ") && remark.contains(reason),
         "{remark}"
     );
-    // It ends on SIGTERM, though no Python code runs in it.
+    // The zygote ends on SIGTERM, though no Python code runs in it.
     let said = warm.shows(&["stop", "--all"])?;
     ensure!(said.starts_with("stopped "), "{said}");
     Ok(())

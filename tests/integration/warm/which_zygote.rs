@@ -1,4 +1,4 @@
-//! Which zygote answers, under Apache: what a client can have the server set makes no other one.
+//! Which zygote answers, under Apache: variables that a client can make the server set start no other zygote.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -117,7 +117,7 @@ fn all(stage: &Stage) -> Result<()> {
     }
     is_one_for_all_paths(|path| ask("/action", path, &[]))?;
 
-    // Three more beside the one without, and then no more.
+    // Three more zygotes than the one without the variable, and then no more.
     let mut zygotes = BTreeSet::from([zygote]);
     for kind in ["1", "2", "3", "1", "2", "3"] {
         let (zygote, told) = ask("/warm", "/a", &[("X-Kind", kind)])?;
@@ -151,7 +151,7 @@ fn all(stage: &Stage) -> Result<()> {
     site.ends_clean()
 }
 
-/// Under `--handler` how long the path behind the file is, is the client's to say.
+/// Under `--handler` the client decides how long the path behind the file is.
 fn is_one_for_all_paths(ask: impl Fn(&str) -> Result<(i32, String)>) -> Result<()> {
     let mut zygotes = BTreeSet::new();
     for path in ["", "/", "/a", "/ab", "/a/b/c"] {

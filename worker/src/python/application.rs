@@ -1,6 +1,5 @@
-//! Imports the application and finds the callable in it. A mistake in its name
-//! says what was searched and what is there; an import that fails is the
-//! application's own exception.
+//! Imports the application and finds the callable in it. If its name is wrong, the error says what was searched and
+//! what is there; if the import fails, the error is the application's own exception.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -13,12 +12,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyModule, PyTraceback};
 
-/// The name of a module that no import finds, such as that of a `.wsgi` file. It is what `multiprocessing` calls the
-/// program's own module in a spawned child, which finds by this name what a parent has pickled (E3). It is not
-/// `__main__`: an application has code for that case, which starts a server of its own.
+/// The name of a module that no import finds, such as that of a `.wsgi` file. `multiprocessing` gives this name to the
+/// program's own module in a spawned child, which finds by it what a parent has pickled (E3). It is not `__main__`:
+/// code for that case would start a server of the application's own.
 const MAIN: &str = "__mp_main__";
 
-/// The callables that are looked for where none is named, in order.
+/// The callables to look for if the operator names none, in order.
 const USUAL_NAMES: [&str; 2] = ["application", "app"];
 
 /// Why there is no application.
@@ -46,7 +45,7 @@ pub(crate) fn load<'py>(
     })
 }
 
-/// A traceback begins in the application's own code.
+/// Makes the traceback begin in the application's own code.
 fn without_importing_frames(py: Python<'_>, error: PyErr) -> PyErr {
     let is_importing = |traceback: &Bound<'_, PyTraceback>| -> PyResult<bool> {
         let code = traceback.getattr("tb_frame")?.getattr("f_code")?;
@@ -56,7 +55,7 @@ fn without_importing_frames(py: Python<'_>, error: PyErr) -> PyErr {
     while let Some(first) = traceback.take_if(|first| is_importing(first).unwrap_or(false)) {
         traceback = first.getattr("tb_next").ok().and_then(|next| next.cast_into().ok());
     }
-    // Before Python 3.12 the exception and the error state have one each.
+    // Before Python 3.12 the exception and the error state each have a traceback.
     let _ = error.value(py).setattr("__traceback__", &traceback);
     error.set_traceback(py, traceback);
     error
@@ -97,7 +96,7 @@ fn import<'py>(
     application: &Application,
 ) -> Result<Bound<'py, PyAny>, LoadError> {
     py.import(name).map(Bound::into_any).map_err(|error| {
-        // Only if it is this module that is missing, not one that it imports.
+        // Only if this module is missing, not one that it imports.
         let missing = error
             .is_instance_of::<PyModuleNotFoundError>(py)
             .then(|| error.value(py).getattr("name").ok()?.extract::<String>().ok())
@@ -172,8 +171,8 @@ fn modules_in(directory: &Path) -> Vec<String> {
     modules.collect()
 }
 
-/// Executes a file as a module of the name that an import would give it, so
-/// that it is not imported a second time by that name.
+/// Executes a file as a module under the name that an import would give it, so that it is not imported a second time
+/// under that name.
 fn execute<'py>(py: Python<'py>, file: &Path) -> Result<Bound<'py, PyAny>, LoadError> {
     let stem = file.file_stem().and_then(OsStr::to_str).unwrap_or_default();
     let is_source = file.extension() == Some(OsStr::new("py"));
@@ -226,15 +225,15 @@ fn run<'py>(
     Ok(module.clone().into_any())
 }
 
-/// What a spawned child makes of its program's module: it stands under both names, and has no specification that an
-/// import could have made (E3). `multiprocessing` finds its file there, and lets [`MAIN`] name whatever `__main__` does.
+/// Makes the module what a spawned child makes of its program's module: it has both names, and no `__spec__`, as if no
+/// import had made it (E3). `multiprocessing` finds its file there, and makes [`MAIN`] an alias of `__main__`.
 fn become_main(module: &Bound<'_, PyAny>, modules: &Bound<'_, PyDict>) -> PyResult<()> {
     module.setattr("__spec__", module.py().None())?;
     modules.set_item(MAIN, module)?;
     modules.set_item("__main__", module)
 }
 
-/// An archive as `python -m zipapp` makes it: its `__main__.py`, which finds the rest of it on `sys.path`.
+/// Executes an archive as `python -m zipapp` makes it: its `__main__.py`, which finds the rest on `sys.path`.
 fn execute_archive<'py>(
     py: Python<'py>,
     file: &Path,
@@ -258,14 +257,14 @@ fn execute_archive<'py>(
     run(&module, &file.join("__main__.py"), &code, modules)
 }
 
-/// With the import system's own loader, and so its cache of bytecode.
+/// With the import system's own loader, and so with its cache of bytecode.
 fn load_source<'py>(
     py: Python<'py>,
     name: &str,
     file: &Path,
     modules: &Bound<'py, PyDict>,
 ) -> Result<Bound<'py, PyAny>, LoadError> {
-    // The frozen modules behind `importlib.util`, which would import more.
+    // The frozen modules, because `importlib.util` would import more.
     let (external, bootstrap) =
         (py.import("_frozen_importlib_external")?, py.import("_frozen_importlib")?);
     let loader = external.getattr("SourceFileLoader")?.call1((name, file.as_os_str()))?;
@@ -277,7 +276,8 @@ fn load_source<'py>(
     if let Some(load) = bootstrap.getattr_opt("_load")?.filter(|_| name != MAIN) {
         return Ok(load.call1((spec,))?);
     }
-    // A Python without it, or a name that means another module as soon as `multiprocessing` is imported: what the documentation of `importlib` gives for this.
+    // A Python without `_load`, or a name that means another module as soon as `multiprocessing` is imported: the steps
+    // that the documentation of `importlib` gives.
     let module = bootstrap.getattr("module_from_spec")?.call1((spec,))?;
     modules.set_item(name, &module)?;
     if name == MAIN {
@@ -297,7 +297,7 @@ fn dotted_name(root: &Path, file: &Path) -> Option<String> {
     Some(names?.join("."))
 }
 
-/// A file in a package is imported as part of it, and its relative imports work.
+/// A file in a package is imported as part of the package, so that its relative imports work.
 fn in_package<'py>(
     py: Python<'py>,
     name: &str,
@@ -386,7 +386,7 @@ fn no_such_attribute(object: &Bound<'_, PyAny>, place: &str, name: &str) -> Stri
     format!("{place} has no {name:?}{meant}{there}")
 }
 
-/// The names of callables that `object` defines itself, eight at the most.
+/// The names of callables that `object` defines itself, at most eight.
 fn callables(object: &Bound<'_, PyAny>) -> Vec<String> {
     let py = object.py();
     let own = object.getattr(intern!(py, "__name__")).ok();

@@ -1,14 +1,13 @@
-//! Memory for Python's small objects that is quick to touch.
+//! Memory for Python's small objects that costs fewer page faults.
 //!
-//! An import of an application touches its memory once, page by page, and each first touch is a
-//! fault that costs about as much as the import of a small function. Here arenas are cut from
-//! regions of 2 MiB that the kernel is asked to back with huge pages, and an arena that Python gives
-//! back is kept for the next time: imports give the same ones back and ask for them again hundreds
-//! of times.
+//! An import of an application touches its memory once, page by page, and each first touch is a page fault that costs
+//! about as much as the import of a small function. This module cuts arenas from regions of 2 MiB and asks the kernel
+//! to back these with huge pages. It keeps an arena that Python gives back for the next time: imports give the same
+//! ones back and ask for them again hundreds of times.
 //!
-//! The two functions that say where arenas come from are public in every CPython, but not in the
-//! limited API: they are looked up by name, and where one is missing Python keeps its own way.
-//! Python has started by then and has arenas of its own, which go back to where they came from.
+//! The two functions that set where arenas come from are public in every CPython, but not in the limited API: they are
+//! looked up by name. If one is missing, Python keeps its own allocator. Python has started by then, and its earlier
+//! arenas go back to where they came from.
 //!
 //! Left out: what the C library's `malloc` hands out (objects over 512 bytes). Tuning it changed
 //! nothing that was measured. Builds without the global lock and debug builds do not load this
@@ -20,11 +19,11 @@ use std::sync::{Mutex, OnceLock};
 
 use pyo3::prelude::*;
 
-/// What a huge page is on the machines that have them; elsewhere just a size.
+/// The size of a huge page on machines that have them; elsewhere just a size.
 const REGION: usize = 2 << 20;
 
-/// Arenas that are kept with their pages, in bytes. Beyond it the pages go back to the system: a
-/// large response must not leave its peak behind.
+/// How many bytes of free arenas keep their pages. Beyond that the pages go back to the system: a large response must
+/// not leave its peak behind.
 const KEPT: usize = 8 << 20;
 
 /// `PyObjectArenaAllocator`.
@@ -41,7 +40,7 @@ unsafe impl Send for Allocator {}
 // SAFETY: as above; the structure is only read.
 unsafe impl Sync for Allocator {}
 
-/// Python's own, for arenas from before and for when there is no region.
+/// Python's own allocator, for earlier arenas and for when there is no region.
 static ORIGINAL: OnceLock<Allocator> = OnceLock::new();
 
 struct Arenas {
@@ -50,12 +49,12 @@ struct Arenas {
     /// What is left of the newest region.
     unused: *mut u8,
     left: usize,
-    /// What Python has given back, with their sizes, and how much of it has its pages still.
+    /// What Python has given back, with the sizes, and how many bytes of it still have their pages.
     free: Vec<(*mut u8, usize)>,
     kept: usize,
 }
 
-// SAFETY: the pointers are to anonymous memory that this alone hands out.
+// SAFETY: the pointers are to anonymous memory that only this module hands out.
 unsafe impl Send for Arenas {}
 
 static ARENAS: Mutex<Arenas> = Mutex::new(Arenas {
@@ -66,7 +65,7 @@ static ARENAS: Mutex<Arenas> = Mutex::new(Arenas {
     kept: 0,
 });
 
-/// Has Python take its further arenas from here. Returns whether it will.
+/// Makes Python take its further arenas from here. Returns whether it will.
 pub(crate) fn install(_: Python<'_>) -> bool {
     let (Some(get), Some(set)) =
         (symbol(c"PyObject_GetArenaAllocator"), symbol(c"PyObject_SetArenaAllocator"))
@@ -121,7 +120,7 @@ unsafe extern "C" fn release(_: *mut c_void, arena: *mut c_void, size: usize) {
         return;
     }
     if let Some(Allocator { context, release: Some(release), .. }) = ORIGINAL.get() {
-        // SAFETY: the arena is no region's, so this function's counterpart made it.
+        // SAFETY: the arena is in no region, so this function's counterpart made it.
         unsafe { release(*context, arena, size) };
     }
 }
@@ -143,7 +142,7 @@ impl Arenas {
     }
 
     fn extend(&mut self, size: usize) -> Option<()> {
-        // What a small application needs is less than it takes to clear huge pages.
+        // For a small application, clearing huge pages would cost more than they save.
         let (size, huge) = if self.regions.is_empty() { (2 * size, false) } else { (size, true) };
         (self.unused, self.left) = (map(size, huge)?, size);
         let first = self.unused.addr() / REGION;
@@ -185,7 +184,7 @@ fn map(size: usize, huge: bool) -> Option<*mut u8> {
             libc::munmap(mapped.cast(), before);
         }
         libc::munmap(start.add(size).cast(), REGION - before);
-        // A kernel without them, or told to give none, is no error.
+        // A kernel without huge pages, or one that is set to give none, is no error.
         #[cfg(target_os = "linux")]
         if huge {
             libc::madvise(start.cast(), size, libc::MADV_HUGEPAGE);
@@ -194,13 +193,14 @@ fn map(size: usize, huge: bool) -> Option<*mut u8> {
     }
 }
 
-/// Takes a block for small objects, which is never used nor given back. Where it is; None if there is no memory.
+/// Takes a block for small objects, and never uses it nor gives it back. Returns its address; None if there is no
+/// memory.
 pub(super) fn waste(_: Python<'_>, size: usize) -> Option<usize> {
     // SAFETY: Python's lock is held.
     Some(unsafe { pyo3::ffi::PyObject_Malloc(size) }.addr()).filter(|block| *block != 0)
 }
 
-/// Where the memory begins that the C library has free at the end of its heap.
+/// Where the free memory at the end of the C library's heap begins.
 #[cfg(target_env = "gnu")]
 pub(super) fn free_end_of_heap() -> Option<usize> {
     // SAFETY: neither changes anything. mallinfo2 would need a newer C library.
@@ -213,7 +213,7 @@ pub(super) fn free_end_of_heap() -> Option<usize> {
     None
 }
 
-/// Takes a block of the C library's, which is never used nor given back, if there is one below that end.
+/// Takes a block of the C library's below `end`, and never uses it nor gives it back. False if there is none.
 pub(super) fn waste_below(end: usize, size: usize) -> bool {
     // SAFETY: the block is never used, and given back only if nothing else has it.
     unsafe {

@@ -1,19 +1,16 @@
 //! When the cyclic garbage collector runs, in a process that imports an
 //! application, answers once and ends.
 //!
-//! An import makes tens of thousands of objects that stay, and hardly any
-//! garbage; the collector, by default, looks through them again and again, which
-//! is a quarter of the time of a Django import. It waits while the application
-//! is imported. What is there afterwards is set aside (`gc.freeze`), and for the
-//! request itself the collector works as Python has it: in a response that goes
-//! on for hours nothing piles up.
+//! An import makes tens of thousands of objects that stay, and hardly any garbage. By default the collector looks
+//! through them again and again, which takes a quarter of the time of a Django import. So it waits while the
+//! application is imported. Then `gc.freeze` sets aside what is there, and for the request itself the collector works
+//! with Python's defaults: in a response that goes on for hours no garbage piles up.
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-/// How many more objects than at the start there are before it runs all the
-/// same: an import that makes cyclic garbage without end has to stop growing.
-/// Django with its admin makes 90,000.
+/// How many new objects make the collector run all the same: an import that makes cyclic garbage without end has to
+/// stop growing. Django with its admin makes 90,000.
 const WHILE_IMPORTING: u32 = 250_000;
 
 /// A collector that waits.
@@ -31,8 +28,7 @@ pub(crate) fn wait(py: Python<'_>) -> PyResult<Waiting<'_>> {
 }
 
 impl Waiting<'_> {
-    /// Sets aside what the import has made, and goes back to the usual; to the
-    /// application's own choice, if it has made one.
+    /// Sets aside what the import has made, and restores the usual thresholds, unless the application has set its own.
     pub(crate) fn end(self) -> PyResult<()> {
         self.module.call_method0("freeze")?;
         let current = self.module.call_method0("get_threshold")?;

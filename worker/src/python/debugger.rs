@@ -1,12 +1,12 @@
-//! `cgi2wsgi request --pdb`: Python's debugger, on the terminal, where an exception was raised: one that nobody caught, or
-//! that Flask or Django tell of before they make a page of it.
+//! `cgi2wsgi request --pdb`: Python's debugger, on the terminal, where an exception was raised: an uncaught one, or one
+//! that Flask or Django signal before they make a page of it.
 
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 
-/// Its code. What it defines is in no module, so that no application meets it.
+/// The debugger's code. It defines its names in no module, so that no application sees them.
 const CODE: &CStr = {
     const TEXT: &[u8] = concat!(include_str!("debugger.py"), "\0").as_bytes();
     match CStr::from_bytes_with_nul(TEXT) {
@@ -22,7 +22,7 @@ struct Debugger {
 
 static DEBUGGER: OnceLock<Debugger> = OnceLock::new();
 
-/// From here on [`post_mortem`] starts it.
+/// From here on [`post_mortem`] starts the debugger.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     let names = pyo3::types::PyDict::new(py);
     py.run(CODE, Some(&names), None)?;
@@ -34,7 +34,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// The application is imported: its framework is to tell what it catches.
+/// After the import: has the application's framework report the exceptions that it catches.
 pub(crate) fn watch(py: Python<'_>) -> PyResult<()> {
     match DEBUGGER.get() {
         Some(debugger) => debugger.watch.call0(py).map(drop),
@@ -42,7 +42,7 @@ pub(crate) fn watch(py: Python<'_>) -> PyResult<()> {
     }
 }
 
-/// Starts it where `error` was raised, and returns when the person has seen enough.
+/// Starts the debugger where `error` was raised. Returns when the user leaves it.
 pub(crate) fn post_mortem(py: Python<'_>, error: &PyErr) {
     if let Some(debugger) = DEBUGGER.get()
         && let Err(failure) = debugger.post_mortem.call1(py, (error.value(py),))

@@ -6,8 +6,8 @@ use cgi2wsgi::zygotes::threads::{READ_BY_PYTHON, variables_to_limit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-/// Adds what a process of the request's own would have been started with (E16). What Python's start or an import has
-/// set stays as it is.
+/// Adds the variables that a process started for this request would have had (E16). What Python's start or an import
+/// has set stays as it is.
 pub(crate) fn become_requests(
     py: Python<'_>,
     variables: &Variables,
@@ -19,7 +19,7 @@ pub(crate) fn become_requests(
         // The front has withheld the last two from Python's start.
         let is_missing =
             is_of_a_request(name) || matches!(name, b"PYTHONINSPECT" | b"PYTHONSTARTUP");
-        // E10: HTTP_PROXY is what an HTTP client would take for its proxy.
+        // E10: an HTTP client would take HTTP_PROXY for its proxy.
         if !is_missing || name == b"HTTP_PROXY" || name.is_empty() {
             continue;
         }
@@ -33,8 +33,8 @@ pub(crate) fn become_requests(
     Ok(())
 }
 
-/// What is behind `os.environb`, where a name and a value that are bytes go through it as they are: without an exception
-/// of Python's for each name that is not there yet.
+/// What is behind `os.environb`. It takes names and values that are bytes as they are, and raises no exception for each
+/// name that is not there yet.
 struct Plain<'py> {
     data: Bound<'py, PyDict>,
     putenv: Bound<'py, PyAny>,
@@ -44,8 +44,8 @@ struct Plain<'py> {
 const USED: [&str; 4] = ["encodekey", "encodevalue", "putenv", "_data"];
 
 impl<'py> Plain<'py> {
-    /// None where the class, one of its methods or what makes bytes of names is not Python's own, or not as it is known:
-    /// an application may have put another in its place.
+    /// None if the class, one of its methods or what encodes names is not Python's own, or has an unknown form: an
+    /// application may have replaced it.
     fn of(py: Python<'py>, environ: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
         let os = py.import("os")?;
         let class = environ.get_type();
@@ -90,15 +90,15 @@ pub(crate) fn remove(py: Python<'_>, name: &str) -> PyResult<()> {
     environ.call_method1("pop", (name, py.None())).map(drop)
 }
 
-/// Variables by which libraries start no threads while a zygote imports. The C library's environment has them, and
-/// `os.environ`, which is Python's copy of what the process was started with, the one alone that is read there.
+/// Variables that keep libraries from starting threads while a zygote imports. They are set in the C library's
+/// environment. Only the one that Python code reads is also set in `os.environ`, Python's copy from its own start.
 pub(crate) struct ThreadLimits(Vec<&'static str>);
 
-/// One thread. An application that sets a variable itself hardly writes it like this.
+/// One thread, written as an application would hardly write it.
 const ONE: &str = "01";
 
 impl ThreadLimits {
-    /// Sets those that the operator has not set. To be used while there is no other thread.
+    /// Sets those that the operator has not set. Only to be used while there is no other thread.
     pub(crate) fn set(py: Python<'_>) -> PyResult<Self> {
         let names = variables_to_limit(|name| std::env::var_os(name).is_some());
         for name in &names {
@@ -111,8 +111,7 @@ impl ThreadLimits {
         Ok(Self(names))
     }
 
-    /// Takes them away again, but for those that the application has set itself. To be used while there is no other
-    /// thread.
+    /// Removes them, except those that the application has set itself. Only to be used while there is no other thread.
     pub(crate) fn lift(self, py: Python<'_>) -> PyResult<()> {
         let environ = py.import("os")?.getattr("environ")?;
         for name in self.0 {

@@ -12,11 +12,10 @@ pub(crate) struct Logged {
     pub(crate) traceback: Option<String>,
 }
 
-/// Writes an exception with its traceback to standard error, where
-/// `SystemExit` is like any other (P7).
+/// Writes an exception, `SystemExit` included (P7), with its traceback to standard error.
 pub(crate) fn log_exception(py: Python<'_>, error: &PyErr, as_text: bool) -> Logged {
-    // M1: before Python 3.12 the exception and the error state have one each, and that of an exception which was raised in
-    // an `except` lacks the frames that it has passed since. What writes it takes the exception's.
+    // M1: before Python 3.12 the exception and the error state each have a traceback. If the exception was raised in
+    // an `except`, its own lacks the frames that it has passed since, and Python writes that one.
     if let Some(traceback) = error.traceback(py) {
         let _ = error.value(py).setattr("__traceback__", traceback);
     }
@@ -46,7 +45,7 @@ fn formatted(error: &PyErr, py: Python<'_>) -> PyResult<String> {
     Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
 }
 
-/// The name of its type.
+/// The name of an object's type.
 pub(crate) fn type_name(object: &Bound<'_, PyAny>) -> String {
     object.get_type().qualname().map_or_else(|_| "?".into(), |name| name.to_string())
 }

@@ -6,10 +6,10 @@ use cgi2wsgi::system::{self, Fork};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// Forks. In the child `before_python` runs before Python's own work. To be used where no other thread is.
+/// Forks. The child runs `before_python` before Python's own work. Only to be used while there is no other thread.
 pub(crate) fn fork(_: Python<'_>, before_python: impl FnOnce()) -> io::Result<Fork> {
-    // SAFETY: this thread holds Python's lock. After the fork one of the two functions has to be called, which end what
-    // this one has begun.
+    // SAFETY: this thread holds Python's lock. After the fork one of the two functions below is called, which end what
+    // this one begins.
     unsafe { ffi::PyOS_BeforeFork() };
     let forked = system::fork();
     if matches!(forked, Ok(Fork::Child)) {

@@ -1,5 +1,5 @@
-//! How long the import of each package takes, for `--timings`: without what it imports of other packages, as the `import`
-//! statements of the main thread show it. `cgi2wsgi profile` has all of it, module by module.
+//! How long the import of each package takes, for `--timings`, without the other packages that it imports. Only
+//! `import` statements of the main thread count. `cgi2wsgi profile` shows all of it, module by module.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-/// In the place of `builtins.__import__`.
+/// Replaces `builtins.__import__`.
 #[pyclass(frozen, module = "cgi2wsgi_worker")]
 struct Importer {
     original: Py<PyAny>,
@@ -20,7 +20,7 @@ struct Importer {
 #[derive(Default)]
 struct Taken {
     packages: HashMap<String, Duration>,
-    /// For each import that is under way, what the imports in it took.
+    /// For each import under way, the time of the imports in it.
     inner: Vec<Duration>,
 }
 
@@ -59,7 +59,7 @@ impl Importer {
     }
 }
 
-/// The outermost package that `__import__(name, globals, locals, fromlist, level)` is about.
+/// The outermost package that `__import__(name, globals, locals, fromlist, level)` imports.
 fn package(args: &Bound<'_, PyTuple>) -> Option<String> {
     let is_relative = args.get_item(4).is_ok_and(|level| level.is_truthy().unwrap_or(false));
     let name: String = if is_relative {
@@ -77,7 +77,7 @@ pub(crate) struct ImportTimes<'py> {
 }
 
 impl<'py> ImportTimes<'py> {
-    /// From here on.
+    /// Times imports from here on.
     pub(crate) fn begin(py: Python<'py>) -> PyResult<Self> {
         let builtins = py.import("builtins")?;
         let importer = Importer {
@@ -90,10 +90,10 @@ impl<'py> ImportTimes<'py> {
         Ok(Self { builtins, importer })
     }
 
-    /// Until here. The time of each package.
+    /// Stops timing. Returns the time of each package.
     pub(crate) fn end(self, py: Python<'_>) -> Vec<(String, Duration)> {
         let importer = self.importer.get();
-        // The application may have put its own in the place of this.
+        // The application may have replaced it.
         if self.builtins.getattr("__import__").is_ok_and(|current| current.is(&self.importer)) {
             let _ = self.builtins.setattr("__import__", importer.original.bind(py));
         }

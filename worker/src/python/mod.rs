@@ -1,7 +1,7 @@
-//! What is done with the interpreter that has loaded this module. Knows neither request nor response.
+//! Work on the interpreter that has loaded this module. Knows neither request nor response.
 //!
-//! - [`environment`]: `os.environ` becomes the request's; [`application`]: imports the application; [`remedies`]: what to do
-//!   about its exceptions; [`exception`]: how they are logged;
+//! - [`environment`]: `os.environ` becomes the request's; [`application`]: imports the application; [`remedies`]: what
+//!   to do about its exceptions; [`exception`]: how they are logged;
 //! - [`imports`], [`collector`], [`arenas`]: a quick start, by Python's own rules;
 //! - [`padding`]: a zygote's children write to few pages of the import;
 //! - [`debugger`]: `request --pdb`; [`import_times`]: `--timings`; [`own_server`]: `app.run()` in an import;
@@ -33,14 +33,14 @@ pub(crate) fn version(py: Python<'_>) -> String {
     text.unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// As soon as the module is loaded: no imports from the current directory, memory that is quick to touch, and tracebacks
-/// of crashes (P9).
+/// As soon as the module is loaded: prevents imports from the current directory, installs [`arenas`], and has crashes
+/// write tracebacks (P9).
 pub(crate) fn prepare(py: Python<'_>) {
-    // `python -c` has put it there, unless PYTHONSAFEPATH is set.
+    // `python -c` has put it into `sys.path`, unless PYTHONSAFEPATH is set.
     let _ = forget_current_directory(py);
     let _ = close_memory(py);
     arenas::install(py);
-    // Without it a crash has no traceback, and nothing else is different.
+    // If this fails, a crash has no traceback; nothing else changes.
     let _ = py.import("faulthandler").and_then(|module| module.call_method1("enable", (2,)));
 }
 
@@ -58,7 +58,7 @@ fn close_memory(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Before the application is imported: `sys.argv`, its import directories, a quicker import system.
+/// Before the application is imported: sets `sys.argv` and the import directories, and quickens the import system.
 pub(crate) fn prepare_import(py: Python<'_>, application: &Application) -> PyResult<()> {
     let sys = py.import("sys")?;
     let program = match &application.source {

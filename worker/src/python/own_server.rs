@@ -1,7 +1,7 @@
-//! A server of the application's own that runs while it is imported, such as `app.run()`: the import would never end.
+//! A server that the application starts while it is imported, such as `app.run()`: the import would never end.
 //!
-//! The front sees that this process listens, and asks; a zygote, which no front supervises, asks itself by a timer. Then
-//! the main thread says what it is in. One that waits in a server ends there by `SystemExit`, as at a Ctrl-C.
+//! The front sees that this process listens, and asks by a signal. A zygote, which no front supervises, asks itself by
+//! a timer. The main thread then says where it is. If it waits in a server, `SystemExit` ends it, as at a Ctrl-C.
 
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -21,18 +21,18 @@ use crate::handlers;
 /// Whether an import runs.
 static IS_IMPORTING: AtomicBool = AtomicBool::new(false);
 
-/// The front that is told.
+/// The front to tell.
 static FRONT: Mutex<Option<Arc<Connection>>> = Mutex::new(None);
 
-/// What was found.
+/// The reason, if a server was found.
 static FOUND: Mutex<Option<String>> = Mutex::new(None);
 
 /// How often a zygote asks itself.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// As long as it is there, the question is answered.
+/// While this exists, the question is answered.
 pub(crate) struct Watch {
-    /// What asks, if it is not a front.
+    /// The timer that asks, if no front does.
     timer: *mut c_void,
 }
 
@@ -59,8 +59,8 @@ impl Watch {
         Ok(())
     }
 
-    /// The import is over. What was found, in words: the application is of no use then, even if the server has ended in
-    /// good order.
+    /// The import is over. Returns what was found, in words: then the application is of no use, even if the server has
+    /// ended in good order.
     pub(crate) fn end(self) -> Option<String> {
         drop(self);
         FOUND.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -81,7 +81,7 @@ fn look(_number: libc::c_int, frame: Bound<'_, PyAny>) -> PyResult<()> {
         return Ok(());
     }
     let front = FRONT.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    // A front has looked at that before it asks.
+    // A front has checked this before it asks.
     if front.is_none() && !listens(rustix::process::getpid()) {
         return Ok(());
     }
@@ -104,8 +104,8 @@ fn look(_number: libc::c_int, frame: Bound<'_, PyAny>) -> PyResult<()> {
     Err(PySystemExit::new_err(1))
 }
 
-/// The file and line of the module that starts the server which this frame, or one that has called it, is of; nothing if
-/// none is.
+/// The file and line of the module that starts the server to which this frame or one of its callers belongs; None if
+/// there is no such server.
 fn start_of_server(innermost: Bound<'_, PyAny>) -> PyResult<Option<(String, u32)>> {
     let (mut is_server, mut module) = (false, None);
     let mut next = innermost;
@@ -133,7 +133,7 @@ fn serves(frame: &Bound<'_, PyAny>, function: &str) -> PyResult<bool> {
     Ok(is_in_a_server(function, module.split('.').next().unwrap_or_default()))
 }
 
-/// Whether a file is no library's.
+/// Whether a file does not belong to a library.
 fn is_own(file: &str) -> bool {
     let of_libraries = ["/site-packages/", "/dist-packages/"];
     !file.starts_with('<') && !of_libraries.iter().any(|part| file.contains(part))

@@ -1,28 +1,28 @@
-//! Memory that is left free between what the import has allocated, and that no child shall use.
+//! Fills the memory that is free between what the import has allocated, so that no child uses it.
 //!
-//! A child that allocates there writes to pages that hold the application's objects too, and each becomes a copy of its
-//! own. Such holes are filled before the first fork, with blocks that are never used: what children allocate then lies
-//! together, in pages that hold nothing else. That takes hardly any memory that was not the process' already, and what is
-//! not filled costs time alone. Left out: a process in which `tracemalloc` counts blocks.
+//! A child that allocates there writes to pages that also hold the application's objects, and each such page is copied.
+//! So these holes are filled before the first fork, with blocks that are never used. What children allocate then lies
+//! together, in pages that hold nothing else. This takes hardly any memory that the process did not already have, and a
+//! hole that is not filled only costs time. Left out: a process in which `tracemalloc` counts blocks.
 
 use pyo3::prelude::*;
 
 use super::{arenas, finish};
 
-/// Blocks that Python hands out from pools of their own have multiples of this size, up to the largest.
+/// The sizes of the blocks in Python's pools are multiples of this, up to the largest.
 const CLASS: usize = 16;
 const LARGEST: usize = 512;
 
-/// So many bytes in a row, each block behind the one before, are no hole.
+/// This many bytes in a row, each block directly after the one before, are fresh memory and no hole.
 const FRESH: usize = 4096;
 
-/// What an allocator may keep between two blocks in a row, in bytes.
+/// What an allocator may keep between two adjacent blocks, in bytes.
 const BETWEEN: usize = 32;
 
-/// As much is filled at most, in bytes, of each kind: an application may have freed most of a large heap.
+/// The most that is filled of each kind, in bytes: an application may have freed most of a large heap.
 const MOST: usize = 16 << 20;
 
-/// Fills them, where that cannot be seen.
+/// Fills the holes, unless `tracemalloc` would show that.
 pub(crate) fn fill(py: Python<'_>) {
     if is_traced(py).unwrap_or(true) {
         return;
@@ -39,7 +39,7 @@ fn is_traced(py: Python<'_>) -> PyResult<bool> {
         .map_or(Ok(false), |tracer| tracer.call_method0("is_tracing")?.is_truthy())
 }
 
-/// Those in Python's pools of blocks of this size.
+/// Fills those in Python's pools of blocks of this size.
 fn fill_pools(py: Python<'_>, size: usize, left: &mut usize) {
     let (mut row, mut end) = (0, 0);
     while row < FRESH && *left >= size {
@@ -51,7 +51,7 @@ fn fill_pools(py: Python<'_>, size: usize, left: &mut usize) {
     }
 }
 
-/// Those that the C library has below the free end of its heap.
+/// Fills those that the C library has below the free end of its heap.
 fn fill_heap() {
     let Some(end) = arenas::free_end_of_heap() else { return };
     let (mut size, mut filled) = (64 << 10, 0);

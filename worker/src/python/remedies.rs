@@ -1,5 +1,5 @@
-//! What to do about an exception that nobody caught, where the exception is one of those that newcomers meet: the end
-//! of the line in the log. Looks at the exception, at the file system and at what is imported; runs nothing.
+//! What to do about an uncaught exception, if it is one that newcomers meet: the end of the line in the log. Looks at
+//! the exception, at the file system and at what is imported; runs nothing.
 
 mod surroundings;
 
@@ -45,7 +45,7 @@ const NAMES_OF_PYTHON_2: [&str; 9] = [
     "xrange",
 ];
 
-/// What Python 3 says of the syntax of Python 2.
+/// What Python 3 says about the syntax of Python 2.
 const SYNTAX_OF_PYTHON_2: [&str; 4] = [
     "Missing parentheses in call to 'print'",
     "Missing parentheses in call to 'exec'",
@@ -53,7 +53,7 @@ const SYNTAX_OF_PYTHON_2: [&str; 4] = [
     "leading zeros in decimal integer literals",
 ];
 
-/// Packages that are not called as what is imported.
+/// Packages that have another name than the module that is imported.
 const PACKAGES: [(&str, &str); 18] = [
     ("Crypto", "pycryptodome"),
     ("MySQLdb", "mysqlclient"),
@@ -75,7 +75,7 @@ const PACKAGES: [(&str, &str); 18] = [
     ("yaml", "PyYAML"),
 ];
 
-/// What to do, with what joins it to a sentence; nothing where the exception says all there is to say.
+/// What to do, with the words that join it to a sentence; None if the exception says all there is to say.
 pub(crate) fn remedy(
     py: Python<'_>,
     error: &PyErr,
@@ -122,7 +122,7 @@ impl Case<'_, '_> {
         (version.major, version.minor)
     }
 
-    /// The modules' files and functions from where the exception was raised outwards.
+    /// The files and functions of the traceback, from where the exception was raised outwards.
     fn frames(&self) -> Vec<(PathBuf, String)> {
         let mut frames = Vec::new();
         let mut next = self.error.traceback(self.py).map(Bound::into_any);
@@ -140,7 +140,7 @@ impl Case<'_, '_> {
         frames
     }
 
-    /// Python 2.
+    /// Code of Python 2.
     fn of_name(&self) -> Option<String> {
         const PORT: &str = "cgi2wsgi runs Python 3.9 and newer, and the code must be ported (2to3)";
         let text = self.text();
@@ -160,7 +160,7 @@ impl Case<'_, '_> {
         None
     }
 
-    /// A file of the application's that has the name of a module which it, or a library, means.
+    /// A file of the application that hides a module which the application, or a library, means.
     fn of_shadow(&self) -> Option<String> {
         if !(self.is::<PyImportError>() || self.is::<PyAttributeError>()) {
             return None;
@@ -175,7 +175,7 @@ impl Case<'_, '_> {
             })?
         };
         let first = name.split('.').next()?;
-        // What cannot be imported is no module any more.
+        // A module whose import failed is not in `sys.modules`.
         let modules = self.py.import("sys").and_then(|sys| sys.getattr("modules")).ok()?;
         let imported = modules.get_item(first).and_then(|it| it.getattr("__file__")?.extract());
         let of_frame = || {
@@ -188,7 +188,7 @@ impl Case<'_, '_> {
             .into_iter()
             .chain(&self.application.import_directories)
             .any(|directory| file.parent() == Some(directory));
-        // Another file that imports it back is a circle of the application's own.
+        // If another file imports it back, that is a circular import within the application.
         let imports_itself = text.contains("partially initialized module")
             && self.frames().first().is_some_and(|(innermost, _)| *innermost == file);
         let is_meant_otherwise =
@@ -242,7 +242,7 @@ impl Case<'_, '_> {
 
     fn missing_module(&self, name: &str) -> String {
         let first = name.split('.').next().unwrap_or(name);
-        // It is there, and in no import directory.
+        // The module is there, but in no import directory.
         let directory = &self.application.directory;
         let around = directory.ancestors().skip(1).take(2).find(|directory| {
             directory.join(format!("{first}.py")).is_file()
@@ -300,7 +300,7 @@ impl Case<'_, '_> {
         }
     }
 
-    /// A program for the command line or with a server of its own, which acts while it is imported.
+    /// A program for the command line, or with a server of its own, that acts while it is imported.
     fn of_server(&self) -> Option<String> {
         if !self.is_import {
             return None;
@@ -375,7 +375,7 @@ impl Case<'_, '_> {
         self.error.value(self.py).getattr("errno").ok()?.extract().ok()
     }
 
-    /// Another Python's modules in PYTHONPATH.
+    /// Modules of another Python in PYTHONPATH.
     fn of_pythonpath(&self) -> Option<String> {
         let given = std::env::var_os("PYTHONPATH")?;
         let own = |path: &Path| match &self.application.source {

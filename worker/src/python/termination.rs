@@ -1,8 +1,8 @@
 //! SIGTERM and SIGHUP, as an exception in the application, so that `close()` runs (R13) and the visitor, if there is
 //! one, gets an answer.
 //!
-//! The front repeats the signal until it hears that the exception was raised: one that comes between Python's look for
-//! signals and a system call that blocks interrupts nothing.
+//! The front repeats the signal until this process reports that the exception was raised: a signal that arrives between
+//! Python's check for signals and a blocking system call interrupts nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +17,11 @@ use crate::handlers::{self, SavedAction};
 
 static CAME: AtomicBool = AtomicBool::new(false);
 
-/// What each signal did before it was held off, if it is.
+/// What each signal did before [`hold_off`], until [`renew`].
 static BEFORE: Mutex<Vec<SavedAction>> = Mutex::new(Vec::new());
 static IS_HELD_OFF: AtomicBool = AtomicBool::new(false);
 
-/// The front that is told that the exception was raised.
+/// The front to tell that the exception was raised.
 static FRONT: Mutex<Option<Arc<Connection>>> = Mutex::new(None);
 
 /// The handler.
@@ -34,7 +34,8 @@ pub(crate) fn came() -> bool {
     CAME.load(SeqCst)
 }
 
-/// From here on each of these raises `SystemExit`, once, unless it already means something else to this process.
+/// From here on each of these signals raises `SystemExit`, once, unless it already means something else to this
+/// process.
 pub(crate) fn expect(py: Python<'_>, front: Option<Arc<Connection>>) -> PyResult<()> {
     tell(front);
     let handler = HANDLER.get_or_try_init(py, || -> PyResult<Py<PyAny>> {
@@ -51,7 +52,7 @@ pub(crate) fn expect(py: Python<'_>, front: Option<Arc<Connection>>) -> PyResult
     Ok(())
 }
 
-/// Whether SIGTERM still means what [`expect`] has made of it.
+/// Whether SIGTERM still has the handler that [`expect`] has set.
 pub(crate) fn is_expected(py: Python<'_>) -> bool {
     let handler = HANDLER.get(py);
     let current =
@@ -59,7 +60,7 @@ pub(crate) fn is_expected(py: Python<'_>) -> bool {
     current.ok().zip(handler).is_some_and(|(current, handler)| current.is(handler))
 }
 
-/// Which front is told from here on.
+/// Sets which front is told from here on.
 pub(crate) fn tell(front: Option<Arc<Connection>>) {
     *FRONT.lock().unwrap_or_else(PoisonError::into_inner) = front;
 }
@@ -73,7 +74,7 @@ fn raise(number: libc::c_int, _frame: &Bound<'_, PyAny>) -> PyResult<()> {
     if CAME.swap(true, SeqCst) { Ok(()) } else { Err(PySystemExit::new_err(128 + number)) }
 }
 
-/// After [`hold_off`] each does again what it did before.
+/// After [`hold_off`]: each signal does again what it did before.
 pub(crate) fn renew() {
     IS_HELD_OFF.store(false, SeqCst);
     for action in BEFORE.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
@@ -81,13 +82,14 @@ pub(crate) fn renew() {
     }
 }
 
-/// From here on they interrupt nothing. One that has come and was not noticed yet is raised now.
+/// From here on the signals interrupt nothing. One that has arrived and was not noticed yet is raised now.
 pub(crate) fn hold_off(py: Python<'_>) -> PyResult<()> {
     interrupt_nothing();
     py.check_signals()
 }
 
-/// Before Python tears itself down: it would give the signals that it handles their usual meaning, and die of one.
+/// Before Python tears itself down: it would restore the default action of the signals that it handles, and one of them
+/// would kill the process.
 pub(crate) fn forget(py: Python<'_>) {
     let forget = || -> PyResult<()> {
         let signal = py.import("_signal")?;
@@ -106,8 +108,8 @@ pub(crate) fn forget(py: Python<'_>) {
     interrupt_nothing();
 }
 
-/// Behind Python's back: a signal that has come and finds itself ignored by Python's own book is lost, with an
-/// `OSError` in the log. And not by `SIG_IGN`, which programs that `close()` starts would inherit.
+/// Without Python's `signal` module: if that ignores a signal that has already arrived, the signal is lost, with an
+/// `OSError` in the log. And without `SIG_IGN`, which programs that `close()` starts would inherit.
 fn interrupt_nothing() {
     if IS_HELD_OFF.swap(true, SeqCst) {
         return;

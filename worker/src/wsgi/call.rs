@@ -39,7 +39,7 @@ impl From<PyErr> for Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// A signal's exception comes out of a write as its error.
+    /// A write that a signal interrupted returns the exception of Python's handler as its error.
     fn from(error: io::Error) -> Self {
         if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PyErr>) {
             Self::Raised(error.into())
@@ -49,8 +49,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Calls the application once and delivers its response. False: less came
-/// than was declared.
+/// Calls the application once and delivers its response. False if less came than was declared.
 pub(crate) fn call(
     application: &Bound<'_, PyAny>,
     environ: &Bound<'_, PyDict>,
@@ -88,8 +87,8 @@ pub(crate) fn call(
     }
 }
 
-/// A callable that does not take two arguments is no application, and most
-/// often a factory: its exception has no frame of the application's own.
+/// A callable that does not take two arguments is no application, but most often a factory. Its exception has no frame
+/// of the application's own.
 fn explained_signature(application: &Bound<'_, PyAny>, error: PyErr) -> Failure {
     let py = application.py();
     if error.is_instance_of::<PyTypeError>(py) && error.traceback(py).is_none() {
@@ -116,7 +115,7 @@ fn is_asynchronous(callable: &Bound<'_, PyAny>) -> bool {
     own.is_ok_and(|flags| flags & CO_COROUTINE != 0)
 }
 
-/// What to say of an ASGI application.
+/// The message about an ASGI application.
 fn asgi(application: &Bound<'_, PyAny>) -> String {
     format!(
         "{} is an asynchronous (ASGI) application, and cgi2wsgi runs WSGI: take its framework's WSGI \
@@ -126,12 +125,12 @@ fn asgi(application: &Bound<'_, PyAny>) -> String {
     )
 }
 
-/// What to say of a result that cannot be iterated over.
+/// The message about a result that cannot be iterated over.
 fn not_iterable(application: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) -> String {
     let asked = if result.is_none() {
         ": is there a return?"
     } else if result.hasattr("cr_frame").unwrap_or(false) {
-        // The coroutine is never awaited, which Python would say too.
+        // Python would warn that the coroutine was never awaited.
         let _ = result.call_method0("close");
         return asgi(application);
     } else if result.is_callable() {
@@ -173,8 +172,7 @@ fn file_of(result: &Bound<'_, PyAny>) -> Option<std::fs::File> {
     result.cast_exact::<FileWrapper>().ok()?.get().regular_file(result.py())
 }
 
-/// A list is all there already: it can be looked at before a byte is sent,
-/// joined, and measured (R7).
+/// A list is complete: it can be checked before a byte is sent, joined, and measured (R7).
 fn deliver_at_once(
     chunks: &[Bound<'_, PyAny>],
     py: Python<'_>,

@@ -1,7 +1,7 @@
-//! Exceptions that a framework catches and answers itself. `--debug` shows them as it shows those that nobody caught;
-//! and what Django keeps to itself, with DEBUG off and without LOGGING, gets into the log (M7).
+//! Exceptions that a framework catches and answers itself. `--debug` shows them like uncaught ones. Those that Django
+//! does not show, with DEBUG off and without LOGGING, get into the log (M7).
 //!
-//! Nothing of the application changes: a record of `logging` is looked at while it is made, whoever then gets it, and
+//! Nothing of the application changes: each record of `logging` is looked at while it is made, whatever handles it, and
 //! Django's signal has one receiver more.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -15,18 +15,18 @@ use pyo3::types::{PyDict, PyTuple};
 use super::exchange::Exchange;
 use crate::python::exception::log_exception;
 
-/// The last one.
+/// The last caught exception.
 static LAST: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
 
-/// Whether it is shown in place of the framework's page (`--debug`).
+/// Whether that is shown in place of the framework's page (`--debug`).
 static IS_SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// The level of `logging.ERROR`.
 const ERROR: i32 = 40;
 
-/// From here on exceptions are noted that whatever is imported by now catches.
+/// From here on notes the exceptions that modules imported by now catch.
 pub(crate) fn note(py: Python<'_>, debug: bool) {
-    // Without it nothing is shown that would not be shown anyway.
+    // If this fails, only what is shown anyway is shown.
     let _ = try_note(py, debug);
 }
 
@@ -102,8 +102,8 @@ fn receive(py: Python<'_>, _keywords: Option<&Bound<'_, PyDict>>) -> PyResult<()
     Ok(())
 }
 
-/// With `--debug`, what a framework has caught, if its answer is that the application failed. Django's own page says
-/// more where its DEBUG is on.
+/// With `--debug`: the exception that a framework has caught, if it answers that the application failed. If Django's
+/// DEBUG is on, its own page says more.
 pub(crate) fn instead(py: Python<'_>, exchange: &Exchange) -> Option<PyErr> {
     let is_failure = IS_SHOWN.load(SeqCst) && exchange.status() == Some(500);
     if !is_failure || Django::of(py).ok().flatten().is_some_and(|django| django.debugs()) {
@@ -119,7 +119,7 @@ pub(crate) fn instead(py: Python<'_>, exchange: &Exchange) -> Option<PyErr> {
     caught
 }
 
-/// Without `--debug`, what Django does not tell.
+/// Without `--debug`: logs what Django does not.
 pub(crate) fn tell(py: Python<'_>, exchange: &Exchange, variables: &Variables) {
     let status = exchange.status();
     if !IS_SHOWN.load(SeqCst)
@@ -173,7 +173,7 @@ impl<'py> Django<'py> {
         Ok(())
     }
 
-    /// Whether Django's record of an error gets to anything but its mail to the administrators.
+    /// Whether Django's record of an error reaches anything except its mail to the administrators.
     fn is_logged(&self) -> PyResult<bool> {
         let logging = self.0.py().import("logging")?;
         let mut logger = logging.call_method1("getLogger", ("django.request",))?;

@@ -32,8 +32,8 @@ pub(crate) fn build<'py>(
     Ok(environ)
 }
 
-/// Bytes as PEP 3333 puts them into `str`: each is the code point of the same
-/// number (latin-1), whatever the locale.
+/// Bytes as PEP 3333 puts them into `str`: each byte becomes the code point of the same number (latin-1), whatever the
+/// locale.
 fn native_string<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
     match std::str::from_utf8(bytes) {
         Ok(text) if text.is_ascii() => PyString::new(py, text),

@@ -1,8 +1,7 @@
 //! The request body and the response, as `wsgi.input`, `start_response`,
 //! `write` and the call share them.
 //!
-//! No lock is waited for while Python's lock is held: a thread that reads or writes
-//! detaches from Python first.
+//! No thread waits for a lock while it holds Python's lock: one that reads or writes detaches from Python first.
 
 use std::fs::File;
 use std::io;
@@ -25,7 +24,7 @@ pub(crate) struct Exchange {
     gone: AtomicBool,
 }
 
-/// After a signal, Python's handlers run, and may raise.
+/// After a signal: runs Python's handlers, which may raise.
 pub(crate) fn interrupted() -> io::Result<()> {
     Python::attach(|py| Ok(py.check_signals()?))
 }
@@ -94,7 +93,7 @@ impl Exchange {
         })
     }
 
-    /// False: more came than was declared, and it was cut.
+    /// False if the body is longer than declared, and was cut.
     pub(crate) fn write(&self, py: Python<'_>, chunk: &[u8]) -> io::Result<bool> {
         py.detach(|| self.with(|response| response.write(chunk, &self.body, &interrupted)))
     }
@@ -103,7 +102,7 @@ impl Exchange {
         py.detach(|| self.with(|response| response.write_file(file, &self.body, &interrupted)))
     }
 
-    /// False: less came than was declared.
+    /// False if the body is shorter than declared.
     pub(crate) fn finish(&self, py: Python<'_>) -> io::Result<bool> {
         py.detach(|| self.with(|response| response.finish(&self.body, &interrupted)))
     }
@@ -117,31 +116,31 @@ impl Exchange {
         lock(&self.body).ended_early()
     }
 
-    /// Reads no more of the request body, and leaves standard output open until the process has ended: the server sees the
-    /// end of the response when whatever the application left is finished. The same number, and the last byte.
+    /// Stops reading the request body, and leaves standard output open until the process has ended: the server sees the
+    /// end of the response when everything that the application left is finished. Returns the same as [`Self::close`],
+    /// and the last byte.
     pub(crate) fn hold(&self) -> (u64, Option<u8>) {
         let last = lock(&self.response).take().and_then(Response::hold);
         (self.abandon(), last)
     }
 
-    /// Closes standard output, and reads no more of the request body. How much of that the server
-    /// has not delivered yet; 0 also where another thread is reading it.
+    /// Closes standard output, and stops reading the request body. Returns how much of the body the server has not
+    /// delivered yet; 0 also if another thread is reading it.
     pub(crate) fn close(&self, py: Python<'_>) -> u64 {
         let response = lock(&self.response).take();
-        // A visitor who left, or a signal that ends this process: nothing more can be sent.
+        // A visitor has left, or a signal ends this process: nothing more can be sent.
         let _ = py.detach(|| response.map(|response| response.close(&self.body, &interrupted)));
         self.abandon()
     }
 
-    /// The same, where the front is to answer: standard output stays open for that.
+    /// The same, but standard output stays open, because the front is to answer.
     pub(crate) fn abandon(&self) -> u64 {
         drop(lock(&self.response).take());
         self.body.try_lock().map_or(0, |mut body| body.surrender())
     }
 }
 
-/// Whether a lock was poisoned by a panic makes no difference to what is
-/// behind it: descriptors and counters.
+/// Locks, even after a panic: that makes no difference to what is behind the lock, descriptors and counters.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

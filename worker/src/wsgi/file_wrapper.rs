@@ -1,5 +1,5 @@
-//! `wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling"):
-//! an iterable over a file, of which the call can take the descriptor.
+//! `wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling"): an iterable over a file, whose
+//! descriptor the call can take.
 
 use std::fs::File;
 use std::os::fd::RawFd;
@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyAttributeError, PyStopIteration};
 use pyo3::prelude::*;
 use rustix::fs::{FileType, fstat, tell};
 
-/// What is read at a time where the application does not say.
+/// How much is read at a time if the application does not say.
 const BLOCK: isize = 64 << 10;
 
 #[pyclass(frozen, module = "cgi2wsgi_worker")]
@@ -20,7 +20,7 @@ pub(crate) struct FileWrapper {
 
 #[pymethods]
 impl FileWrapper {
-    /// A block size is a suggestion; one that is none, such as -1, suggests nothing.
+    /// A block size is a suggestion; an invalid one, such as -1, is ignored.
     #[new]
     #[pyo3(signature = (filelike, block_size=None, /))]
     fn new(filelike: Py<PyAny>, block_size: Option<isize>) -> Self {
@@ -38,7 +38,8 @@ impl FileWrapper {
         self.block_size
     }
 
-    /// With these Werkzeug finds the beginning of a range without reading up to it. A file that has none has none here.
+    /// With these Werkzeug finds the beginning of a range without reading up to it. They exist here if the file has
+    /// them.
     fn __getattr__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         if matches!(name, "seekable" | "seek" | "tell") {
             return self.file.bind(py).getattr(name);
@@ -64,12 +65,10 @@ impl FileWrapper {
 }
 
 impl FileWrapper {
-    /// R14: a copy of the file's descriptor, if what it would deliver is
-    /// exactly what `read` would.
+    /// R14: a copy of the file's descriptor, if that delivers exactly what `read` would.
     ///
-    /// That holds for Python's own binary files on regular files, when nothing
-    /// is read ahead. Others may have a `fileno` and still deliver something
-    /// else: a `GzipFile` has that of the compressed file.
+    /// It does for Python's own binary files on regular files, when nothing is read ahead. Other objects may have a
+    /// `fileno` and still deliver something else: `GzipFile` has the descriptor of the compressed file.
     pub(crate) fn regular_file(&self, py: Python<'_>) -> Option<File> {
         let file = self.file.bind(py);
         let io = py.import("_io").ok()?;
@@ -84,10 +83,10 @@ impl FileWrapper {
         if number < 0 {
             return None;
         }
-        // The Python file, which is open, owns its descriptor.
+        // The Python file is open and owns its descriptor.
         let descriptor = system::duplicate(number).ok()?;
         let stat = fstat(&descriptor).ok()?;
-        // Those of /proc and /sys have a size of 0 and bytes to read.
+        // Files of /proc and /sys have a size of 0 and bytes to read.
         let has_size = u64::try_from(stat.st_size).is_ok_and(|size| size > position);
         let regular = FileType::from_raw_mode(stat.st_mode).is_file();
         if !regular || !has_size || tell(&descriptor).ok()? != position {

@@ -12,8 +12,8 @@ use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
 use super::exchange::{interrupted, lock};
 
-/// Reads of up to this many bytes go straight into the object returned. A
-/// larger one grows as bytes arrive, for its length is the client's claim.
+/// Reads of up to this many bytes go straight into the object returned. A larger object grows as bytes arrive, because
+/// its length is only the client's claim.
 const DIRECT: usize = 1 << 20;
 
 #[pyclass(frozen, module = "cgi2wsgi_worker")]
@@ -43,7 +43,7 @@ impl Input {
         })
     }
 
-    /// B9: what there is until the end of standard input, and no more than `limit` bytes.
+    /// B9: reads until the end of standard input, but no more than `limit` bytes.
     fn until_end(&self, py: Python<'_>, limit: Option<usize>) -> PyResult<Vec<u8>> {
         self.with(py, |body| {
             let mut bytes: Vec<u8> = Vec::new();
@@ -113,7 +113,7 @@ impl Input {
         Ok(PyBytes::new(py, &bytes))
     }
 
-    /// What is there now, with one wait at the most.
+    /// The bytes that are available after at most one wait.
     #[pyo3(signature = (size=None, /))]
     fn read1<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
         let most = requested(size)?.unwrap_or(DIRECT).min(DIRECT);
@@ -142,7 +142,7 @@ impl Input {
         py: Python<'py>,
         hint: Option<isize>,
     ) -> PyResult<Vec<Bound<'py, PyBytes>>> {
-        // As io.IOBase: no hint, none or less than 1, is no limit.
+        // As in io.IOBase, no hint or one below 1 means no limit.
         let hint = hint.and_then(|hint| usize::try_from(hint).ok()).filter(|hint| *hint > 0);
         let (mut lines, mut total) = (Vec::new(), 0);
         while hint.is_none_or(|hint| total < hint) {
@@ -180,7 +180,7 @@ impl Input {
         false
     }
 
-    /// The server closes it (PEP 3333 forbids applications to): nothing is done.
+    /// Does nothing: the server closes it, and PEP 3333 forbids applications to.
     fn close(&self) {}
 
     fn flush(&self) {}

@@ -16,7 +16,7 @@ use crate::python::exception::{shown, type_name};
 #[pyclass(frozen, name = "start_response", module = "cgi2wsgi_worker")]
 pub(crate) struct StartResponse {
     exchange: Arc<Exchange>,
-    /// Also by a call that was refused: only `exc_info` allows another then.
+    /// Set by a refused call too: after it, only a call with `exc_info` is allowed.
     called: AtomicBool,
 }
 
@@ -111,7 +111,7 @@ fn latin_1(text: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<u8>> {
     let bytes: Option<Vec<u8>> = match string.to_cow() {
         Ok(text) if text.is_ascii() => Some(text.into_owned().into_bytes()),
         Ok(text) => text.chars().map(|character| u8::try_from(character).ok()).collect(),
-        // A lone surrogate, which is not latin-1 either.
+        // A lone surrogate is not latin-1 either.
         Err(_) => None,
     };
     bytes.ok_or_else(|| {
@@ -123,7 +123,7 @@ fn latin_1(text: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<u8>> {
     })
 }
 
-/// The `write` callable, for applications older than iterables.
+/// The `write` callable, for applications that do not return their body as an iterable.
 #[pyclass(frozen, name = "write", module = "cgi2wsgi_worker")]
 pub(crate) struct Write {
     exchange: Arc<Exchange>,

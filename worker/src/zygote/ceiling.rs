@@ -1,5 +1,4 @@
-//! `--warm-memory`: how many children there may be, so that they and the
-//! zygote together keep below it.
+//! `--warm-memory`: how many children there may be, so that they and the zygote together stay below that limit.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -9,11 +8,10 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::journal::note;
 
-/// How long a measurement holds: it costs a millisecond for each process.
+/// How long a measurement is valid: it costs a millisecond for each process.
 const HOLDS: Duration = Duration::from_millis(250);
 
-/// How often children that wait look whether they should leave, and the zygote
-/// whether others may come.
+/// How often waiting children check whether they should leave, and the zygote checks whether it may fork others.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) struct Ceiling {
@@ -23,8 +21,8 @@ pub(super) struct Ceiling {
 }
 
 impl Ceiling {
-    /// One of so many bytes, for children that wait at `listener`: they look
-    /// now and then whether they should leave.
+    /// A ceiling of so many bytes, for children that wait at `listener`: they check at intervals whether they should
+    /// leave.
     pub(super) fn new(bytes: u64, listener: &OwnedFd) -> Self {
         if let Err(error) = set_socket_timeout(listener, Timeout::Recv, Some(LOOK)) {
             note(&format!("--warm-memory: children that wait will not leave: {error}"));
@@ -32,8 +30,7 @@ impl Ceiling {
         Self { bytes, measured: None, was_told: false }
     }
 
-    /// Whether this process and `children` together have more than they may;
-    /// what to tell a person then.
+    /// Whether this process and `children` together use more than they may; if so, the message for the operator.
     pub(super) fn exceeded(&mut self, children: &[i32], busy: usize) -> Option<String> {
         let used = self.used(children);
         if used <= self.bytes {
@@ -59,7 +56,7 @@ impl Ceiling {
         used
     }
 
-    /// A child is gone, or another is there: what was measured says nothing.
+    /// A child has ended or started: the last measurement is no longer valid.
     pub(super) fn forget(&mut self) {
         self.measured = None;
     }

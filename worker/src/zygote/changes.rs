@@ -1,5 +1,5 @@
-//! What an application has changed of its process while it was imported: the directory and the umask. A process of its
-//! own keeps that for its request, and so does a child.
+//! What an application has changed in its process while it was imported: the directory and the umask. A process started
+//! for one request would keep these for it, and so does a child.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-/// As it was before the import.
+/// The state before the import.
 pub(super) struct Before {
     directory: Option<PathBuf>,
     umask: u32,
 }
 
-/// What was other after it.
+/// What was different after it.
 #[derive(Debug)]
 pub(super) struct Changes {
     directory: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub(super) struct Changes {
 }
 
 fn current_umask() -> u32 {
-    // The system tells the mask only to who sets another.
+    // The system tells the mask only to a process that sets another.
     let current = umask(Mode::empty());
     umask(current);
     current.bits()
@@ -32,7 +32,7 @@ impl Before {
         Self { directory: std::env::current_dir().ok(), umask: current_umask() }
     }
 
-    /// The import is over.
+    /// After the import.
     pub(super) fn compare(self) -> Changes {
         let (directory, umask) = (std::env::current_dir().ok(), current_umask());
         Changes {
@@ -43,7 +43,7 @@ impl Before {
 }
 
 impl Changes {
-    /// Directory and umask become what they were for the request, or what the import has made of them.
+    /// Sets the directory and the umask to those of the request, or to what the import has made of them.
     pub(super) fn become_requests(&self, directory: &Path, mask: u32) -> io::Result<()> {
         umask(Mode::from_raw_mode(self.umask.unwrap_or(mask)));
         std::env::set_current_dir(self.directory.as_deref().unwrap_or(directory))

@@ -1,5 +1,5 @@
-//! A child of the zygote: waits for a request, becomes the process that the server started for it in all that an
-//! application can see, and serves it as a worker of its own would.
+//! A child of the zygote: waits for a request and serves it as a worker started for it would. In all that an
+//! application can see, it becomes the process that the server started for the request.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -28,18 +28,19 @@ use crate::python::finish::Noted;
 use crate::python::{environment, finish, termination};
 use crate::{descriptors, serve};
 
-/// How long a front may take to say what it wants, all of it. One that runs takes a millisecond; one that was stopped,
-/// or a process that is no front, holds a child of the few that `--warm-max` allows.
+/// How long a front may take to send its whole order. A running front takes a millisecond. A stopped one, or a process
+/// that is no front, holds one of the few children that `--warm-max` allows.
 const CALL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How soon a front that runs says what it wants. Until then the zygote need not be told that it has connected: it is
+/// How soon a running front sends its order. Until then the zygote is not told of the connection, because it will be
 /// told of the request.
 const CALL_SOON: Duration = Duration::from_millis(2);
 
-/// [`CALL_PATIENCE`] while another front waits in line. The front that is turned away is no worse off: it stands in line again.
+/// [`CALL_PATIENCE`] while another front waits in line. The front that is turned away loses nothing: it stands in line
+/// again.
 const CALL_PATIENCE_IN_LINE: Duration = Duration::from_millis(250);
 
-/// How often it looks whether another waits.
+/// How often a child checks whether another front waits.
 const LOOK_AT_LINE: Duration = Duration::from_millis(50);
 
 /// What the zygote gives a child.
@@ -50,27 +51,27 @@ pub(super) struct Birth<'z> {
     pub(super) application: &'z Py<PyAny>,
     pub(super) noted: &'z Noted,
     pub(super) inherited: &'z Inherited,
-    /// Whether it has what is not to be shared.
+    /// Whether the child could renew what it must not share.
     pub(super) renewed: &'z io::Result<()>,
     pub(super) watch: &'z Watch,
     pub(super) prefault: Option<&'z Prefault>,
     pub(super) claims: &'z Claims,
-    /// Where the zygote tells how this child has ended.
+    /// The pipe by which the zygote says how this child has ended.
     pub(super) end: &'z OwnedFd,
     pub(super) journal: &'z Journal,
     pub(super) signals: &'z Signals,
-    /// The zygote's number.
+    /// The zygote's process id.
     pub(super) zygote: i32,
 }
 
-/// Waits for a request, serves it, and ends; returns if Python has to be torn down for that.
+/// Waits for a request, serves it, and ends; returns only if Python has to be torn down for that.
 pub(super) fn live(birth: &Birth<'_>) {
     // A child that waits is of no use without its zygote.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    // An application that signals its group means what it has started.
+    // An application that signals its process group means what it has started itself.
     let _ = setpgid(None, None);
     let parent = getppid().map(Pid::as_raw_pid);
-    // An orphan's parent is not always 1: a service manager's may be another.
+    // An orphan's parent is not always process 1: it may be a service manager.
     if parent != Some(birth.zygote) {
         finish::leave_at_once(1);
     }
@@ -85,10 +86,10 @@ pub(super) fn live(birth: &Birth<'_>) {
                 }
                 break 0;
             }
-            // A child that gets a signal to end before it has a request ends.
+            // A child without a request ends at a signal to end.
             Err(Errno::INTR) if birth.py.check_signals().is_err() => break 0,
             Err(Errno::INTR | Errno::CONNABORTED) => {}
-            // --warm-memory: only a child itself knows that it has no request.
+            // --warm-memory: only the child itself knows that it has no request.
             Err(Errno::AGAIN) if !birth.journal.is_dismissed() => {}
             Err(Errno::AGAIN) => break 0,
             Err(_) => break 1,
@@ -97,7 +98,7 @@ pub(super) fn live(birth: &Birth<'_>) {
     finish::leave_at_once(status)
 }
 
-/// One connection, and the request that comes by it. Whether Python has to be torn down.
+/// Serves the request that comes by one connection. Returns whether Python has to be torn down.
 fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
     let Some((front, order, received)) = receive(birth, front) else {
         birth.claims.say(false);
@@ -118,9 +119,9 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
     };
     birth.claims.say(true);
     report::set_label(&call.label);
-    // From here on it lives for the request, whatever becomes of the zygote.
+    // From here on the child finishes its request even if the zygote dies.
     let _ = set_parent_process_death_signal(None);
-    // Held open, it would go on taking connections that are never answered when the zygote is gone.
+    // If held open, the socket would go on taking connections that are never answered after the zygote has gone.
     descriptors::let_go_of_listener(birth.listener.as_raw_fd());
     if let Err(error) = become_requests(birth, &call, &service, received.get(2)) {
         front.send(&Reply::Cold(format!("a child cannot take the request over: {error}")));
@@ -129,23 +130,23 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
     if birth.py.check_signals().is_err() {
         return false;
     }
-    // Not begun before it is said: a front that has not heard of it may have the request run elsewhere.
+    // The request does not begin before this message: a front that did not get it may have the request run elsewhere.
     if !front.send_with(&Reply::Begun(std::process::id()), Some(birth.end.as_fd())) {
         return false;
     }
-    // The front has it, and nothing here refers to it any more.
+    // The front has it, and this process no longer refers to it.
     system::close_borrowed(birth.end);
     let front = Arc::new(front);
     termination::tell(Some(Arc::clone(&front)));
     serve::serve(birth.py, &call, &service, received, &front, Some(birth.application));
     if birth.noted.finish(birth.py).is_some() {
-        // Without it the front would believe this process to be lost.
+        // If it were closed, the front would believe that this process is lost.
         std::mem::forget(front);
         return true;
     }
     descriptors::close_everything_of_the_server();
     front.send(&Reply::Exits);
-    // The kernel takes this process' memory apart for as long as a short request takes: the front goes first.
+    // The kernel needs as long to free this process' memory as a short request takes: let the front run first.
     std::thread::yield_now();
     if let Some(prefault) = birth.prefault {
         prefault.learn();
@@ -167,12 +168,12 @@ fn receive(birth: &Birth<'_>, front: OwnedFd) -> Option<(Connection, Vec<u8>, Ve
     Some((front, order, received))
 }
 
-/// Waits until the front that was accepted then has said more. False: it takes too long.
+/// Waits until the front that was accepted then has sent something. False if that takes too long.
 fn wait_call(front: &Connection, birth: &Birth<'_>, accepted_at: Instant) -> bool {
     if is_readable(front.as_fd(), Moment::now() + CALL_SOON) {
         return true;
     }
-    // Another child takes this one's place at the socket, whatever has connected.
+    // Has another child wait at the socket in this one's place, whatever has connected.
     birth.claims.say(false);
     loop {
         let waited = accepted_at.elapsed();
@@ -202,7 +203,7 @@ fn accepted(order: &[u8], zygote: &ZygoteOrder) -> Result<(Box<Call>, Service), 
     Ok((call, service))
 }
 
-/// Directory, umask, signal mask and environment become those of the request, but for what the import has changed.
+/// Sets directory, umask, signal mask and environment to those of the request, except what the import has changed.
 fn become_requests(
     birth: &Birth<'_>,
     call: &Call,

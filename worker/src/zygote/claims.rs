@@ -1,5 +1,5 @@
-//! How a child tells the zygote that it has a connection, and then that it has a request: another child takes its place
-//! at the socket.
+//! How a child tells the zygote that it has a connection, and then that it has a request, so that another child takes
+//! its place at the socket.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,12 +15,12 @@ pub(super) struct Claims {
     childrens: OwnedFd,
 }
 
-/// What a child has said.
+/// What a child has reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Claim {
-    /// Its number.
+    /// Its process id.
     pub(super) pid: i32,
-    /// Whether it has a request; before that it has a connection.
+    /// Whether it has a request. Before that it has a connection.
     pub(super) is_request: bool,
 }
 
@@ -31,18 +31,18 @@ impl Claims {
         Ok(Self { zygotes, childrens })
     }
 
-    /// What is readable when a child has said something.
+    /// Readable when a child has sent something.
     pub(super) fn descriptor(&self) -> &OwnedFd {
         &self.zygotes
     }
 
-    /// In a child: the end that is the zygote's alone.
+    /// In a child: closes the end that is the zygote's alone.
     pub(super) fn close_zygotes(&self) {
-        // A child leaves without dropping it, and uses it no more.
+        // A child ends without dropping it, and no longer uses it.
         system::close_borrowed(&self.zygotes);
     }
 
-    /// In a child: it has a connection, or a request. A zygote that is gone does without.
+    /// In a child: reports a connection, or a request. If the zygote is gone, that does not matter.
     pub(super) fn say(&self, is_request: bool) {
         let mut message = [0; 5];
         message[..4].copy_from_slice(&std::process::id().to_ne_bytes());
@@ -50,7 +50,7 @@ impl Claims {
         let _ = send(&self.childrens, &message, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 
-    /// The next thing that a child has said.
+    /// The next report of a child.
     pub(super) fn next(&self) -> Option<Claim> {
         let mut message = [0; 5];
         let (length, _) = recv(&self.zygotes, &mut message, RecvFlags::DONTWAIT).ok()?;

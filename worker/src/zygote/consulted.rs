@@ -1,14 +1,14 @@
-//! What Python asks the file system while the application is imported: which files it opens, lists, looks for, makes and
-//! removes. An audit hook (PEP 578) sees what modules do as well as `open`; what raises no event is heard of by
-//! [`stat_calls`](super::stat_calls), and the search for modules by [`misses`](crate::python::imports::misses).
+//! What Python asks the file system while the application is imported: which files it opens, lists, looks for, creates
+//! and removes. An audit hook (PEP 578) sees what modules do as well as `open`. [`stat_calls`](super::stat_calls)
+//! records what raises no event, and [`misses`](crate::python::imports::misses) the search for modules.
 //!
 //! Left out: what was asked before [`record`]. Python has started by then, so the hook has not seen
 //! `.pth` files, `pyvenv.cfg`, sitecustomize and what they opened. Those among them that are modules
 //! have a `__file__` in `sys.modules`; the others have to be named by `watch`. What is asked
 //! without Python (by a C library, by another process) raises no event.
 //!
-//! `PySys_AddAuditHook` is not in the limited API of 3.9, so the hook is a C function that
-//! `sys.addaudithook` is given. Python cannot remove it: after [`take`] it returns at once.
+//! `PySys_AddAuditHook` is not in the limited API of 3.9, so the hook is a C function passed to `sys.addaudithook`.
+//! Python cannot remove it: after [`take`] it returns at once.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -30,8 +30,8 @@ use super::databases::Used;
 pub(crate) struct Consulted {
     /// Opened for reading.
     pub(crate) read: HashSet<PathBuf>,
-    /// Opened for writing, made, moved, linked to their place or removed: what an import does itself is no change of
-    /// what is imported.
+    /// Opened for writing, created, moved or linked to this path, or removed: what an import does itself is no change
+    /// of what is imported.
     pub(crate) written: HashSet<PathBuf>,
     /// Looked for, and whether they were there when they were last looked for.
     pub(crate) looked_for: HashMap<PathBuf, bool>,
@@ -42,7 +42,7 @@ pub(crate) struct Consulted {
 }
 
 impl Consulted {
-    /// Without what is to start no other zygote (`--warm-ignore`).
+    /// Removes what must not start another zygote (`--warm-ignore`).
     pub(super) fn ignore(&mut self, limits: &Limits) {
         let counts = |path: &Path| !limits.ignores(path);
         self.read.retain(|path| counts(path));
@@ -55,7 +55,7 @@ impl Consulted {
 /// A directory that was listed.
 #[derive(Debug, Default)]
 pub(crate) struct Listed {
-    /// Who has done it.
+    /// Which code has listed it.
     pub(crate) by: BTreeSet<Listing>,
     /// What was in it the last time.
     pub(crate) names: BTreeSet<OsString>,
@@ -64,30 +64,30 @@ pub(crate) struct Listed {
 /// What was asked so far.
 static CONSULTED: Mutex<Option<Consulted>> = Mutex::new(None);
 
-/// Whether it is recorded: the hook looks here first.
+/// Whether it is recorded. The hook checks this first.
 static RECORDING: AtomicBool = AtomicBool::new(false);
 
-/// Whether it is the import that asks, and not a request (`--warm-request`).
+/// Whether the import asks, and not a request (`--warm-request`).
 static IS_IMPORT: AtomicBool = AtomicBool::new(true);
 
-/// From here on a request is answered. What it lists is its own business: other requests add to it. The
-/// files that it reads and misses may be in memory from here on, as templates are.
+/// From here on a request is answered. What it lists does not count, because other requests add to it. The files that
+/// it reads and misses may be in memory from here on, as templates are.
 pub(super) fn leave_import() {
     IS_IMPORT.store(false, Relaxed);
 }
 
-/// Whether what a request would ask anew is recorded.
+/// Whether to record what each request would ask anew.
 pub(super) fn is_of_import() -> bool {
     is_recording() && IS_IMPORT.load(Relaxed)
 }
 
-/// What is told of an event that is none of a file.
+/// Gets the events that are not about files.
 pub(super) type Others = fn(&str, &Bound<'_, PyTuple>) -> Option<()>;
 
-/// Records what Python asks from here on. An audit hook that is there already may refuse.
+/// Records what Python asks from here on. An audit hook that is already there may refuse this one.
 pub(super) fn record(py: Python<'_>, others: Others) -> PyResult<()> {
     let hook = PyCFunction::new_closure(py, None, None, move |arguments, _| {
-        // Any hook may be called with anything, and this one refuses nothing.
+        // Any code may call a hook with anything, and this one refuses nothing.
         if is_recording() {
             let _ = note_event(arguments, others);
         }
@@ -99,7 +99,7 @@ pub(super) fn record(py: Python<'_>, others: Others) -> PyResult<()> {
     py.import("sys")?.call_method1("addaudithook", (hook,)).map(drop)
 }
 
-/// What was recorded, and no more of it.
+/// Returns what was recorded, and stops recording.
 pub(crate) fn take() -> Consulted {
     RECORDING.store(false, Relaxed);
     CONSULTED.lock().ok().and_then(|mut consulted| consulted.take()).unwrap_or_default()
@@ -113,7 +113,7 @@ pub(super) fn change(note: impl FnOnce(&mut Consulted)) -> Option<()> {
     CONSULTED.lock().ok()?.as_mut().map(note)
 }
 
-/// Nothing: it is of no interest, or of another shape.
+/// None if the event is of no interest, or has another form.
 fn note_event(arguments: &Bound<'_, PyTuple>, others: Others) -> Option<()> {
     let event = arguments.get_item(0).ok()?.cast_into::<PyString>().ok()?;
     let event = event.to_cow().ok()?;
@@ -139,11 +139,11 @@ fn note_open(arguments: &Bound<'_, PyTuple>) -> Option<()> {
     let named = path_of(&arguments.get_item(0).ok()?)?;
     let has = |flag: i32| flags & flag == flag;
     let access = flags & libc::O_ACCMODE;
-    // What was in it before is of no interest.
+    // What was in it before does not matter.
     let is_fresh = has(libc::O_TRUNC) || has(libc::O_CREAT | libc::O_EXCL);
     let is_read = access != libc::O_WRONLY && !is_fresh;
     let is_written = access != libc::O_RDONLY || has(libc::O_CREAT);
-    // `os.open` says no mode, and not to which directory a name is relative.
+    // `os.open` reports no mode, nor the directory to which a name is relative.
     let directories = match arguments.get_item(1) {
         Ok(mode) if mode.is_none() && named.is_relative() => open_directories(),
         _ => Vec::new(),
@@ -190,7 +190,7 @@ fn note_listing(directory: &Bound<'_, PyAny>) -> Option<()> {
     }
 }
 
-/// What the Python code that runs lists a directory for. Nothing: it is the import system, whose misses are heard of.
+/// Why the running Python code lists a directory. None if it is the import system, whose misses are recorded elsewhere.
 fn lister(py: Python<'_>) -> Option<Listing> {
     let frame = py.import("sys").ok()?.call_method0("_getframe").ok()?;
     let file: String = frame.getattr("f_code").ok()?.getattr("co_filename").ok()?.extract().ok()?;
@@ -208,7 +208,7 @@ fn lister(py: Python<'_>) -> Option<Listing> {
     })
 }
 
-/// Somebody looks whether there is a file or a directory of this name.
+/// Notes that some code looked for a file or a directory of this name.
 pub(super) fn note_looked_for(path: PathBuf, is_there: bool) -> Option<()> {
     if is_uninteresting(&path) {
         return None;
@@ -218,7 +218,8 @@ pub(super) fn note_looked_for(path: PathBuf, is_there: bool) -> Option<()> {
     })
 }
 
-/// Which argument of an event is the path of what is made or removed, and which the descriptor of its directory.
+/// `path` and `directory`: which arguments are the path of what is made or removed, and the descriptor of its
+/// directory.
 fn note_made(arguments: &Bound<'_, PyTuple>, path: usize, directory: usize) -> Option<()> {
     let directory = arguments.get_item(directory).ok().and_then(|number| number.extract().ok());
     let path = path_in(&arguments.get_item(path).ok()?, directory)?;
@@ -227,7 +228,7 @@ fn note_made(arguments: &Bound<'_, PyTuple>, path: usize, directory: usize) -> O
     })
 }
 
-/// An absolute path that is relative to a directory's descriptor, if there is one.
+/// The absolute path of a name, which may be relative to a directory's descriptor.
 pub(super) fn path_in(named: &Bound<'_, PyAny>, directory: Option<i32>) -> Option<PathBuf> {
     let path = path_of(named)?;
     match directory.filter(|number| *number >= 0 && path.is_relative()) {
@@ -243,7 +244,7 @@ pub(super) fn path_of(named: &Bound<'_, PyAny>) -> Option<PathBuf> {
     if let Ok(number) = named.extract::<i32>() {
         return path_of_descriptor(number);
     }
-    // Also of an object that says of itself which path it is.
+    // Also from an object with `__fspath__`.
     named.extract::<PathBuf>().ok()
 }
 
@@ -251,14 +252,14 @@ fn path_of_descriptor(number: i32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{number}")).ok().filter(|path| path.is_absolute())
 }
 
-/// The directories of which this process has a descriptor.
+/// The directories that this process has open.
 fn open_directories() -> Vec<PathBuf> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let paths = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
     paths.filter(|path| path.is_dir() && !is_uninteresting(path)).collect()
 }
 
-/// Bytecode, which is made from sources, and what the kernel shows of itself.
+/// Whether a path is bytecode, which is made from sources, or belongs to the kernel.
 fn is_uninteresting(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("pyc"))
         || path.ends_with("__pycache__")

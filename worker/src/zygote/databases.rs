@@ -1,6 +1,6 @@
-//! Databases of `SQLite`: their files, and what an import does with them. Most applications only see to it at import that
-//! their tables are there, and write rows in every request: the tables are what is imported. If the import reads rows
-//! ([`rows`](super::rows)), they are a part of it too.
+//! Databases of `SQLite`: their files, and what an import does with them. At import most applications only make sure
+//! that their tables exist; rows are written in every request. Then only the tables are watched. If the import reads
+//! rows ([`rows`](super::rows)), they are watched too.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ pub(crate) struct Used {
     pub(crate) is_written: bool,
 }
 
-/// The file of a database by its name, which may be a URI. Nothing: it is in memory.
+/// The file of a database by its name, which may be a URI. None if the database is in memory.
 pub(super) fn file_of(named: &Path) -> Option<PathBuf> {
     let name = named.as_os_str().as_bytes();
     if name.is_empty() || name == b":memory:" {
@@ -34,7 +34,7 @@ pub(super) fn file_of(named: &Path) -> Option<PathBuf> {
     std::path::absolute(OsStr::from_bytes(&decoded(path))).ok()
 }
 
-/// `%20` is a space.
+/// Decodes `%20` to a space.
 fn decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;

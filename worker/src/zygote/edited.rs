@@ -1,11 +1,10 @@
-//! The files of a site that people edit, and by which clock a change of theirs is dated.
+//! The files of a site that people edit, and the clock that dates their changes.
 
 use std::path::{Path, PathBuf};
 
 use cgi2wsgi::handoff::Application;
 
-/// What people edit. It gets the watches first, if there are few, and where it is
-/// on another machine, that is asked.
+/// What people edit. It gets the watches first, if these are few. If it is on another machine, that machine is asked.
 pub(super) struct Edited {
     directory: PathBuf,
     venv: Option<PathBuf>,
@@ -22,8 +21,8 @@ impl Edited {
     }
 }
 
-/// This moment. File systems stamp by a clock that is up to a tick behind it,
-/// which is less than Python takes to start and to read a first file.
+/// The current time. The timestamps of file systems are up to a tick behind it, which is less than Python takes to
+/// start and to read a first file.
 pub(super) fn now() -> (i64, i64) {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     (now.tv_sec, now.tv_nsec)

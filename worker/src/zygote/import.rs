@@ -1,4 +1,4 @@
-//! The import of the application into a zygote, within its time.
+//! The import of the application into a zygote, within its time limit.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::python::finish::Noted;
 use crate::python::own_server::Watch;
 use crate::python::{self, collector, imports, termination};
 
-/// How long an import whose time is over has to write its tracebacks.
+/// How long an import may take to write its tracebacks after its time is over.
 const TRACING: Duration = Duration::from_millis(500);
 
 /// An application that a zygote has imported.
@@ -49,7 +49,7 @@ pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Imported, Strin
         consulted::leave_import();
         rehearsal::run(py, &order.service, &application, path);
     }
-    // What is garbage now would be copied into every child that touches it.
+    // Each child that touches garbage would copy it.
     py.import("gc").and_then(|gc| gc.call_method0("collect")).map_err(raised)?;
     let noted = Noted::of_import(py).map_err(raised)?;
     waiting.end().map_err(raised)?;
@@ -57,8 +57,8 @@ pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Imported, Strin
     Ok(Imported { application: application.unbind(), noted })
 }
 
-/// The bound of an import: tracebacks, and then the kernel's own SIGKILL. Nothing of ours has to run for that. The next
-/// zygote says what became of this one, for its status tells until when it had time.
+/// The time limit of an import: tracebacks, and then the kernel's own SIGKILL. No code of the worker has to run for
+/// that. The next zygote reports what became of this one, whose status file says until when it had time.
 struct Bound {
     timers: [*mut std::ffi::c_void; 2],
 }
@@ -104,6 +104,6 @@ fn pythons_threads(py: Python<'_>) -> PyResult<Vec<(i32, String)>> {
         Ok((thread.getattr("native_id")?.extract()?, thread.getattr("name")?.extract()?))
     };
     let all = threading.call_method0("enumerate")?;
-    // One that is about to begin has no number yet.
+    // A thread that is about to begin has no number yet.
     Ok(all.try_iter()?.filter_map(|thread| named(thread.ok()?).ok()).collect())
 }

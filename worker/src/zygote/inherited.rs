@@ -1,6 +1,6 @@
-//! What the import has changed and left open in its process, and what that means for children: a process of its own
-//! would have that for its request. Where a child can't have it, the application is started normally.
-//! [`cgi2wsgi::zygotes::left_open`] decides; this is when.
+//! What the import has changed and left open in its process, and what that means for children: a process started for
+//! one request would have it too. If a child cannot have it, the application is started normally.
+//! [`cgi2wsgi::zygotes::left_open`] decides that; this module says when.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -26,7 +26,7 @@ pub(super) struct Inherited {
 }
 
 impl Inherited {
-    /// When the import is over: before anything of the zygote's own is opened, and while standard error is the import's.
+    /// When the import is over: before the zygote opens anything of its own, and while standard error is the import's.
     pub(super) fn of_import(before: Before, listener: &OwnedFd) -> Self {
         Self {
             changes: before.compare(),
@@ -52,12 +52,12 @@ impl Inherited {
         })
     }
 
-    /// In a child that was forked just now.
+    /// In a child that was just forked.
     pub(super) fn renew(&self) -> io::Result<()> {
         self.left_open.as_ref().map_or(Ok(()), LeftOpen::renew)
     }
 
-    /// In a child that has a request, with the directory, the umask and the standard error of that.
+    /// In a child that has a request: with the directory, the umask and the standard error of the request.
     pub(super) fn become_requests(
         &self,
         directory: &Path,
@@ -69,15 +69,16 @@ impl Inherited {
         self.left_open.as_ref().map_or(Ok(()), |left| left.renew_standard_error(standard_error))
     }
 
-    /// In a zygote that no request will be forked from: what the import holds is free for those that start normally.
+    /// In a zygote from which no request will be forked: releases what the import holds for processes that start
+    /// normally.
     ///
-    /// The import ends as a process does that has imported the application and does nothing else. That is done in a
-    /// process of its own, for this one goes on; in which of the two this returns.
+    /// The import ends like a process that has imported the application and does nothing else. That takes a process of
+    /// its own, because this one goes on. Says in which of the two this returns.
     pub(super) fn let_go(&self, py: Python<'_>, signals: &Signals) -> End {
         let Ok(left_open) = &self.left_open else { return End::Zygote };
         let is_anything_held = left_open.findings().next().is_some();
         if !threads::others().is_empty() {
-            // They may be using it, and cannot be forked.
+            // The threads may be using it, and cannot be forked.
             return if is_anything_held { End::OfBoth } else { End::Zygote };
         }
         if is_anything_held {
@@ -87,7 +88,7 @@ impl Inherited {
                     handlers::set_timer(handlers::create_timer(libc::SIGKILL), FINALIZING);
                     return End::OfImport;
                 }
-                // However it ends.
+                // However the process ends.
                 Ok(Fork::Parent(pid)) => drop(system::wait_for(pid)),
                 Err(_) => {}
             }
@@ -102,8 +103,8 @@ impl Inherited {
 pub(super) enum End {
     /// The zygote, which refuses requests.
     Zygote,
-    /// The one in which Python is to be torn down.
+    /// The forked process, in which Python is to be torn down.
     OfImport,
-    /// In the zygote, whose threads keep what it holds: it is free when the zygote has ended.
+    /// The zygote. Its threads keep what the import holds until it has ended.
     OfBoth,
 }

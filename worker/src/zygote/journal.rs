@@ -1,7 +1,6 @@
-//! What the zygote tells: its status file, and the log of all zygotes.
+//! What the zygote reports: its status file, and the log of all zygotes.
 //!
-//! None of it is needed to answer a request: where it cannot be written, it is
-//! not.
+//! No request needs them: if they cannot be written, they are left out.
 
 use std::fs::File;
 use std::io;
@@ -20,17 +19,17 @@ use cgi2wsgi::zygotes::memory::SharedNumbers;
 use cgi2wsgi::zygotes::status::{self, Phase, Status};
 use pyo3::prelude::*;
 
-/// How often the status is written at most.
+/// The shortest time between two writes of the status.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How much of what an import wrote is kept, in bytes.
 const LARGEST_IMPORT: usize = 64 << 10;
 
-/// The private directory in whose log [`note`] writes, and whose name it does it in. It is opened each time: an
-/// application may close any descriptor.
+/// The private directory whose log [`note`] writes, and the application in whose name it writes. The log is opened each
+/// time: an application may close any descriptor.
 static LOG: OnceLock<(PathBuf, String)> = OnceLock::new();
 
-/// A line in the log of all zygotes.
+/// Writes a line to the log of all zygotes.
 pub(super) fn note(text: &str) {
     let pid = std::process::id();
     if let Some((directory, application)) = LOG.get()
@@ -48,23 +47,22 @@ fn directory() -> Option<Directory> {
 
 pub(super) struct Journal {
     status: Status,
-    /// The zygote's.
+    /// The zygote's name.
     name: String,
-    /// Of the file as it was last written, if it could be: another zygote's has
-    /// another.
+    /// The inode of the file as it was last written, if it could be: another zygote's file has another.
     inode: Option<u64>,
     written: Instant,
     is_due: bool,
-    /// Why it is not to import, and whether that has been said.
+    /// Why this zygote is not to import, and whether fronts have been told.
     rest: Option<(String, bool)>,
-    /// How many children that wait should leave.
+    /// How many waiting children should leave.
     surplus: Option<SharedNumbers>,
-    /// What standard error is when the import is over.
+    /// What standard error is after the import.
     stderr: Option<File>,
 }
 
 impl Journal {
-    /// Begins both.
+    /// Begins the status file and the log.
     pub(super) fn begin(order: &ZygoteOrder) -> io::Result<Self> {
         let directory = Directory::at(order.directory.clone()).map_err(io::Error::other)?;
         let name = order.identity.name();
@@ -96,9 +94,8 @@ impl Journal {
         })
     }
 
-    /// The import is over: what it wrote is copied to the log, which is standard
-    /// error from here on. Nothing stays in a buffer, or each child would write
-    /// it again.
+    /// The import is over: copies what it wrote to the log, and makes the log standard error. Flushes the buffers,
+    /// because each child would write their contents again.
     pub(super) fn imported(&mut self, py: Python<'_>) {
         flush(py);
         self.take_over_output();
@@ -118,16 +115,16 @@ impl Journal {
         {
             return;
         }
-        // What it was is not read again, and it is in memory.
+        // Nothing reads the old standard error again, and it is in memory.
         let _ = File::options().write(true).open("/dev/null").and_then(|null| become_stderr(&null));
     }
 
-    /// Why this zygote is to import nothing, and whether fronts have been told by the last one.
+    /// Why this zygote is to import nothing, and whether the last one has told fronts.
     pub(super) fn rest(&self) -> Option<(String, bool)> {
         self.rest.clone()
     }
 
-    /// It ends, for a file has changed; why.
+    /// The zygote ends because a file has changed. Returns the reason.
     pub(super) fn file_changed(&mut self, file: &Path, is_code: bool) -> String {
         let file = file.display().to_string();
         let status = &mut self.status;
@@ -135,7 +132,7 @@ impl Journal {
         Churn::why_ended(&file)
     }
 
-    /// From here on children answer, or every request makes a normal (cold) start.
+    /// Begins a phase: from here on children answer, or every request makes a normal (cold) start.
     pub(super) fn enter(&mut self, phase: Phase) {
         match &phase {
             Phase::Importing(_) => {}
@@ -155,7 +152,7 @@ impl Journal {
         self.write();
     }
 
-    /// Why it is as it is, if that is not as it should be.
+    /// Why the zygote is not in its normal state; None if it is.
     pub(super) fn remark(&mut self, remark: Option<&str>) {
         if self.status.remark.as_deref() != remark {
             self.status.remark = remark.map(str::to_owned);
@@ -163,7 +160,7 @@ impl Journal {
         }
     }
 
-    /// The numbers of this moment. Writes them, unless it has just done so.
+    /// Sets the current numbers. Writes them, unless it has just done so.
     pub(super) fn update(&mut self, requests: u64, waiting: usize, busy: usize) {
         let status = &mut self.status;
         if (status.requests, status.waiting, status.busy) != (requests, waiting, busy) {
@@ -175,7 +172,7 @@ impl Journal {
         }
     }
 
-    /// When [`Self::update`] has something to write.
+    /// How long until [`Self::update`] has something to write.
     pub(super) fn due(&self) -> Option<Duration> {
         self.is_due.then(|| INTERVAL.saturating_sub(self.written.elapsed()))
     }
@@ -192,7 +189,7 @@ impl Journal {
         self.renew_stderr(Log::new(&directory));
     }
 
-    /// What libraries write to standard error goes to the log that there is.
+    /// Sends what libraries write to standard error to the log that is now there.
     fn renew_stderr(&mut self, log: Log<'_>) {
         if self.stderr.as_ref().is_some_and(|held| !log.is_current(held))
             && let Ok(file) = log.open()
@@ -202,14 +199,14 @@ impl Journal {
         }
     }
 
-    /// Asks for so many children that wait to leave.
+    /// Asks this many waiting children to leave.
     pub(super) fn dismiss(&self, count: usize) {
         if let Some(surplus) = &self.surplus {
             surplus[0].store(count as u64, SeqCst);
         }
     }
 
-    /// Whether this child, which waits, is one of those.
+    /// Whether this waiting child is one of those.
     pub(super) fn is_dismissed(&self) -> bool {
         let one_less = |surplus: u64| surplus.checked_sub(1);
         let surplus = self.surplus.as_deref();
@@ -217,18 +214,18 @@ impl Journal {
     }
 }
 
-/// What an import prints goes where its standard error goes.
+/// Makes a file standard error, and standard output as well.
 fn become_stderr(file: &File) -> io::Result<()> {
     rustix::stdio::dup2_stderr(file)?;
     rustix::stdio::dup2_stdout(file)?;
     Ok(())
 }
 
-/// What the import has printed is not written once more by each child.
+/// Flushes what the import has printed, so that no child writes it again.
 fn flush(py: Python<'_>) {
     let Ok(sys) = py.import("sys") else { return };
     for name in ["stdout", "stderr"] {
-        // It may be closed, or something else.
+        // The stream may be closed, or something else.
         let _ = sys.getattr(name).and_then(|stream| stream.call_method0("flush"));
     }
     system::flush_streams();

@@ -1,10 +1,9 @@
-//! What the kernel tells of changes (inotify), and what it means.
+//! What the kernel reports about changes (inotify), and what it means.
 //!
-//! Of most that is watched every event is a change. In a directory of which only some names are of interest it is a
-//! hint, for a log, a temporary file or the journal of a database beside the application is no change; and so is what
-//! happens to a database of which only the tables are of interest. The zygote reads the
-//! events. Children share its descriptor and read nothing; while there are events that the zygote has not read, a child
-//! looks for itself whether anything is other than it was.
+//! For most of what is watched every event is a change. In a directory of which only some names matter it is a hint: a
+//! log, a temporary file or the journal of a database beside the application is no change. The same goes for a database
+//! of which only the tables matter. The zygote reads the events. Children share its descriptor and read nothing; while
+//! there are events that the zygote has not read, a child checks itself whether anything has changed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -18,14 +17,14 @@ use cgi2wsgi::zygotes::polling::{Kept, Looked, Part, write_ahead_log};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, WatchFlags};
 
-/// A name in a directory comes or goes.
+/// A name appears in a directory or disappears.
 const NAMES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::MOVED_TO);
 const NAME_IS_GONE: ReadFlags = ReadFlags::DELETE.union(ReadFlags::MOVED_FROM);
 
-/// Which changes of it the kernel is to tell of.
+/// The changes that the kernel is to report.
 fn changes_of(part: Part) -> WatchFlags {
     let itself = WatchFlags::MOVE_SELF.union(WatchFlags::DELETE_SELF);
     match part {
@@ -44,20 +43,20 @@ fn changes_of(part: Part) -> WatchFlags {
 #[derive(Default)]
 struct Watched {
     path: PathBuf,
-    /// Every event is a change, but those of names.
+    /// Every event is a change, except those about names.
     is_all: bool,
-    /// Those too: every name in it is of interest.
+    /// Those too: every name in it matters.
     is_of_entries: bool,
-    /// Which of what is kept knows the names that are, and which the tables of a database.
+    /// Indexes into `kept`: of names in it, and of the tables of a database.
     names: Vec<usize>,
     tables: Vec<usize>,
-    /// The names of write-ahead logs in it, and which of what is kept knows what is in them.
+    /// The names of write-ahead logs in it, each with the index of its database in `kept`.
     logs: Vec<(OsString, usize)>,
 }
 
 enum Meaning {
     Change(PathBuf),
-    /// A look at these tells.
+    /// A check of these tells.
     Hint(Vec<usize>),
 }
 
@@ -68,7 +67,7 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// Nothing: it gives no inotify.
+    /// None if the kernel gives no inotify.
     pub(super) fn new() -> Option<Self> {
         let descriptor = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
         Some(Self { descriptor, watched: HashMap::new(), kept: Vec::new() })
@@ -82,7 +81,7 @@ impl Kernel {
         Some(self.watched.entry(number).or_insert_with(new))
     }
 
-    /// From here on it is to stay as it is. False: the kernel does not watch it.
+    /// From here on `path` is to stay as it is. False if the kernel does not watch it.
     pub(super) fn watch(&mut self, path: &Path, part: Part) -> bool {
         let index = self.kept.len();
         if part == Part::Rows && self.watch_log(path, index).is_none() {
@@ -99,7 +98,7 @@ impl Kernel {
         true
     }
 
-    /// What a database has beside its own file, if it has, which comes and goes. Nothing: the kernel does not watch it.
+    /// The write-ahead log of a database, which may come and go. None if the kernel does not watch it.
     fn watch_log(&mut self, database: &Path, index: usize) -> Option<()> {
         let Some(log) = write_ahead_log(database) else { return Some(()) };
         let flags = NAMES.union(WatchFlags::MODIFY).union(WatchFlags::ONLYDIR);
@@ -107,7 +106,7 @@ impl Kernel {
         Some(())
     }
 
-    /// The same for the names in a directory that `look` finds. Nothing: the kernel does not watch it.
+    /// The same for the names in a directory, which `look` reads. None if the kernel does not watch it.
     pub(super) fn watch_names(
         &mut self,
         directory: &Path,
@@ -130,19 +129,19 @@ impl Kernel {
         &self.descriptor
     }
 
-    /// Whether there is something that has not been read.
+    /// Whether there are events that have not been read.
     pub(super) fn is_pending(&self) -> bool {
         let mut wait = [PollFd::new(&self.descriptor, PollFlags::IN)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut wait, Some(&at_once)).is_ok_and(|ready| ready > 0)
     }
 
-    /// What is other than it was, whatever was told.
+    /// What has changed, whatever the kernel reported.
     pub(super) fn look(&self) -> Option<PathBuf> {
         self.kept.iter().find_map(Kept::changed)
     }
 
-    /// Reads all that was told, and says what has changed.
+    /// Reads all events, and returns what has changed.
     pub(super) fn read(&self) -> Option<PathBuf> {
         let mut change = None;
         let mut hinted = BTreeSet::new();
@@ -160,7 +159,7 @@ impl Kernel {
     fn meaning(&self, event: &Event<'_>) -> Meaning {
         let events = event.events();
         let Some(watched) = self.watched.get(&event.wd()) else {
-            // More than the kernel keeps has happened.
+            // More has happened than the kernel's queue holds.
             let is_all = events.contains(ReadFlags::QUEUE_OVERFLOW);
             return Meaning::Hint(if is_all { (0..self.kept.len()).collect() } else { Vec::new() });
         };
@@ -178,7 +177,7 @@ impl Kernel {
         };
         for &index in &watched.names {
             let Some(names) = self.names(index) else { continue };
-            // Linux before 5.17 tells of a removal before the name is gone: a look still finds it.
+            // Linux before 5.17 reports a removal before the name is gone: a check still finds it.
             if events.intersects(NAME_IS_GONE) && names.had(name) {
                 return Meaning::Change(names.directory().join(name));
             }

@@ -1,9 +1,9 @@
 //! The zygote: imports the application and forks a child for each request, in a process that no request has touched.
 //!
 //! Children are forked ahead of need and take the requests themselves: each waits at the listening socket, and the
-//! system gives a connection to one of them. The zygote only sees to it that there are some ([`pool`]), and exits when
-//! nobody has asked for long or when the application's code has changed. A child that waits dies with it; one that has a
-//! request finishes that alone if need be.
+//! system gives a connection to one of them. The zygote only keeps some of them ready ([`pool`]). It exits after a long
+//! time without requests, or when the application's code has changed. A waiting child dies with it; a child that has a
+//! request can finish that alone.
 
 mod ceiling;
 mod changes;
@@ -55,7 +55,7 @@ use crate::python::{finish, termination};
 /// How long the end of Python may take in a zygote.
 const FINALIZING: Duration = Duration::from_secs(5);
 
-/// Why one is gone that was told to end.
+/// The reason of a zygote that was told to end.
 const STOPPED: &str = "stopped by SIGTERM";
 
 /// Becomes the zygote of `order`, with the listening socket. Returns when it is no longer needed.
@@ -89,14 +89,14 @@ pub(crate) fn run(py: Python<'_>, order: &ZygoteOrder, received: Vec<OwnedFd>) -
     }
     leave();
     if matches!(over, Over::Zygote) {
-        // No front waits for it, and so none would end it.
+        // No front waits for this zygote, so none would end it.
         let killer = handlers::create_timer(libc::SIGKILL);
         handlers::set_timer(killer, FINALIZING);
     }
     over
 }
 
-/// Imports, and serves until there is a reason not to. `leave` takes the socket away.
+/// Imports, and serves until there is a reason to end. `leave` removes the socket.
 fn live(
     py: Python<'_>,
     order: &ZygoteOrder,
@@ -114,7 +114,7 @@ fn live(
     let before = Before::import();
     let limits = ThreadLimits::set(py);
     let imported = import::run(py, order);
-    // Before anything of the zygote's own is opened, and while standard error is the import's.
+    // Before the zygote opens anything of its own, and while standard error is the import's.
     let inherited = Inherited::of_import(before, listener);
     journal.imported(py);
     if termination::came() {
@@ -131,12 +131,13 @@ fn live(
     };
     let zygote = Zygote { py, order, listener, leave, inherited, watch, signals };
     if rustix::net::sockopt::socket_acceptconn(listener) != Ok(true) {
-        // Fronts that wait make a normal start when this process ends. What it believes to own is closed already.
+        // Fronts that wait make a normal start when this process ends. The descriptors that it believes to own are
+        // already closed.
         let why = "the application has closed all descriptors while it was imported";
         journal.enter(Phase::Ended(why.into()));
         finish::leave_at_once(1);
     }
-    // A database may be there the next time.
+    // The next import may succeed: a database may be there then.
     let may_pass = imported.is_err();
     let mut pool = match zygote.pool(imported, limits) {
         Ok(pool) => pool,
@@ -157,7 +158,7 @@ fn live(
         Ending::Useless(why) => zygote.refuse(why, true, journal),
         Ending::OfChild => {
             pool.leave_to_child();
-            // Descriptors of the zygote's, whose numbers may be others' here.
+            // The zygote's descriptors. Here their numbers may be those of other files.
             std::mem::forget((journal, zygote.watch, zygote.signals));
             Over::Child
         }
@@ -169,7 +170,7 @@ struct Zygote<'z> {
     py: Python<'z>,
     order: &'z ZygoteOrder,
     listener: &'z OwnedFd,
-    /// Takes the socket away.
+    /// Removes the socket.
     leave: &'z dyn Fn(),
     inherited: Inherited,
     watch: Watch,
@@ -177,7 +178,7 @@ struct Zygote<'z> {
 }
 
 impl Zygote<'_> {
-    /// What forks the children, unless the application cannot be forked: the reason then.
+    /// The pool that forks the children; if the application cannot be forked, the reason.
     fn pool(
         &self,
         imported: Result<Imported, String>,
@@ -193,7 +194,7 @@ impl Zygote<'_> {
             .map_err(|error| error.to_string())
     }
 
-    /// Tells each front why it has to make a normal start, for as long as that stands.
+    /// Tells each front why it has to make a normal start, as long as the reason stands.
     fn refuse(&self, text: String, may_pass: bool, mut journal: Journal) -> Over {
         let end = self.inherited.let_go(self.py, &self.signals);
         if end == End::OfImport {
@@ -219,7 +220,7 @@ impl Zygote<'_> {
     }
 }
 
-/// Refuses without an import: another one would be of no more use than the last ones were.
+/// Refuses without an import: another import would be of no more use than the last ones.
 fn rest(
     py: Python<'_>,
     order: &ZygoteOrder,
@@ -242,7 +243,7 @@ fn rest(
     Over::Nothing
 }
 
-/// Requests find a zygote from here on that they did not wait for.
+/// From here on requests that did not wait for this zygote find it.
 fn publish(order: &ZygoteOrder) {
     if !order.is_on_trial {
         return;
@@ -250,7 +251,7 @@ fn publish(order: &ZygoteOrder) {
     if let Ok(directory) = Directory::at(order.directory.clone())
         && let Ok(lock) = Lock::take(&directory, &order.identity.name())
     {
-        // Where that cannot be it ends for want of requests, and they make a normal start.
+        // If this fails, requests make a normal start, and the zygote ends because it gets none.
         let _ = lock.publish(order.mark);
     }
 }

@@ -1,4 +1,4 @@
-//! A zygote's children: how many there are to be, how they are forked, and how they end.
+//! A zygote's children: how many there should be, how they are forked, and how they end.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -29,14 +29,14 @@ use super::watch::Watch;
 use crate::descriptors;
 use crate::python::{fork, padding};
 
-/// How soon it tries again where it cannot fork.
+/// How soon the zygote tries again if it cannot fork.
 const FORK_AGAIN: Duration = Duration::from_millis(100);
 
-/// How long children that wait may take to leave at the zygote's end.
+/// How long waiting children may take to leave when the zygote ends.
 const LEAVING: Duration = Duration::from_secs(1);
 
-/// How many children may end, in a row and this soon, before they have a request: an application's at-fork hook may
-/// raise or crash.
+/// How many children in a row may end this soon and without a request: an application's at-fork hook may raise or
+/// crash.
 const STILLBORN: u32 = 10;
 const SOON: Duration = Duration::from_millis(200);
 
@@ -53,7 +53,7 @@ pub(super) struct Pool<'z> {
     ceiling: Option<Ceiling>,
     claims: Claims,
     children: HashMap<i32, Child>,
-    /// How long the next fork waits, if one is due.
+    /// How long to wait before the next fork, if one is due.
     delay: Option<Duration>,
     /// How many children in a row have ended soon and without a request.
     stillborn: u32,
@@ -63,15 +63,15 @@ pub(super) struct Pool<'z> {
 
 struct Child {
     born: Instant,
-    /// Since when it has a connection; nothing while it waits for one.
+    /// Since when it has a connection; None while it waits for one.
     taken: Option<Instant>,
-    /// Its front reads here how it ended.
+    /// The zygote writes here how it ended, and its front reads that.
     end: File,
 }
 
 /// Why a zygote forks no more.
 pub(super) enum Ending {
-    /// It is not needed, or not as it is.
+    /// It is not needed, or no longer up to date.
     Over(String),
     /// It was asked to end.
     Stopped,
@@ -123,7 +123,7 @@ impl<'z> Pool<'z> {
         })
     }
 
-    /// Sees to it that there are children, until there is a reason not to.
+    /// Keeps children ready, until there is a reason to end.
     pub(super) fn work(&mut self, journal: &mut Journal) -> Ending {
         padding::fill(self.py);
         journal.enter(Phase::Ready);
@@ -167,7 +167,7 @@ impl<'z> Pool<'z> {
         }
     }
 
-    /// How long there is nothing to do if nothing comes.
+    /// How long the zygote has nothing to do if no event comes.
     fn step(&self, journal: &Journal, has_failed_to_fork: bool) -> Duration {
         let idle = self.order.limits.idle.saturating_sub(self.last_request.elapsed());
         let mut step = idle.max(Duration::from_millis(1));
@@ -200,10 +200,11 @@ impl<'z> Pool<'z> {
         }
     }
 
-    /// Ends the children that wait, so that none is left to a process 1 that may not reap it (W9). Unless it is stopped,
-    /// it stays until requests that have begun are finished: fronts learn from it how their children end.
+    /// Ends the waiting children, so that none is left to a process 1 that may not reap it (W9). Unless the zygote is
+    /// stopped, it stays until running requests are finished: fronts learn from it how their children end.
     pub(super) fn finish(&mut self, leave: &dyn Fn(), mut is_stopped: bool) {
-        // No front connects any more; children that wait see it, and fronts in line when nothing holds the socket.
+        // No front connects any more. Waiting children see that, and so do fronts in line when nothing holds the
+        // socket.
         leave();
         let _ = rustix::net::shutdown(self.listener, Shutdown::Both);
         descriptors::guard_listener(None);
@@ -228,7 +229,7 @@ impl<'z> Pool<'z> {
         }
     }
 
-    /// In a child whose Python is torn down: nothing of its own is held any more, and nothing of the zygote's is touched.
+    /// In a child whose Python is torn down: releases what is its own, and leaves what is the zygote's untouched.
     pub(super) fn leave_to_child(self) {
         let Self { imported, prefault, ceiling, claims, children, .. } = self;
         std::mem::forget((prefault, ceiling, claims, children));
@@ -250,7 +251,7 @@ impl<'z> Pool<'z> {
         let Some(ceiling) = &mut self.ceiling else { return spare };
         let children: Vec<i32> = self.children.keys().copied().collect();
         let exceeded = ceiling.exceeded(&children, busy);
-        // One at a time is answered however large the application is.
+        // One request at a time is answered, however large the application is.
         let wanted = match exceeded {
             Some(_) => usize::from(busy == 0),
             None => spare,
@@ -260,7 +261,7 @@ impl<'z> Pool<'z> {
         wanted
     }
 
-    /// Forks as many children as should wait, unless that is better done a moment later.
+    /// Forks as many children as should wait, unless it is better to do that a moment later.
     fn replenish(&mut self, journal: &mut Journal) -> io::Result<Forked> {
         loop {
             let wanted = self.wanted(journal);
@@ -283,10 +284,10 @@ impl<'z> Pool<'z> {
     fn fork(&mut self, journal: &Journal) -> io::Result<Forked> {
         let zygote = std::process::id().try_into().unwrap_or_default();
         let (end_of_front, end) = pipe_with(PipeFlags::CLOEXEC)?;
-        // Those of the other children, which would hold it open for no purpose.
+        // The ends of the other children, which this child would hold open for no purpose.
         let ends: Vec<RawFd> = self.children.values().map(|child| child.end.as_raw_fd()).collect();
         descriptors::guard_listener(None);
-        // What was written is not to be there twice.
+        // So that nothing is written twice.
         self.imported.noted.flush(self.py);
         system::flush_streams();
         let mut renewed = Ok(());
@@ -300,7 +301,7 @@ impl<'z> Pool<'z> {
         let pid = match fork::fork(self.py, before_python)? {
             Fork::Parent(pid) => pid,
             Fork::Child => {
-                // They are other children's, and nothing here refers to them.
+                // They belong to other children, and nothing here refers to them.
                 ends.into_iter().for_each(system::close);
                 drop(end);
                 child::live(&Birth {
@@ -319,7 +320,7 @@ impl<'z> Pool<'z> {
                     signals: self.signals,
                     zygote,
                 });
-                // It was closed when the front had it.
+                // It was closed when the front got it.
                 std::mem::forget(end_of_front);
                 return Ok(Forked::Child);
             }
@@ -341,13 +342,13 @@ impl<'z> Pool<'z> {
 
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = system::try_wait(None) {
-            // It may have said a moment ago that it has a connection.
+            // The child may just have reported a connection.
             self.note_claims();
             let Some(mut child) = self.children.remove(&pid.as_raw_pid()) else { continue };
-            // One that was killed after a while, or dismissed, is no sign.
+            // A child that was killed after a while, or dismissed, is no sign.
             let is_stillborn = child.taken.is_none() && child.born.elapsed() < SOON;
             self.stillborn = if is_stillborn { self.stillborn + 1 } else { 0 };
-            // A pipe has room for this, and nobody reads it where there was no request.
+            // The pipe has room for this. If there was no request, nothing reads it.
             let _ = child.end.write_all(&status.into_raw().to_ne_bytes());
             if let Some(ceiling) = &mut self.ceiling {
                 ceiling.forget();

@@ -1,6 +1,6 @@
-//! What the import has asked of directories, and what another import would be told otherwise: modules that it missed,
-//! files that it looked for, listings. Which of the answers have changed while it still went on is found here; which
-//! change later, [`watch`](super::watch) sees to.
+//! What the import has asked of directories: modules that it missed, files that it looked for, listings. Another import
+//! may get other answers. This module finds the answers that changed during the import; [`watch`](super::watch) sees
+//! those that change later.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -21,20 +21,20 @@ pub(super) struct Question {
     pub(super) asked: Asked,
     /// Whether the names that were asked for were there.
     were_there: BTreeMap<OsString, bool>,
-    /// What it had when it was listed.
+    /// What it contained when it was listed.
     listed: Option<BTreeSet<OsString>>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     looked_for: HashMap<PathBuf, bool>,
-    /// What the import has made or removed itself.
+    /// What the import itself has made or removed.
     written: HashSet<PathBuf>,
     of: HashMap<PathBuf, Question>,
 }
 
 impl Questions {
-    /// `packages`: directories of which every name is watched.
+    /// `packages`: directories in which every name is watched.
     pub(super) fn of(py: Python<'_>, consulted: Consulted, packages: &[PathBuf]) -> Self {
         super::stat_calls::stop(py);
         let Consulted { mut looked_for, written, listed, .. } = consulted;
@@ -49,7 +49,7 @@ impl Questions {
             question.asked.listings = by;
             question.listed = Some(names);
         }
-        // A directory for modules that is not there, such as an archive of the library, has no finder.
+        // A module directory that does not exist, such as an archive of the library, has no finder.
         let path = py.import("sys").and_then(|sys| sys.getattr("path")?.extract::<Vec<PathBuf>>());
         let absolute = path.unwrap_or_default().into_iter().map(std::path::absolute);
         for directory in absolute.flatten().filter(|directory| !directory.exists()) {
@@ -64,7 +64,7 @@ impl Questions {
         missed.map(|(path, _)| path.clone()).collect()
     }
 
-    /// Whether the import has made or removed it itself.
+    /// Whether the import itself has made or removed it.
     pub(super) fn is_own(&self, path: &Path) -> bool {
         self.written.contains(path)
     }
@@ -75,7 +75,7 @@ impl Questions {
         question.were_there.insert(name, was_there);
     }
 
-    /// What was looked for and there is to stay, among what people edit.
+    /// Asks, among what people edit, for what was looked for and found: it is to stay.
     pub(super) fn ask_for_found(&mut self, edited: &Edited) {
         let found =
             self.looked_for.iter().filter(|(path, is_there)| **is_there && edited.has(path));
@@ -87,7 +87,7 @@ impl Questions {
         }
     }
 
-    /// Of how many directories something was asked.
+    /// The number of directories of which something was asked.
     pub(super) fn count(&self) -> usize {
         self.of.len()
     }
@@ -99,7 +99,7 @@ impl Questions {
         all
     }
 
-    /// A name that others have made or removed after the import, which began then, had asked for it.
+    /// A name that others have made or removed since the import, which began then, asked for it.
     pub(super) fn changed_during_import(
         &self,
         names: &Names,
@@ -135,7 +135,7 @@ impl Questions {
     }
 }
 
-/// What ends the names of modules.
+/// The suffixes of module files.
 pub(super) fn suffixes(py: Python<'_>) -> Suffixes {
     let suffixes = py
         .import("importlib.machinery")

@@ -1,8 +1,8 @@
 //! A zygote that cannot serve: it has every front make a normal start, and tells the first one why.
 //!
-//! It stays as long as there are requests and nothing changes that could make a difference; where that may be something
-//! that nobody sees, such as a database that was not there, for a minute. Requests do not wait for the next zygote:
-//! see the front's `connect`.
+//! It stays as long as there are requests and nothing relevant changes. If that change may go unseen, as with a
+//! database that was not there, it stays for a minute. Requests do not wait for the next zygote: see the front's
+//! `connect`.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub(super) struct Reason {
     pub(super) text: String,
     /// Whether it may pass without a change of the application.
     pub(super) may_pass: bool,
-    /// Whether fronts know it from the last zygote.
+    /// Whether the last zygote has told fronts.
     pub(super) was_said: bool,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn run(
         if let Some(file) = watch.changed() {
             return journal.file_changed(&file, watch.is_code(&file));
         }
-        // A thread of the application's may have taken the signal.
+        // A thread of the application may have taken the signal.
         if signals.drain() || py.check_signals().is_err() {
             return STOPPED.into();
         }
@@ -97,8 +97,8 @@ pub(super) fn turn_all_away(listener: &OwnedFd, reason: &str) {
     }
 }
 
-/// Has one front make a normal start, whatever it wants: to wait until it has said that would hold up those behind it.
-/// Whether it was told.
+/// Has one front make a normal start, whatever it wants: waiting for its order would hold up the fronts behind it.
+/// Returns whether it was told.
 fn turn_away(listener: &OwnedFd, is_stale: impl Fn() -> bool, reason: &str) -> bool {
     let Ok(front) = accept_with(listener, SocketFlags::CLOEXEC) else { return false };
     send_reply(&front, &Reply::Hello(BUILD.to_owned()), None);

@@ -27,7 +27,7 @@ pub(super) fn run(py: Python<'_>, service: &Service, application: &Bound<'_, PyA
     if let Err(reason) = rehearse(py, service, application, path.as_bytes()) {
         note(&format!("--warm-request {path:?}: {reason}"));
     }
-    // SIGTERM interrupts a child.
+    // SIGTERM has to interrupt children.
     termination::renew();
 }
 

@@ -1,10 +1,10 @@
-//! Which databases of `SQLite` the import reads rows of, or writes to.
+//! Which databases of `SQLite` the import reads rows from, or writes to.
 //!
-//! No event tells, but `SQLite` asks before it compiles a statement whether that may read a table: an authorizer hears of
-//! it, and allows everything. A connection has none before Python has made it, which is a moment after the event that names
-//! it (`sqlite3.connect/handle`, Python 3.10): the authorizer comes by a pending call, which Python makes before the next
-//! instruction. Left out: an application that has an authorizer of its own, `backup`, and a database that is attached by a
-//! parameter, whose name `SQLite` does not tell.
+//! No event reports this. But `SQLite` asks an authorizer before it compiles a statement that may read a table: the one
+//! here takes note and allows everything. Python makes a connection a moment after the event that names it
+//! (`sqlite3.connect/handle`, Python 3.10), so a pending call sets the authorizer. Python runs it before the next
+//! instruction. Left out: an application that has an authorizer of its own, `backup`, and a database that is attached
+//! by a parameter, whose name `SQLite` does not tell.
 
 use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
@@ -18,14 +18,14 @@ use super::consulted::{change, is_of_import, path_of};
 use super::databases::{Used, file_of};
 use crate::handlers;
 
-/// A connection, and the database that it is to.
+/// A connection, and the file of its database.
 type Opened = (Py<PyAny>, PathBuf);
 
 /// Connections that have no authorizer yet.
 static OPENED: Mutex<Vec<Opened>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// The database that is being connected to; none in memory.
+    /// The database that is being connected to; None for one in memory.
     static OPENING: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
 }
 
@@ -37,7 +37,7 @@ const READ: i32 = 20;
 const UPDATE: i32 = 23;
 const ATTACH: i32 = 24;
 
-/// An event that an audit hook was told of.
+/// Gets an event of the audit hook.
 pub(super) fn note(event: &str, arguments: &Bound<'_, PyTuple>) -> Option<()> {
     match event {
         "sqlite3.connect" => note_connect(&arguments.get_item(0).ok()?),
@@ -64,7 +64,7 @@ fn note_database(file: PathBuf) -> Option<()> {
     })
 }
 
-/// A connection is made. What a request reads (`--warm-request`) is its own business.
+/// A connection was made. What a request reads (`--warm-request`) does not count.
 fn note_connection(connection: &Bound<'_, PyAny>) -> Option<()> {
     let file = OPENING.take().filter(|_| is_of_import())?;
     OPENED.lock().ok()?.push((connection.clone().unbind(), file.clone()));
@@ -79,7 +79,7 @@ extern "C" fn listen_to_opened(_: *mut c_void) -> c_int {
     Python::attach(|py| {
         for (connection, file) in opened {
             if listen(connection.bind(py), &file).is_err() {
-                // Another thread's, or closed: whatever it reads is not heard of.
+                // It is another thread's, or closed: what it reads would not be seen.
                 use_database(&file, |used| used.is_read = true);
             }
         }
@@ -104,7 +104,7 @@ fn listen(connection: &Bound<'_, PyAny>, file: &Path) -> PyResult<()> {
     connection.call_method1("set_authorizer", (authorizer,)).map(drop)
 }
 
-/// `SQLite` asks whether a statement may do something with the database, or with one that was attached.
+/// `SQLite` asks whether a statement may do something with the database, or with an attached one.
 fn hear(arguments: &Bound<'_, PyTuple>, files: &Mutex<Vec<PathBuf>>) -> Option<()> {
     let word = |at: usize| arguments.get_item(at).ok()?.extract::<String>().ok();
     let action: i32 = arguments.get_item(0).ok()?.extract().ok()?;
@@ -124,7 +124,7 @@ fn hear(arguments: &Bound<'_, PyTuple>, files: &Mutex<Vec<PathBuf>>) -> Option<(
         use_database(file, |used| match action {
             READ => used.is_read |= is_of_rows,
             DELETE | INSERT | UPDATE => used.is_written |= is_of_rows,
-            // To create, to drop, to alter; what it is set to.
+            // Create, drop and alter; a pragma that sets a value.
             1..=17 | 26..=30 => used.is_written = true,
             PRAGMA => used.is_written |= word(2).is_some(),
             _ => {}

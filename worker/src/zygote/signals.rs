@@ -1,4 +1,4 @@
-//! The signals that a zygote waits for, as a descriptor, and what its children get back.
+//! The signals that a zygote reads from a descriptor, and what its children get back.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,7 +7,7 @@ use cgi2wsgi::system;
 
 use crate::handlers::{self, SavedAction};
 
-/// SIGCHLD and SIGTERM, taken from the process.
+/// SIGCHLD and SIGTERM, read from a descriptor instead of handled.
 pub(super) struct Signals {
     descriptor: OwnedFd,
     mask_before: u64,
@@ -16,8 +16,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From here on both come as something to read. An application, or a server, that has SIGCHLD ignored would have
-    /// children vanish unseen.
+    /// From here on both are read from the descriptor. If an application, or a server, ignored SIGCHLD, children would
+    /// vanish unseen.
     pub(super) fn take() -> io::Result<Self> {
         let mask_before = system::signal_mask();
         let descriptor = system::signal_descriptor(&[libc::SIGCHLD, libc::SIGTERM])?;
@@ -26,18 +26,18 @@ impl Signals {
         Ok(Self { descriptor, mask_before, child_ended })
     }
 
-    /// In a child: they are as they were before.
+    /// In a child: restores both as they were before.
     pub(super) fn give_back(&self) {
         self.child_ended.restore();
         system::set_signal_mask(self.mask_before);
     }
 
-    /// What is readable when one has come.
+    /// Readable when a signal has come.
     pub(super) fn descriptor(&self) -> &OwnedFd {
         &self.descriptor
     }
 
-    /// Reads all that have come; whether SIGTERM is among them.
+    /// Reads all signals that have come. Returns whether SIGTERM is among them.
     pub(super) fn drain(&self) -> bool {
         let mut terminated = false;
         let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];

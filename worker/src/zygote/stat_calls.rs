@@ -1,8 +1,8 @@
 //! Which files the import looks for without opening them (`os.path.exists`, `Path.is_file`): `os.stat`, `os.lstat` and
-//! `os.access` raise no audit event, so functions that note the answer stand in their place for as long as the import
-//! takes. A module that takes such a function for itself (`from os import stat`) keeps it, and it does the same.
+//! `os.access` raise no audit event, so functions that note the answer replace them during the import. A module that
+//! takes such a function for itself (`from os import stat`) keeps it; it works like the original.
 //!
-//! The import system is not heard of here: it calls `posix.stat`.
+//! The import system is not recorded here: it calls `posix.stat`.
 
 use std::ffi::CStr;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use super::consulted::{is_recording, note_looked_for, path_in};
 
 const NAMES: [&CStr; 3] = [c"stat", c"lstat", c"access"];
 
-/// What `os` says of its functions.
+/// The sets in which `os` describes its functions.
 const PROPERTIES: [&str; 4] =
     ["supports_dir_fd", "supports_effective_ids", "supports_fd", "supports_follow_symlinks"];
 
@@ -27,7 +27,7 @@ struct Replaced {
 
 static REPLACED: Mutex<Vec<Replaced>> = Mutex::new(Vec::new());
 
-/// Hears of what Python looks for from here on.
+/// Records what Python looks for from here on.
 pub(super) fn record(py: Python<'_>) -> PyResult<()> {
     let os = py.import("os")?;
     let mut replaced = Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn record(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Puts Python's own functions back, if nobody else has put others into their place.
+/// Puts Python's own functions back, unless other code has replaced them.
 pub(super) fn stop(py: Python<'_>) {
     let all = REPLACED.lock().map(|mut all| std::mem::take(&mut *all)).unwrap_or_default();
     let Ok(os) = py.import("os") else { return };
@@ -79,7 +79,7 @@ fn call<'py>(
     let py = function.py();
     let is_there = match &answer {
         Ok(answer) if name == "access" => answer.is_truthy().unwrap_or(true),
-        // What `realpath` asks of each directory on the way says nothing of a file.
+        // `realpath` asks this of each directory on the way, which says nothing of a file.
         Ok(_) if name == "lstat" => return answer,
         Ok(_) => true,
         Err(error)
@@ -101,13 +101,13 @@ fn note(
 ) -> Option<()> {
     let by_name = |name: &str| named?.get_item(name).ok()?;
     let path = arguments.get_item(0).ok().or_else(|| by_name("path"))?;
-    // A descriptor's file is there.
+    // A descriptor's file exists.
     if path.extract::<i32>().is_ok() {
         return None;
     }
     let directory = by_name("dir_fd").and_then(|number| number.extract().ok());
     let path = path_in(&path, directory)?;
-    // One that may not be used is there all the same.
+    // A file that may not be used exists all the same.
     let is_there = is_there || path.exists();
     note_looked_for(path, is_there)
 }

@@ -1,8 +1,8 @@
-//! What `ps` shows of a zygote and of its children that wait, in place of the words that Python was started with (W8). A
-//! child that has a request shows those words again, as a process of its own would.
+//! What `ps` shows of a zygote and of its waiting children, instead of Python's command line (W8). A child that has a
+//! request shows that command line again, as a process started for one request would.
 //!
-//! Linux shows what stands where the arguments were. A process may write there, and this one does so through
-//! `/proc/self/mem`; Python has copied its arguments long before. Where that cannot be done, the words stay.
+//! Linux shows what stands in the memory of the arguments. A process may write there, and this one does so through
+//! `/proc/self/mem`; Python has copied its arguments long before. If that fails, the command line stays.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -15,7 +15,7 @@ pub(super) fn of_zygote(application: &Application) {
     show(&format!("cgi2wsgi: zygote of {}", application.shown()));
 }
 
-/// Shows this process as a child of a zygote, by the zygote's number.
+/// Shows this process as a child of a zygote, by the zygote's process id.
 pub(super) fn of_child(application: &Application, zygote: i32) {
     show(&format!("cgi2wsgi: child of zygote {zygote}, of {}", application.shown()));
 }
@@ -39,7 +39,7 @@ impl Place {
     fn find() -> Option<Self> {
         let before = fs::read("/proc/self/cmdline").ok().filter(|before| before.len() > 1)?;
         let numbers = fs::read_to_string("/proc/self/stat").ok()?;
-        // arg_start, the field 48; the name in the second may hold spaces.
+        // arg_start is field 48; the name in field 2 may hold spaces.
         let (_, fields) = numbers.rsplit_once(") ")?;
         let start = fields.split(' ').nth(45)?.parse().ok().filter(|start| *start != 0)?;
         Some(Self { start, before })
@@ -53,7 +53,7 @@ impl Place {
 /// Shows as much of a title as there is room for.
 fn show(title: &str) {
     let Some(place) = ARGUMENTS.get_or_init(Place::find) else { return };
-    // A terminal may show it.
+    // A terminal that shows it would obey control characters.
     let shown = title.chars().map(|c| if c.is_control() { '?' } else { c });
     let mut bytes = shown.collect::<String>().into_bytes();
     bytes.truncate(place.before.len() - 1);

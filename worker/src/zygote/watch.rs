@@ -1,16 +1,13 @@
 //! Whether the application is still what was imported.
 //!
-//! What counts is every file that was loaded as a module or opened for reading
-//! while the application was imported (a settings file, say), the application
-//! itself, `pyvenv.cfg` and the directories of installed packages. An edit, a
-//! replacement, a removal and a `touch` of any of them is a change, and so is
-//! a directory on the way to it that is moved, or a link that leads elsewhere.
-//! So is a name that was looked for and comes or goes: see [`questions`](super::questions).
+//! What counts is every file that was loaded as a module or opened for reading while the application was imported (a
+//! settings file, say), the application itself, `pyvenv.cfg` and the directories of installed packages. An edit, a
+//! replacement, a removal and a `touch` of any of them is a change. So is a moved directory on the path to it, a link
+//! that leads elsewhere, and a name that was looked for and comes or goes: see [`questions`](super::questions).
 //!
-//! The kernel tells (inotify): each child looks, with two system calls, when it
-//! has a request in its hands, so that the very next request after an edit
-//! sees it. What the kernel does not watch is looked at by hand, once a second:
-//! see [`cgi2wsgi::zygotes::polling`].
+//! The kernel reports changes (inotify). Each child checks, with two system calls, when it has a request, so that the
+//! very next request after an edit sees it. What the kernel does not watch is polled once a second: see
+//! [`cgi2wsgi::zygotes::polling`].
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -34,14 +31,15 @@ use super::questions::{self, Questions};
 use cgi2wsgi::zygotes::names::Names;
 use cgi2wsgi::zygotes::polling::{self, FileSystems, Kept, Part, PolledFiles};
 
-/// Where in the numbers that the zygote and its children share is what: whether something has changed, when files were
-/// last looked at, and whether the zygote reads what the kernel tells and does not know yet what it means.
+/// Indexes into the numbers that the zygote and its children share: whether something has changed, when files were last
+/// polled, and whether the zygote has read events whose meaning it does not know yet.
 const IS_STALE: usize = 0;
 const LOOKED: usize = 1;
 const IS_IN_DOUBT: usize = 2;
 
-/// In how many directories names are watched by the kernel, and in how many at all. An import that walks through a tree
-/// of uploads would use up what all programs of a user have together (8192 by default on small machines).
+/// In how many directories the kernel watches names, and in how many names are watched at all. An import that walks
+/// through a tree of uploads would use up the watches that all programs of a user share (8192 by default on small
+/// machines).
 const MOST_WATCHED: usize = 1024;
 const MOST: usize = 8192;
 
@@ -54,11 +52,11 @@ pub(super) struct Watch {
     code: HashSet<PathBuf>,
     /// What changed while the application was imported.
     early: Option<PathBuf>,
-    /// The directories and links on the way to the files.
+    /// The directories and links on the paths to the files.
     passed: HashSet<PathBuf>,
-    /// None: children then look for themselves.
+    /// None: children then check for themselves.
     shared: Option<SharedNumbers>,
-    /// In how many directories the import has looked, if they are too many.
+    /// In how many directories the import has looked, if these are too many.
     too_many: Option<usize>,
 }
 
@@ -72,7 +70,7 @@ impl Watch {
         let mut code: HashSet<PathBuf> = loaded_files(py).into_iter().collect();
         code.extend(surroundings(py, application));
         code.extend(mapped_files());
-        // An executable that carries its worker is not mapped here.
+        // An executable that contains its worker is not mapped here.
         code.insert(order.worker.clone());
         let mut files: Vec<PathBuf> = code.iter().cloned().chain(consulted.read.drain()).collect();
         code.extend(packages.iter().cloned());
@@ -99,7 +97,7 @@ impl Watch {
         watch
     }
 
-    /// Nothing changes.
+    /// A watch without files.
     pub(super) fn of_nothing(order: &ZygoteOrder) -> Self {
         Self {
             kernel: None,
@@ -114,25 +112,25 @@ impl Watch {
         }
     }
 
-    /// Its tables, and its rows if the import has read some.
+    /// Watches the tables of a database, and its rows if the import has read some.
     fn add_database(&mut self, database: &Path, used: Used, began: (i64, i64)) {
         if !database.exists() {
             return;
         }
         self.add_way_to(database);
         self.watch(database, if used.is_read { Part::Rows } else { Part::Tables });
-        // What others write meanwhile may have been read before.
+        // Others may have written to it after the import read it.
         if used.is_read && !used.is_written {
             let stats = [Some(database.to_owned()), polling::write_ahead_log(database)]
                 .map(|file| file.and_then(|file| rustix::fs::stat(&file).ok()));
-            // One who only reads makes an empty log.
+            // A process that only reads makes an empty log.
             if stats.iter().flatten().any(|file| file.st_size > 0 && is_newer(file, began)) {
                 self.is_early(database.to_owned());
             }
         }
     }
 
-    /// Whether a file that has changed is code, which people change and requests do not, or leads to some.
+    /// Whether a changed file is code, which people change and requests do not, or leads to code.
     pub(super) fn is_code(&self, file: &Path) -> bool {
         let suffix = file.extension().and_then(OsStr::to_str).unwrap_or_default();
         self.code.contains(file)
@@ -140,12 +138,12 @@ impl Watch {
             || file.symlink_metadata().is_ok_and(|found| found.is_symlink() || found.is_dir())
     }
 
-    /// What the import has looked for, and not found or found.
+    /// Watches what the import has looked for, whether found or not.
     fn add_questions(&mut self, py: Python<'_>, mut questions: Questions, began: (i64, i64)) {
         for path in questions.missed() {
             match self.add_way_to(&path) {
                 Some((directory, name)) => questions.ask(directory, name, false),
-                // It has come since.
+                // It has appeared since.
                 None if questions.is_own(&path) => {}
                 None => self.is_early(path),
             }
@@ -202,22 +200,21 @@ impl Watch {
     /// `is_own`: the import itself may have written it.
     fn add(&mut self, mut file: PathBuf, began: (i64, i64), is_own: bool) {
         let mut stat = rustix::fs::stat(&file);
-        // What is in an archive changes with it.
+        // A file in an archive changes with the archive.
         while stat.is_err_and(|error| error == Errno::NOTDIR) && file.pop() {
             stat = rustix::fs::stat(&file);
         }
         let stat = stat.ok();
         self.add_way_to(&file);
         self.watch(&file, Part::File);
-        // It may have been changed after it was read and before it is watched.
+        // It may have changed after it was read and before it was watched.
         if !is_own && rustix::fs::stat(&file).ok().or(stat).is_some_and(|it| is_newer(&it, began)) {
             self.is_early(file);
         }
     }
 
-    /// A directory on the way to a file may be moved, and a symbolic link come
-    /// to lead elsewhere, which the file itself knows nothing of. Returns what
-    /// is not there of the way: the first name, and where it is missed.
+    /// Watches the directories and links on the path to a file: the file itself does not show that a directory is moved
+    /// or that a link leads elsewhere. Returns the first name on the path that is missing, and where it is missing.
     fn add_way_to(&mut self, file: &Path) -> Option<(PathBuf, OsString)> {
         let mut ahead: Vec<OsString> = names_of(file).rev().collect();
         let mut here = PathBuf::from("/");
@@ -253,7 +250,7 @@ impl Watch {
         None
     }
 
-    /// By the kernel, or by hand.
+    /// With the kernel, or by polling.
     fn watch(&mut self, path: &Path, part: Part) {
         let is_local = self.systems.are_local(path, part);
         let mut kernel = self.kernel.as_mut().filter(|_| is_local);
@@ -262,13 +259,13 @@ impl Watch {
         }
     }
 
-    /// What the zygote waits for.
+    /// The descriptors that the zygote polls.
     pub(super) fn polled(&self) -> Vec<PollFd<'_>> {
         let descriptor = self.kernel.iter().map(Kernel::descriptor);
         descriptor.map(|kernel| PollFd::new(kernel, PollFlags::IN)).collect()
     }
 
-    /// A file that has changed, for the zygote.
+    /// For the zygote: a file that has changed.
     pub(super) fn changed(&self) -> Option<PathBuf> {
         if let Some(early) = &self.early {
             return Some(early.clone());
@@ -276,13 +273,13 @@ impl Watch {
         if let Some(path) = self.read_kernel().or_else(|| self.changed_polled_files()) {
             return Some(path);
         }
-        // A child may have seen what is not to be seen any more.
+        // A child may have seen a change that can no longer be seen.
         self.is_told(IS_STALE).then(|| "a file".into())
     }
 
     fn read_kernel(&self) -> Option<PathBuf> {
         let kernel = self.kernel.as_ref().filter(|kernel| kernel.is_pending())?;
-        // Children that look after this has read what the kernel tells look for themselves, until it is known what it means.
+        // Children that look after these events have been read check for themselves, until their meaning is known.
         self.tell(IS_IN_DOUBT, 1);
         let changed = kernel.read();
         if changed.is_some() {
@@ -307,8 +304,8 @@ impl Watch {
         self.shared.as_ref().is_some_and(|told| told[what].load(SeqCst) != 0)
     }
 
-    /// Whether something has changed, for a child. What the zygote tells is looked at last: it tells before it reads, and
-    /// again when it knows.
+    /// For a child: whether something has changed. It checks the zygote's flags last: the zygote sets one before it
+    /// reads events, and another when it knows their meaning.
     pub(super) fn is_stale(&self) -> bool {
         self.early.is_some()
             || self.has_changed()
@@ -333,15 +330,15 @@ impl Watch {
     }
 }
 
-/// Whether a regular file has changed since.
+/// Whether a regular file has changed since `began`.
 fn is_newer(file: &Stat, began: (i64, i64)) -> bool {
     #[allow(clippy::useless_conversion, reason = "types differ by system")]
     let changed = (i64::from(file.st_ctime), polling::nanoseconds(file.st_ctime_nsec));
-    // One in the future tells of a clock that was wrong.
+    // A time in the future means that a clock was wrong.
     file.st_mode & libc::S_IFMT == libc::S_IFREG && changed > began && changed <= now()
 }
 
-/// The names on the way along a path, but for those that lead nowhere.
+/// The names along a path, without those that lead nowhere.
 fn names_of(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name.to_owned()),
@@ -379,7 +376,7 @@ fn mapped_files() -> Vec<PathBuf> {
         line.split_ascii_whitespace().nth(1).is_some_and(|permissions| permissions.contains('x'))
     });
     let paths = executable.filter_map(|line| line.find('/').map(|at| &line[at..]));
-    // That of a worker in memory leads nowhere.
+    // The path of a worker in memory leads nowhere.
     paths.filter(|path| !path.starts_with("/memfd:")).map(PathBuf::from).collect()
 }
 

@@ -1,5 +1,5 @@
-//! `--server`: what the configuration of a web server means for CGI programs. It is read as text, with what it includes;
-//! no server is started or asked.
+//! `--server`: what the configuration of a web server means for CGI programs. It is read as text, with the files that
+//! it includes; no server is started or queried.
 //!
 //! - [`text`]: the lines of a configuration, with those of the files that it includes;
 //! - [`apache`], [`others`]: what they mean.
@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// Where distributions have its configuration.
+    /// Where distributions put its configuration.
     fn places(self) -> &'static [&'static str] {
         match self {
             Self::Apache => &[
@@ -51,7 +51,7 @@ impl Kind {
         }
     }
 
-    /// The names of its unit of systemd.
+    /// The names of its systemd unit.
     fn units(self) -> &'static [&'static str] {
         match self {
             Self::Apache => &["apache2", "httpd"],
@@ -71,7 +71,7 @@ impl Kind {
         }
     }
 
-    /// By what stands in a file.
+    /// Guesses the server from the name and text of a file.
     fn of(file: &Path, text: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
         if has(&["server.modules", "server.document-root", "$HTTP[", "alias.url", "cgi.assign"]) {
@@ -94,11 +94,11 @@ pub(super) struct Told {
     pub(super) findings: Vec<Finding>,
     /// The name that it gives the site.
     pub(super) name: Option<String>,
-    /// The settings of cgi2wsgi that it has one value for.
+    /// The settings of cgi2wsgi for which it has exactly one value.
     pub(super) settings: Vec<(String, String)>,
 }
 
-/// Looks at the configuration of a server, or in a file.
+/// Judges the configuration that `given` names: the name of a server, or a file.
 pub(super) fn judge(given: &str, app: Option<&Path>, user: &User) -> Told {
     let only = |finding| Told { findings: vec![finding], ..Told::default() };
     let file = if let Some(kind) = Kind::named(given) {
@@ -117,7 +117,7 @@ pub(super) fn judge(given: &str, app: Option<&Path>, user: &User) -> Told {
     if let Some(finding) = way::readable(ABOUT, &file, user) {
         return only(finding);
     }
-    // Nothing else is opened: a FIFO would have this wait.
+    // Only a regular file is opened: a FIFO would block.
     if !file.is_file() {
         let seen = format!("{} is no regular file, and no configuration", file.display());
         return only(Finding::problem(ABOUT, seen));
@@ -153,8 +153,8 @@ pub(super) fn judge(given: &str, app: Option<&Path>, user: &User) -> Told {
     Told { findings, name: name(kind, &lines), settings }
 }
 
-/// The settings of cgi2wsgi in a configuration: in all four languages a value stands behind its name. Those of several
-/// sites are left out, for nothing tells which is meant.
+/// The settings of cgi2wsgi in a configuration: in all four languages a value follows its name. A setting with several
+/// values, for several sites, is left out: nothing tells which site is meant.
 fn settings(lines: &[Line]) -> Vec<(String, String)> {
     let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for line in lines {
@@ -175,7 +175,8 @@ fn settings(lines: &[Line]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The programs that a configuration starts for a URL, as far as they are named cgi2wsgi or have its suffixes.
+/// The programs that a configuration starts for a URL, if it names them by an absolute path; in lighttpd's, only those
+/// with `cgi2wsgi` in the path.
 fn programs(kind: Kind, lines: &[Line]) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for line in lines {
@@ -208,7 +209,7 @@ fn programs(kind: Kind, lines: &[Line]) -> Vec<PathBuf> {
     found
 }
 
-/// The name of the site, where there is one.
+/// The name of the site, if there is one.
 fn name(kind: Kind, lines: &[Line]) -> Option<String> {
     let directive = match kind {
         Kind::Apache => "servername",
@@ -223,7 +224,7 @@ fn name(kind: Kind, lines: &[Line]) -> Option<String> {
     (name.contains('.') && name.chars().all(is_plain)).then_some(name)
 }
 
-/// A service with a temporary directory of its own.
+/// A finding if the service has a private temporary directory.
 fn private_temporary(kind: Kind) -> Option<Finding> {
     let units = kind.units().iter().flat_map(|unit| {
         ["/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system"]

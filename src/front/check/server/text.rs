@@ -1,5 +1,5 @@
-//! The lines of a configuration, taken apart into words, with those of the files that it includes. Bounded, whatever the
-//! files are.
+//! The lines of a configuration and of the files that it includes, split into words. The number of files and the bytes
+//! of each are limited.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::super::application::beginning_of;
 /// The most that is read of one file, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// So many files are read.
+/// How many files are read.
 const MOST_FILES: usize = 500;
 
 /// A line with something on it.
@@ -18,13 +18,13 @@ pub(super) struct Line {
     pub(super) words: Vec<String>,
 }
 
-/// The text of a file; nothing of what is no regular file.
+/// The text of a file; empty if it is not a regular file.
 pub(super) fn read(file: &Path) -> String {
     String::from_utf8_lossy(&beginning_of(file, LARGEST)).into_owned()
 }
 
-/// The lines of a file and of all that it includes, in order. `is_of_server_root`: relative names begin at the directory
-/// that `ServerRoot` names.
+/// The lines of a file and of all that it includes, in order. `is_of_server_root`: relative names begin at the
+/// directory that `ServerRoot` names.
 pub(super) fn gather(file: &Path, is_of_server_root: bool) -> Vec<Line> {
     let mut gathering = Gathering {
         root: file.parent().unwrap_or(Path::new("/")).to_owned(),
@@ -68,7 +68,7 @@ impl Gathering {
     }
 }
 
-/// The files of a name that may have a star in its last part.
+/// The files that match a name, which may have a `*` in its last part.
 fn matching(path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let Some((before, after)) = name.split_once('*') else {
@@ -90,7 +90,7 @@ fn matching(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Words between blanks, quotes and the signs of all four languages; comments are left out.
+/// Splits at blanks, quotes and the separators of all four languages, and leaves out comments.
 pub(super) fn parse(text: &str, first: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {

@@ -1,7 +1,7 @@
 """An application that leaves something alive: KIND names a function below, and WHEN says when it is called.
 
-The title of a row of docs/alive-at-exit.md is the function's docstring. What it makes has to be seen in OUT, or on
-standard error, when the process has ended.
+The title of a row of docs/alive-at-exit.md is the function's docstring. What the function makes must be visible in
+OUT, or on standard error, when the process has ended.
 """
 
 import io
@@ -16,7 +16,7 @@ def out(name):
 
 
 def note(text, open=os.open, write=os.write, path=out("note"), flags=os.O_WRONLY | os.O_APPEND | os.O_CREAT):
-    """Needs no module that may be gone when a finalizer runs."""
+    """Uses no module, because modules may be gone when a finalizer runs."""
     write(open(path, flags, 0o644), text.encode() + b"\n")
 
 
@@ -35,7 +35,7 @@ def waits(note=note):
         note("finally")
 
 
-# Kinds: files, and who holds them.
+# Kinds: files, and what refers to them.
 
 
 def text_file():
@@ -337,7 +337,7 @@ def subprocess_pipe():
     global kept
     import subprocess
 
-    # Who waits for the end of standard error waits for this too.
+    # A reader that waits for the end of standard error waits for this process too.
     kept = subprocess.Popen(CAT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     kept.stdin.write(b"to the child")
 

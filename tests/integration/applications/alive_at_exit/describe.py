@@ -1,4 +1,4 @@
-"""What is in each DIRECTORY: names, and content as the reader of the format reads it. One line for each directory."""
+"""Prints a line for each DIRECTORY: the names in it, and their content as a reader of the format returns it."""
 
 import bz2
 import dbm

@@ -1,5 +1,5 @@
-/* A type whose objects write a file when they go. It is compiled without Python's headers, which a machine need not
- * have: what is declared here is in the stable ABI. */
+/* A type whose objects write a file when they are freed. It is compiled without Python's headers, which a machine may
+ * lack: all that is declared here is in the stable ABI. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-"""What `python -m zipapp` packs: the application is a name of this module, and the rest is beside it in the archive."""
+"""The `__main__.py` of an archive that `python -m zipapp` packs; the other modules are beside it in the archive."""
 
 from packed import ANSWER
 

@@ -1,3 +1,3 @@
-"""Lies in the archive beside its `__main__.py`."""
+"""Is in the archive beside its `__main__.py`."""
 
 ANSWER = b"found in the archive\n"

@@ -1,5 +1,5 @@
-//! What PEP 3333 requires of a server or gateway. `gateway.py` takes up one promise for each path, `mistakes.py` breaks
-//! the application's side of the contract in one way for each.
+//! What PEP 3333 requires of a server or gateway. `gateway.py` relies on one promise for each path; `mistakes.py`
+//! breaks one rule for applications for each path.
 
 use anyhow::{Context, Result, ensure};
 

@@ -1,6 +1,6 @@
-//! The broken sites. What `src/front/check/NAME.rs` finds has its sites in `NAME.rs` here.
+//! The broken sites. `NAME.rs` here has the sites whose mistakes `src/front/check/NAME.rs` finds.
 
-/// A Django site in one file; what stands in `...` is added to its settings.
+/// A Django site in one file; `$settings` is added to its settings.
 macro_rules! django {
     ($settings:literal) => {
         concat!(

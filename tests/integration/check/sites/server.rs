@@ -3,7 +3,7 @@
 use crate::check::Python::Packages;
 use crate::check::{HELLO, SITE, Site};
 
-/// What an Apache needs.
+/// What Apache's configuration needs.
 const APACHE: &str = "LoadModule cgid_module m\nLoadModule alias_module m\nLoadModule env_module m\nCGIPassAuth On\n\
                       SetEnv ap_trust_cgilike_cl 1\nAllowEncodedSlashes NoDecode\nScriptAlias /app {bin}/cgi2wsgi\n";
 

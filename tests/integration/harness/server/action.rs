@@ -21,18 +21,18 @@ fn sites(stage: &Stage, mounts: &[Mount]) -> Result<String> {
         writeln!(sites, "LoadModule {module}_module \"${{MODULES}}/mod_{module}.so\"")?;
     }
     writeln!(sites, "TypesConfig /dev/null")?;
-    // Of all that is there only what has an Alias has a URL.
+    // Only the files there that have an Alias have a URL.
     writeln!(sites, "Define APPLICATIONS {}", quoted_path(&stage.path(""))?)?;
     writeln!(sites, "Define CGI2WSGI {}", quoted_path(&stage.bridge())?)?;
     writeln!(sites, "AllowEncodedSlashes NoDecode")?;
     writeln!(sites, "Include {}\n", quoted_path(&stage.path("apache/action.conf"))?)?;
-    // The site at the root is asked for elsewhere only.
+    // Only trials on other servers request the site at the root.
     for mount in mounts.iter().filter(|mount| !mount.prefix.is_empty()) {
         let placed = mount.place(stage, Kind::ApacheAction)?;
         let Some(file) = placed.application else { continue };
         writeln!(sites, "Alias {} {}", quoted(&mount.prefix)?, quoted(&file)?)?;
-        // What is set for a URL is set for where Action sends it: from the visitor's URL itself it would arrive with
-        // REDIRECT_ before its name.
+        // Variables must be set for the URL that Action redirects to: those set for the visitor's URL would arrive with
+        // REDIRECT_ before their names.
         let handled = format!("/cgi-bin/cgi2wsgi{}", mount.prefix);
         writeln!(sites, "<Location {}>", quoted(&handled)?)?;
         for (name, value) in placed.variables {

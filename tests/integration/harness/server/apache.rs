@@ -67,11 +67,11 @@ pub(crate) fn start_with(
 fn mounts_file(stage: &Stage, mounts: &[Mount], module: Module) -> Result<String> {
     let mut sites = String::new();
     let mut variables = String::new();
-    // Of several ScriptAlias that match, the first is taken.
+    // Apache takes the first ScriptAlias that matches.
     let mut longest_first: Vec<_> = mounts.iter().collect();
     longest_first.sort_by_key(|mount| std::cmp::Reverse(mount.prefix.len()));
     for mount in &longest_first {
-        // Both or none of a ScriptAlias' paths end with a slash.
+        // Either both paths of a ScriptAlias end with a slash, or neither.
         let (url, slash) = match mount.prefix.as_str() {
             "" => ("/", "/"),
             prefix => (prefix, ""),
@@ -85,7 +85,7 @@ fn mounts_file(stage: &Stage, mounts: &[Mount], module: Module) -> Result<String
     for mount in longest_first {
         let placed = mount.place(stage, module.kind())?;
         let application = placed.application.map(|named| ("CGI2WSGI_APP".to_owned(), named));
-        // What is set for the root would reach every mount below it.
+        // Variables set for the root would reach every mount below it.
         let (open, close) = match mount.prefix.as_str() {
             "" => ("<LocationMatch \"^/(?!case/)\">".to_owned(), "</LocationMatch>"),
             prefix => (format!("<Location {}>", quoted(prefix)?), "</Location>"),

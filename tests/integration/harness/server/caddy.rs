@@ -25,7 +25,7 @@ pub(crate) fn start(stage: &Stage, mounts: &[Mount]) -> Result<WebServer> {
     })
 }
 
-/// Starts a Caddy with a site of a Caddyfile that is given for a port.
+/// Starts Caddy with the Caddyfile site that `site` returns for a port.
 pub(crate) fn start_site(
     stage: &Stage,
     name: &str,
@@ -59,7 +59,7 @@ const GLOBAL: &str = "{
 
 fn sites(stage: &Stage, mounts: &[Mount]) -> Result<String> {
     let mut sites = format!("\thandle {READY_PATH} {{\n\t\trespond {}\n\t}}\n", quoted(READY)?);
-    // Of several `handle`, the one with the longest path that matches is taken.
+    // Caddy takes the matching `handle` with the longest path.
     for mount in mounts {
         let placed = mount.place(stage, Kind::Caddy)?;
         let prefix = &mount.prefix;
@@ -68,7 +68,7 @@ fn sites(stage: &Stage, mounts: &[Mount]) -> Result<String> {
         if !prefix.is_empty() {
             writeln!(sites, "\t@{} path {prefix} {prefix}/*", name_of(prefix))?;
         }
-        // A first word that begins with a slash would be a matcher: `*` keeps its place.
+        // Caddy takes a first word that begins with a slash for a matcher, so `*` fills that place.
         write!(sites, "\thandle {matcher}{{\n\t\tcgi * {}", quoted_path(&placed.executable)?)?;
         if let Some(application) = &placed.application {
             write!(sites, " {}", quoted(application)?)?;
@@ -91,7 +91,7 @@ fn quoted_path(path: &Path) -> Result<String> {
     quoted(path.to_str().context("a path that is not UTF-8")?)
 }
 
-/// A Caddyfile token between backquotes, where nothing has a meaning of its own.
+/// A Caddyfile token between backquotes, where no character is special.
 fn quoted(text: &str) -> Result<String> {
     ensure!(!text.contains('`'), "a Caddyfile cannot quote {text:?}");
     Ok(format!("`{text}`"))

@@ -33,7 +33,7 @@ pub(crate) fn start(stage: &Stage, mounts: &[Mount]) -> Result<WebServer> {
 
 fn sites(stage: &Stage, mounts: &[Mount], documents: &str) -> Result<String> {
     let mut sites = String::new();
-    // Of several blocks that match, the last one's settings are taken.
+    // lighttpd takes the settings of the last block that matches.
     let mut shortest_first: Vec<_> = mounts.iter().collect();
     shortest_first.sort_by_key(|mount| mount.prefix.len());
     for mount in shortest_first {

@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// `Action` names one program for all files, so that no file is a program by its `#!` line.
+    /// `Action` names one program for all files, so no file is run by its own `#!` line.
     pub(crate) fn can_run(self, program: &Program) -> bool {
         self != Self::ApacheAction || matches!(program, Program::Bridge { .. })
     }
@@ -87,17 +87,17 @@ pub(crate) trait Server: Send + Sync {
     /// Sends a request to the application of a mount.
     fn begin(&self, mount: &Mount, request: &Request) -> Result<Exchange>;
 
-    /// Where a browser finds it.
+    /// Where a browser finds the server.
     fn address(&self) -> Option<SocketAddr> {
         None
     }
 
-    /// The server without a server, for what only it can be asked.
+    /// This server if it is the [`Shell`], which alone can change a request's variables.
     fn as_shell(&self) -> Option<&Shell> {
         None
     }
 
-    /// Ends it, once no case needs it.
+    /// Stops the server, once no case needs it.
     fn stop(&self) {}
 }
 
@@ -130,7 +130,7 @@ impl Server for WebServer {
 pub(crate) const READY_PATH: &str = "/harness-is-ready";
 pub(crate) const READY: &str = "the server of this test run\n";
 
-/// Starts a web server on a free port. Another program may take the port first, so that this is tried again.
+/// Starts a web server on a free port. Tries again if another program takes the port first.
 pub(crate) fn start_web_server(
     stage: &Stage,
     name: &str,
@@ -200,7 +200,7 @@ pub(crate) fn program(names: &[&str], package: &str) -> Result<PathBuf> {
         })
 }
 
-/// A configuration for users with the words changed that hold on their machines only, each of them once there.
+/// A configuration for users, with the words replaced that fit their machines only. Each word must occur once.
 pub(crate) fn adapted(file: &Path, changes: &[(&str, String)]) -> Result<String> {
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -21,7 +21,7 @@ use crate::harness::server::{
 };
 use crate::harness::stage::Stage;
 
-/// How many requests are answered at a time.
+/// How many requests can run at a time.
 const WRAPPERS: usize = 4;
 
 pub(crate) struct Nginx {
@@ -69,8 +69,8 @@ impl Server for Nginx {
     }
 }
 
-/// What `fcgiwrap -f -c 4 -s unix:SOCKET` is, without a parent: the children of fcgiwrap 1.1.0 outlive it when it is
-/// killed, and so would this test run. As Debian's service does it, they find the socket where stdin is.
+/// Starts the processes that `fcgiwrap -f -c 4 -s unix:SOCKET` would fork, without their parent: the children of
+/// fcgiwrap 1.1.0 outlive a parent that is killed. Their stdin is the socket, as in Debian's service.
 pub(crate) fn start_wrappers(stage: &Stage, socket: &Path, name: &str) -> Result<Vec<Running>> {
     let executable = program(&["fcgiwrap"], "fcgiwrap")?;
     let listener = UnixListener::bind(socket).context("cannot make fcgiwrap's socket")?;
@@ -94,7 +94,7 @@ pub(crate) fn start_wrappers(stage: &Stage, socket: &Path, name: &str) -> Result
 fn sites(stage: &Stage, mounts: &[Mount]) -> Result<String> {
     let mut sites = String::new();
     writeln!(sites, "location = {READY_PATH} {{\n    return 200 {};\n}}", quoted(READY)?)?;
-    // Of several locations with a regular expression, the first that matches is taken.
+    // nginx takes the first location whose regular expression matches.
     let mut longest_first: Vec<_> = mounts.iter().collect();
     longest_first.sort_by_key(|mount| std::cmp::Reverse(mount.prefix.len()));
     for mount in longest_first {

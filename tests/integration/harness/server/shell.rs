@@ -1,5 +1,5 @@
 //! No server at all: the program is started with CGI variables and pipes, by the rules of RFC 3875 and with what
-//! servers add to them. It is the harshest of the servers: the pipe of a body stays open after the body, words of
+//! servers add. It is the harshest of the servers: the pipe of a body stays open after the body, words of
 //! the query go to argv (RFC 3875 4.4), `Proxy` and odd header names are passed on, and the environment holds
 //! nothing else.
 
@@ -39,7 +39,7 @@ impl Shell {
         })
     }
 
-    /// Answers a request with some variables changed: given a value, or taken away.
+    /// Begins a request with some variables changed: set to a value, or removed.
     pub(crate) fn begin_with(
         &self,
         mount: &Mount,
@@ -120,7 +120,7 @@ fn variables(prefix: &str, request: &Request) -> Vec<(OsString, OsString)> {
     variables
 }
 
-/// `HTTP_*` and `CONTENT_TYPE` (RFC 3875 4.1.3 and 4.1.18), several headers of a name joined.
+/// `HTTP_*` and `CONTENT_TYPE` (RFC 3875 4.1.3 and 4.1.18). Headers of the same name are joined.
 fn protocol_variables(request: &Request) -> Vec<(OsString, OsString)> {
     let mut variables: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     for (header, value) in &request.headers {
@@ -141,8 +141,8 @@ fn protocol_variables(request: &Request) -> Vec<(OsString, OsString)> {
     owned.map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value))).collect()
 }
 
-/// What Apache appends to argv: the decoded words of a query that has no `=`, with backslashes before what a
-/// shell would read.
+/// What Apache appends to argv: the decoded words of a query that has no `=`, with backslashes before
+/// characters that are special to a shell.
 fn query_words(request: &Request) -> Vec<OsString> {
     const SHELL_READS: &[u8] = b"&;`'\"|*?~<>^()[]{}$\\\n";
     let query = request.query();

@@ -1,4 +1,4 @@
-//! Files and directories that appear, change or go after the import, whatever the import asked for them with.
+//! Files and directories that appear, change or go after the import, whichever call the import used to look for them.
 
 use std::fs;
 

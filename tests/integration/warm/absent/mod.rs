@@ -1,6 +1,6 @@
-//! What was not there at import is watched as what was: whatever another import would see, the next request sees. Each
-//! application runs where the kernel tells of changes, and where it does not. `modules`, `files` and `databases` have an application and one change
-//! each; what takes more steps is here.
+//! The zygote also watches what the import looked for and did not find: the next request sees what another import
+//! would see. Each application runs where the kernel reports changes, and where it does not. `modules`, `files` and
+//! `databases` have cases of an application and one change; tests with more steps are here.
 
 mod databases;
 mod files;
@@ -22,10 +22,10 @@ use crate::harness::world::World;
 use crate::warm::polling::Fronts;
 use crate::warm::site::{Site, good};
 
-/// An application, and what comes while its zygote runs.
+/// An application, and a change while its zygote runs.
 struct Case {
     name: &'static str,
-    /// What is there besides the application.
+    /// The files beside the application.
     files: &'static [(&'static str, &'static str)],
     /// Sets SETTING, which is the response.
     code: &'static str,
@@ -34,7 +34,7 @@ struct Case {
     after: &'static str,
 }
 
-/// Executes SQL in a database of the site's, as its user and in a process of its own.
+/// Executes SQL in a database of the site, as the site's user and in a separate process.
 fn execute(site: &Site<'_>, database: &str, statements: &str) -> Result<()> {
     let code = "import sqlite3, sys\nbase = sqlite3.connect(sys.argv[1])\n\
                 base.executescript(sys.argv[2])\nbase.close()\n";
@@ -43,7 +43,7 @@ fn execute(site: &Site<'_>, database: &str, statements: &str) -> Result<()> {
     run(site.stage, python)?.ends(0).map(drop)
 }
 
-/// The application of a case.
+/// Writes the files and the application of a case.
 fn make(site: &Site<'_>, case: &Case) -> Result<()> {
     for (name, text) in case.files {
         let directory = site.path(name);
@@ -85,7 +85,7 @@ fn has_started(site: &Site<'_>, zygotes: usize) -> Result<()> {
     Ok(())
 }
 
-/// The next request sees it, and neither those before nor those after start another zygote.
+/// The next request sees the change, and no request before or after it starts another zygote.
 fn told(stage: &Stage, case: &Case) -> Result<()> {
     let site = Site::new(stage, &["--venv", &stage.python_env().to_string_lossy()])?;
     make(&site, case)?;
@@ -101,7 +101,7 @@ fn told(stage: &Stage, case: &Case) -> Result<()> {
     site.ends_clean()
 }
 
-/// The same a second later.
+/// The same without reports of the kernel: requests see the change a second later.
 fn polled(stage: &Stage, case: &Case) -> Result<()> {
     let site = Site::new(stage, &["--venv", &stage.python_env().to_string_lossy()])?;
     make(&site, case)?;
@@ -129,7 +129,7 @@ const OTHERS: &[(&str, Test)] = &[
     ),
 ];
 
-/// The import asks in every way; then come a log, a journal, temporary files and bytecode.
+/// The import looks for files in every way; requests write a log, a journal, temporary files and bytecode.
 fn unrelated(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     write(
@@ -161,7 +161,7 @@ fn unrelated(stage: &Stage) -> Result<()> {
     has_started(&site, 1)
 }
 
-/// What `--warm-request` lists is asked anew by each request; the template that it loads stays.
+/// Each request lists anew what `--warm-request` listed; the template that it loaded stays in memory.
 fn rehearsed(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &["--warm-request", "/"])?;
     fs::create_dir(site.path("uploads"))?;

@@ -1,4 +1,4 @@
-//! Weak references: whether what they call can be seen.
+//! Weak references: whether the effect of their callbacks can be seen.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -14,7 +14,7 @@ pub(super) fn callback<'py>(
     reference: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let callback = if names(&reference.get_type())?.1.to_lowercase().contains("proxy") {
-        // A proxy's attributes are its object's.
+        // A proxy passes attribute access on to its object.
         gc.call_method1("get_referents", (reference,))?.get_item(0).ok()
     } else {
         Some(reference.getattr("__callback__")?)
@@ -23,8 +23,8 @@ pub(super) fn callback<'py>(
 }
 
 impl<'py> Survey<'py> {
-    /// Whether no callback of these weak references can be seen. What the collector visits of a plain weak reference is
-    /// its callback, so one call has them all.
+    /// Whether no callback of these weak references has a visible effect. The collector visits only the callback of a
+    /// plain weak reference, so one call returns them all.
     pub(super) fn callbacks_are_quiet(&self, references: &[Bound<'py, PyAny>]) -> PyResult<bool> {
         let references = PyTuple::new(self.py, references)?;
         let callbacks = self.gc.getattr("get_referents")?.call1(references)?;
@@ -37,7 +37,7 @@ impl<'py> Survey<'py> {
         Ok(true)
     }
 
-    /// The object that a weak reference waits for, and what would be called; nothing if that cannot be seen.
+    /// The object that a weak reference waits for, and what would be called; None if no effect could be seen.
     pub(super) fn of_weakref(
         &self,
         reference: &Bound<'py, PyAny>,
@@ -78,9 +78,9 @@ impl<'py> Survey<'py> {
                     ),
                 })
             }
-            // Takes an array type out of the dictionary of them.
+            // Removes an array type from the dictionary of array types.
             ("_ctypes", "DictRemover") => Ok(true),
-            // After its atexit handler has run they do nothing.
+            // They do nothing after their atexit handler has run.
             ("weakref", "finalize") => {
                 Ok(self.finalize_is_over || class.getattr("_shutdown")?.is_truthy()?)
             }

@@ -1,4 +1,4 @@
-//! Open files: what they hold is written, and nothing else of their end can be seen, if they are `io`'s own.
+//! Open files: what they hold is written. If they are `io`'s own, nothing else of their end can be seen.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,8 @@ use super::raw::Class;
 use super::survey::Survey;
 
 impl<'py> Survey<'py> {
-    /// An open file of `io` itself over `io.FileIO` does nothing at its end but write what it holds. What is over
-    /// anything else calls that.
+    /// At its end, an open file of `io` itself over `io.FileIO` only writes what it holds. A file over anything else
+    /// calls that object's code.
     pub(super) fn of_file(
         &mut self,
         file: &Bound<'py, PyAny>,
@@ -34,7 +34,7 @@ impl<'py> Survey<'py> {
             _ => return Ok(Some("it is over a file of another kind".to_owned())),
         };
         if holds && nature == Nature::Text && self.standard.contains(&(below.as_ptr() as usize)) {
-            // Another text layer over standard output: as good as a file.
+            // Another text layer over standard output holds data as a file does.
             return Ok(Some("it is over a standard stream".to_owned()));
         }
         if !holds || file.getattr("closed")?.is_truthy()? {
@@ -55,8 +55,8 @@ impl<'py> Survey<'py> {
             && file.getattr("closefd")?.is_truthy()?)
     }
 
-    /// Writes what the one open file holds; with several, the order in which they end could matter, and it is Python's
-    /// to keep.
+    /// Writes what the one open file holds. With several, their order could matter, and only Python keeps it: returns
+    /// the reason for a tear-down.
     pub(super) fn write_out(&self) -> PyResult<Option<String>> {
         let mut raws = HashSet::new();
         for file in &self.writers {
@@ -74,7 +74,7 @@ impl<'py> Survey<'py> {
         Ok(None)
     }
 
-    /// Open files that hold what was written, of the last `first` or `all`; those of text before what is below them.
+    /// Open files that hold written data, from the last `first` or `all`: text files before the files below them.
     pub(super) fn writers_from_above(&self) -> Vec<Bound<'py, PyAny>> {
         let mut writers = self.writers.clone();
         writers.sort_by_key(|file| !file.hasattr("buffer").unwrap_or(false));

@@ -1,9 +1,9 @@
-//! Finalizes some objects of a process that is not torn down: what a child of a zygote made, where that is little, or the
-//! import made something that is the zygote's to finalize. An object of the import may hold one of the child's, so that no
-//! tear-down would reach it.
+//! Finalizes some objects of a process that is not torn down: those that a zygote's child made, if they are few, or if
+//! the import made something that only the zygote may finalize. An object of the import may hold one of the child's, so
+//! that no tear-down would reach it.
 //!
-//! Everything is intact meanwhile, as when the collector finalizes. What leads to others goes before them:
-//! `gzip.GzipFile` before the file that it writes to. The objects are held, so nothing is finalized twice.
+//! Everything is still intact, as when the collector finalizes. An object that leads to others is finalized before
+//! them: `gzip.GzipFile` before the file that it writes to. The objects are held, so nothing is finalized twice.
 
 use std::collections::HashSet;
 
@@ -15,10 +15,10 @@ use super::names::names;
 use super::raw;
 use super::survey::Finding;
 
-/// From how many objects on a tear-down takes less time: what each leads to is looked for.
+/// From this number of objects on, a tear-down takes less time than the search for what each object leads to.
 const MANY: usize = 16;
 
-/// Whether [`finalize`] knows how all of them end, and they are few.
+/// Whether the objects are few, and [`finalize`] knows how each of them ends.
 pub(super) fn is_easy(found: &[Finding<'_>]) -> bool {
     found.len() < MANY
         && found.iter().all(|finding| match finding.nature {
@@ -28,7 +28,7 @@ pub(super) fn is_easy(found: &[Finding<'_>]) -> bool {
         })
 }
 
-/// Finalizes what was found among the `young` objects, and says which objects it cannot finalize.
+/// Finalizes what was found among the `young` objects. Returns the reasons of those that it cannot finalize.
 pub(super) fn finalize<'py>(
     py: Python<'py>,
     found: Vec<Finding<'py>>,
@@ -47,7 +47,7 @@ pub(super) fn finalize<'py>(
     let mut left = Vec::new();
     for (_, finding) in ordered {
         if finalize_one(py, &finding) {
-            // It stays to the end of the process: what is finalized does not go.
+            // The object stays until the process ends, so that it is not finalized again.
             std::mem::forget(finding);
         } else {
             left.push(finding.reason);
@@ -56,7 +56,7 @@ pub(super) fn finalize<'py>(
     Ok(left)
 }
 
-/// The young objects to which one refers, and those, and so on.
+/// The young objects to which `object` leads, directly or through others.
 fn reachable<'py>(
     py: Python<'py>,
     object: &Bound<'py, PyAny>,
@@ -81,8 +81,8 @@ fn closes(class: &Bound<'_, pyo3::types::PyType>) -> bool {
     names(class).is_ok_and(|(module, name)| known::ends_by_closing(&module, &name))
 }
 
-/// Calls what would be called at the object's end. What that raises is shown as
-/// Python shows it, through `sys.unraisablehook`.
+/// Calls what Python would call at the object's end. An exception is shown as Python shows it, through
+/// `sys.unraisablehook`.
 fn finalize_one(py: Python<'_>, finding: &Finding<'_>) -> bool {
     let object = &finding.object;
     let class = object.get_type();
@@ -93,7 +93,7 @@ fn finalize_one(py: Python<'_>, finding: &Finding<'_>) -> bool {
             (finalizer, result)
         }
         Nature::Generator if object.hasattr("aclose").unwrap_or(false) => {
-            // One step of it: a `finally` that awaits has no loop that would go on with it.
+            // One step only: if a `finally` awaits, no event loop would resume it.
             let result = object.call_method0("aclose").and_then(|closing| {
                 match closing.call_method1("send", (py.None(),)) {
                     Err(error) if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) => {

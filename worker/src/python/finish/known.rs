@@ -1,9 +1,8 @@
-//! What the types that are written in C do when one of their objects goes.
+//! What types written in C do when one of their objects is destroyed.
 //!
-//! `Plain` was read in the source of `CPython` 3.9 to 3.14: the dealloc frees
-//! memory and drops references, nothing else. A name that is not here is
-//! `Unknown`, and one living object of it means that Python is torn down: a type
-//! that is missing costs time, one too many costs data.
+//! `Plain` was read in the source of `CPython` 3.9 to 3.14: the dealloc frees memory and drops references, nothing
+//! else. A name that is not here is `Unknown`, and one living object of it makes a tear-down necessary. A type that is
+//! missing here costs time; a type that is wrongly here costs data.
 
 /// What the end of an object of a type can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,17 +24,17 @@ pub(super) enum Nature {
     Warns,
     /// Generator, coroutine, asynchronous generator: runs what is pending.
     Generator,
-    /// Calls back when its object goes first.
+    /// Calls its callback if its object is destroyed first.
     Weakref,
     /// A class derived from a weak reference.
     DerivedWeakref,
-    /// Of an extension: it may have an `m_free`.
+    /// A module of an extension: it may have an `m_free`.
     Module,
     /// Calls the destructor that C code gave it.
     Capsule,
     /// Refers to objects that no traversal shows.
     ThreadLocal,
-    /// A class: plain, and there may be a new type to look at.
+    /// A class: plain, but possibly a new type to look at.
     Class,
     /// Has a `__del__` written in Python.
     Finalizer,
@@ -100,11 +99,11 @@ const PLAIN_MODULES: &[&str] = &[
     "zoneinfo",
 ];
 
-/// Packages from elsewhere all of whose C types hold memory and references alone; each was read in its source. Python
-/// code cannot make a type that is taken for one of theirs.
+/// Third-party packages whose C types all hold only memory and references; each was read in its source. Python code
+/// cannot make a type that is taken for one of theirs.
 ///
-/// The list is short on purpose: an extension that is not here costs the time of a tear-down, where one too many could
-/// cost data.
+/// The list is short on purpose: an extension that is missing here costs the time of a tear-down; one that is wrongly
+/// here could cost data.
 const PLAIN_PACKAGES: &[&str] = &[
     // This program's own.
     "cgi2wsgi_worker",
@@ -118,10 +117,10 @@ const PLAIN_PACKAGES: &[&str] = &[
     "zope.interface",
 ];
 
-/// Extensions from elsewhere without types, or with those above, which make no capsule that has a destructor.
+/// Third-party extensions that define no types, or only those above, and make no capsule with a destructor.
 const PLAIN_EXTENSIONS: &[&str] = &[
     "cgi2wsgi_worker",
-    // Functions alone.
+    // Only functions.
     "markupsafe._speedups",
     "yaml._yaml",
     "zope.interface._zope_interface_coptimizations",
@@ -137,7 +136,7 @@ const PLAIN_CAPSULES: &[&str] = &[
     "unicodedata.ucnhash_CAPI",
 ];
 
-/// The end of a module of these names ends more than Python's objects.
+/// The end of these modules ends more than Python's objects.
 const NEVER_PLAIN: &[&str] =
     &["_interpreters", "_xxsubinterpreters", "_interpchannels", "_xxinterpchannels"];
 
@@ -153,8 +152,8 @@ pub(super) fn is_never_plain(name: &str) -> bool {
     NEVER_PLAIN.contains(&name)
 }
 
-/// The nature of a type that C code defined, by `__module__` and `__qualname__`, and
-/// whether the collector knows its objects.
+/// The nature of a type that C code defined, by its `__module__` and `__qualname__`, and by whether the collector knows
+/// its objects.
 pub(super) fn nature(module: &str, name: &str, is_collected: bool) -> Nature {
     match module {
         "builtins" => of_builtins(name),
@@ -176,15 +175,15 @@ pub(super) fn nature(module: &str, name: &str, is_collected: bool) -> Nature {
             _ => Nature::Unknown,
         },
         "sqlite3" => match name {
-            // Python 3.9: its connection is not seen through it.
+            // Python 3.9: the collector does not see its connection through it.
             "Cursor" if !is_collected => Nature::Unknown,
-            // They keep their connection alive, and it is the connection that decides.
+            // They keep their connection alive, and the connection decides.
             "Blob" | "Cache" | "Cursor" | "Node" | "PrepareProtocol" | "Row" | "Statement" => {
                 Nature::Plain
             }
             _ => Nature::Unknown,
         },
-        // sem_close; the name is unlinked by multiprocessing's own finalizers.
+        // Its end is sem_close; multiprocessing's own finalizers unlink the name.
         "_multiprocessing" if name == "SemLock" => Nature::Plain,
         "pickle" if name == "PickleBuffer" => Nature::Plain,
         "Token" if name == "MISSING" => Nature::Plain,
@@ -253,7 +252,7 @@ fn of_builtins(name: &str) -> Nature {
         | "dict_valueiterator" | "dict_itemiterator" | "dict_reversekeyiterator"
         | "dict_reversevalueiterator" | "dict_reverseitemiterator" | "odict_iterator"
         | "odict_keys" | "odict_values" | "odict_items" | "coroutine_wrapper"
-        // Of extensions of the standard library that give no module.
+        // Of extensions of the standard library that name no module.
         | "CArgObject" | "StgDict" | "MultibyteCodec" | "MultibyteIncrementalDecoder"
         | "MultibyteIncrementalEncoder" | "MultibyteStreamReader" | "MultibyteStreamWriter"
         | "TaskStepMethWrapper" | "TaskWakeupMethWrapper" | "_RunningLoopHolder"
@@ -262,17 +261,16 @@ fn of_builtins(name: &str) -> Nature {
     }
 }
 
-/// What a `__del__` of Python code does, if it was read and shows nothing: by its
-/// module, its name and the names that it uses (`co_names`), for a `__del__` that uses
-/// others does something else now.
+/// What a `__del__` of Python code does, if its source was read and it shows nothing. It is known by its module, its
+/// name and the names that it uses (`co_names`): if it uses others, it does something else now.
 pub(super) fn of_finalizer(module: &str, qualname: &str, uses: &[String]) -> Nature {
     let uses_only = |names: &[&str]| uses.iter().all(|name| names.contains(&name.as_str()));
     match (module, qualname) {
-        // Looks whether the child process has ended; warns if not.
+        // Checks whether the child process has ended; warns if not.
         ("subprocess", "Popen.__del__") => Nature::Warns,
-        // Takes a thread that C code started out of `threading._active`.
+        // Removes from `threading._active` a thread that C code started.
         ("threading", "_DeleteDummyThreadOnDel.__del__") => Nature::Plain,
-        // Django 6.1 breaks cycles by hand.
+        // Django 6.1 breaks reference cycles itself.
         ("django.db.models.base", "ModelState.__del__")
             if uses_only(&["fields_cache", "clear"]) =>
         {
@@ -288,15 +286,15 @@ pub(super) fn of_finalizer(module: &str, qualname: &str, uses: &[String]) -> Nat
     }
 }
 
-/// Types with an end that is their `close`, and nothing else.
+/// Types whose end is their `close`, and nothing else.
 pub(super) fn ends_by_closing(module: &str, name: &str) -> bool {
     matches!((module, name), ("sqlite3", "Connection") | ("_gdbm", "gdbm") | ("_dbm", "dbm"))
 }
 
-/// Callbacks of weak references which only tidy a container of their module.
+/// Callbacks of weak references that only tidy a container of their module.
 pub(super) fn is_quiet_callback(module: &str, qualname: &str) -> bool {
     match module {
-        // `WeakMethod`'s calls a callback that was given to it.
+        // `WeakMethod`'s callback calls another that was given to it.
         "weakref" => !qualname.starts_with("WeakMethod"),
         "_weakrefset"
         | "importlib._bootstrap"
@@ -304,7 +302,7 @@ pub(super) fn is_quiet_callback(module: &str, qualname: &str) -> bool {
         | "concurrent.futures.thread" => true,
         "logging" => qualname == "_removeHandlerRef",
         "sqlalchemy.event.registry" => qualname == "_collection_gced",
-        // Take a receiver out of the signal's list, or note that there is one to take.
+        // They remove a receiver from the signal's list, or note that there is one to remove.
         "django.dispatch.dispatcher" => {
             matches!(qualname, "Signal._flag_dead_receivers" | "Signal._remove_receiver")
         }

@@ -1,29 +1,29 @@
-//! The end of the process (P8): threads and atexit handlers, and then whether Python has to be torn down, or nothing of
-//! that could be seen from outside.
+//! The end of the process (P8): threads and atexit handlers, and then the decision whether Python has to be torn down,
+//! or whether a tear-down would show nothing outside.
 //!
-//! To tear an interpreter down takes 50 ms for Django, and hardly ever shows anything; to look takes 8, most of it to fetch 90,000 objects from memory. What shows:
-//! `__del__`, files that hold what was written, generators that wait in a `try` or `with`, callbacks of weak references,
-//! types of extensions, whose end can do anything. This looks for an object of such a type; one is enough, and its name is
-//! the reason.
+//! A tear-down takes 50 ms for Django, and hardly ever shows anything. A survey takes 8 ms, most of it to fetch 90,000
+//! objects from memory. What shows: `__del__`, files that hold written data, generators suspended in a `try` or `with`,
+//! callbacks of weak references, and types of extensions, whose end can do anything. The survey looks for an object of
+//! such a type; one is enough, and its name is the reason.
 //!
-//! Why nothing escapes. What is visible of a tear-down is what runs when an object goes: it is decided by the object's
-//! type.
+//! Why nothing escapes: the visible part of a tear-down is what runs when an object is destroyed, and the object's type
+//! decides that.
 //!
-//! 1. Every object that the collector tracks is in `gc.get_objects()`, after `gc.unfreeze()`. No reference to it
-//!    has to be followed.
+//! 1. Every object that the collector tracks is in `gc.get_objects()`, after `gc.unfreeze()`. No reference to it has to
+//!    be followed.
 //! 2. An object that is not tracked is a tuple or dictionary (their end shows nothing), or of a type without
-//!    `Py_TPFLAGS_HAVE_GC`. All types are below `object` in `__subclasses__`, and one that derives from a collected type
-//!    is collected: to go down from `object` through types that are not finds the others. In most processes each of them
-//!    is plain, and this is all.
-//! 3. If one is not, its objects are looked for ([`untracked`]): in what tracked objects refer to, and, from there, in
+//!    `Py_TPFLAGS_HAVE_GC`. All types are below `object` in `__subclasses__`, and a type that derives from a collected
+//!    type is collected. So a walk down from `object` through types that are not collected finds all the others. In
+//!    most processes each of them is plain, and the search ends here.
+//! 3. If one is not plain, [`untracked`] looks for its objects: in what tracked objects refer to, and, from there, in
 //!    tuples and dictionaries that are not tracked.
-//! 4. A class made in Python (its dealloc is `CPython`'s `subtype_dealloc`) does what its `tp_finalize` and `tp_del` and
-//!    its base say, and that is all. What types written in C do is in [`known`].
-//! 5. A module made in C ends with `m_free`; C code ends with `Py_AtExit`, `atexit` and destructors of libraries: the
-//!    first two are looked at, the others run in both cases, for the process leaves by `exit`.
+//! 4. An object of a class made in Python (its dealloc is `CPython`'s `subtype_dealloc`) does at its end what the
+//!    class's `tp_finalize`, `tp_del` and base say, and nothing else. [`known`] says what types written in C do.
+//! 5. A module made in C ends with `m_free`; C code ends with `Py_AtExit`, `atexit` and destructors of libraries. The
+//!    first two are checked; the others run in both cases, because the process leaves by `exit`.
 //!
-//! What it does not see: an object that only the memory of C code refers to, of an unknown type that is not collected;
-//! hooks for audit events that show the events of the tear-down itself.
+//! Not seen: an object of an unknown type that is not collected, if only the memory of C code refers to it; audit hooks
+//! that show the events of the tear-down itself.
 
 mod callbacks;
 mod files;
@@ -44,12 +44,12 @@ use self::survey::Survey;
 use super::exception::log_exception;
 use super::termination;
 
-/// Something of a module that is imported, if it is.
+/// A module, if it is imported.
 pub(super) fn imported<'py>(py: Python<'py>, module: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.get_item(module)
 }
 
-/// Whether a thread lives that the end of Python would wait for. The end of the response does not.
+/// Whether a thread is alive for which the end of Python would wait. The end of the response does not wait for it.
 pub(crate) fn is_thread_alive(py: Python<'_>) -> bool {
     let look = || -> PyResult<bool> {
         let Some(threading) = imported(py, "threading")? else { return Ok(false) };
@@ -67,7 +67,7 @@ pub(crate) fn is_thread_alive(py: Python<'_>) -> bool {
 
 /// Joins threads and runs atexit handlers, in Python's own order, when the body of the response has been delivered.
 pub(crate) fn run_exit_handlers(py: Python<'_>) {
-    // A server that has its answer may tell the program to end: it does.
+    // A server that has its answer may send SIGTERM: this process is ending anyway.
     let _ = termination::hold_off(py);
     for (module, function) in [("threading", "_shutdown"), ("atexit", "_run_exitfuncs")] {
         let run = || imported(py, module)?.map(|m| m.call_method0(function)).transpose();
@@ -82,17 +82,17 @@ fn unseen(error: &PyErr) -> String {
     format!("Python could not be looked through: {error}")
 }
 
-/// Why Python has to be torn down, None if nothing of that could be seen.
+/// Why Python has to be torn down; None if a tear-down would show nothing.
 ///
-/// It is called after threads were joined and atexit handlers have run, and when nothing of ours holds an object of the
-/// application. With None, whatever open files held has been written, but the standard streams' part, which [`leave`]
-/// writes; with a reason, everything is as it was, and `gc.freeze` has been undone so that a tear-down finds cycles.
+/// Called after threads were joined and atexit handlers have run, and when the worker holds no object of the
+/// application. With None, what open files held has been written, except that of the standard streams, which [`leave`]
+/// writes. With a reason, everything is as it was, except that `gc.freeze` is undone, so that a tear-down finds cycles.
 pub(crate) fn is_anything_to_finalize(py: Python<'_>) -> Option<String> {
     let look = || -> PyResult<Option<String>> {
         let gc = py.import("gc")?;
         let mut survey = Survey::new(py)?;
-        // Cyclic garbage of the request goes now, as at the beginning of a tear-down: what the import made is frozen, so
-        // it takes no time.
+        // Collects the cyclic garbage of the request now, as a tear-down does at its beginning. What the import made is
+        // frozen, so this takes no time.
         let young = gc.call_method0("get_objects")?;
         if survey.first(&young)?.is_some() && gc.call_method0("isenabled")?.is_truthy()? {
             gc.call_method0("collect")?;
@@ -112,7 +112,7 @@ pub(crate) fn is_anything_to_finalize(py: Python<'_>) -> Option<String> {
         }
         let reason = survey.write_out()?;
         if reason.is_none() {
-            // A list of every object takes as long to drop as to make.
+            // Dropping a list of all objects takes as long as making it.
             std::mem::forget(objects);
         }
         Ok(reason)
@@ -131,13 +131,13 @@ pub(crate) fn leave(py: Python<'_>) -> ! {
     unsafe { libc::exit(0) }
 }
 
-/// The same in a child of a zygote: handlers that C code registered at import are the zygote's.
+/// The same in a child of a zygote. Handlers that C code registered at import are the zygote's, and do not run.
 pub(crate) fn leave_child(py: Python<'_>) -> ! {
     flush_standard_streams(py);
     leave_at_once(0)
 }
 
-/// Leaves at once, after what C libraries hold in their buffers.
+/// Flushes the buffers of C libraries, and leaves at once.
 pub(crate) fn leave_at_once(status: u8) -> ! {
     // SAFETY: fflush(NULL) flushes every stream; _exit does not return.
     unsafe {
@@ -146,22 +146,22 @@ pub(crate) fn leave_at_once(status: u8) -> ! {
     }
 }
 
-/// Before Python tears itself down, which it does when BOOT is over.
+/// Prepares for Python's own tear-down, which begins when BOOT is over.
 pub(crate) fn prepare_tear_down(py: Python<'_>) {
     termination::forget(py);
-    // Python looks at it again at its end, and would talk to a terminal. os.environ keeps it.
+    // Python reads it again at its end, and would start a prompt on the terminal. os.environ keeps it.
     // SAFETY: Python's lock is held, and no other thread runs Python code.
     unsafe { libc::unsetenv(c"PYTHONINSPECT".as_ptr()) };
 }
 
-/// The same in a child of a zygote: handlers that C code registered at import are the zygote's.
+/// The same in a child of a zygote. Handlers that C code registered at import are the zygote's, and do not run.
 pub(crate) fn prepare_tear_down_of_child(py: Python<'_>) {
     extern "C" fn leave() {
         leave_at_once(0)
     }
     prepare_tear_down(py);
-    // What is registered last runs first.
-    // SAFETY: the function stays, for this library is not unloaded.
+    // The handler that is registered last runs first.
+    // SAFETY: the function stays, because this library is not unloaded.
     unsafe { libc::atexit(leave) };
 }
 
@@ -189,7 +189,7 @@ pub(crate) fn prepare_tear_down_of_zygote(py: Python<'_>) {
 fn flush_standard_streams(py: Python<'_>) {
     let Ok(sys) = py.import("sys") else { return };
     for name in ["stdout", "stderr", "__stdout__", "__stderr__"] {
-        // A stream that cannot be flushed has lost what it held already.
+        // A stream that cannot be flushed has already lost what it held.
         let _ = sys.getattr(name).and_then(|stream| stream.call_method0("flush"));
     }
 }

@@ -1,9 +1,9 @@
-//! What objects and their types are called: by their names it is known what their end does.
+//! The names of objects and of their types, from which it is known what their end does.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
-/// `__module__` and `__qualname__`. A class may have a `__module__` for its objects in the place of its own: then
+/// `__module__` and `__qualname__`. A class may define a `__module__` for its objects instead of its own; then
 /// `type.__repr__` has the name that C gave it.
 pub(super) fn names(object: &Bound<'_, PyAny>) -> PyResult<(String, String)> {
     let name = object.getattr("__qualname__")?.to_string();

@@ -1,27 +1,27 @@
-//! What a zygote knows of its import, for its children: the objects that they must not finalize, and the files that they
-//! flush.
+//! What a zygote notes about its import for its children: the objects that they must not finalize, and the files that
+//! they flush.
 
 use pyo3::prelude::*;
 
 use super::in_place;
 use super::survey::{Addresses, Survey};
 
-/// What a child finalizes is what it made. Where the import made nothing that has a finalizer, which is the rule, a whole
-/// tear-down does just that; but it writes to the memory of every object of the import, which the child then has to copy:
-/// where a request leaves little, that alone is finalized.
+/// A child finalizes what it made itself. If the import made nothing with a finalizer, which is the rule, a whole
+/// tear-down does just that. But a tear-down writes to the memory of every object of the import, which the child then
+/// has to copy. So if a request leaves few objects, only these are finalized.
 pub(crate) struct Noted {
-    /// Objects whose end could be seen. They are held, so that no object of a child has the address of one.
+    /// Objects whose end could be seen. They are held, so that no object of a child gets the address of one.
     kept: Vec<Py<PyAny>>,
     writers: Vec<Py<PyAny>>,
     /// `weakref.finalize` objects that would run at exit.
     at_exit: Vec<Py<PyAny>>,
-    /// What the survey learned of types, so that a child looks at new ones alone.
+    /// What the survey learned of types, so that a child looks only at new ones.
     foreign: bool,
     sought: Addresses,
 }
 
 impl Noted {
-    /// Looks through what the import made; before `gc.freeze`, and when garbage has been collected.
+    /// Surveys what the import made. Call it before `gc.freeze`, after a garbage collection.
     pub(crate) fn of_import(py: Python<'_>) -> PyResult<Self> {
         let objects = py.import("gc")?.call_method0("get_objects")?;
         let mut survey = Survey::new(py)?;
@@ -46,22 +46,22 @@ impl Noted {
         Ok(Self { kept, writers, at_exit, foreign: survey.foreign, sought: survey.sought })
     }
 
-    /// In the zygote, before a fork: nothing that was written is there twice. In a child, before it ends.
+    /// In the zygote, before a fork, so that nothing is written twice. In a child, before it ends.
     pub(crate) fn flush(&self, py: Python<'_>) {
         for writer in &self.writers {
-            // A closed one says so; what cannot be written cannot be helped.
+            // A closed file raises an error; and an error in writing cannot be mended.
             let _ = writer.bind(py).call_method0("flush");
         }
         super::flush_standard_streams(py);
     }
 
-    /// In a child, before the application runs: a temporary directory that the import made is the zygote's to remove.
+    /// In a child, before the application runs: only the zygote removes a temporary directory that the import made.
     pub(crate) fn begin_child(&self, py: Python<'_>) -> PyResult<()> {
         self.at_exit.iter().try_for_each(|f| f.bind(py).setattr("atexit", false))
     }
 
-    /// In a child, after atexit handlers: why Python has to be torn down, None if whatever the child made has ended and
-    /// what it wrote is written.
+    /// In a child, after atexit handlers: why Python has to be torn down; None if everything that the child made has
+    /// ended and what it wrote is written.
     pub(crate) fn finish(&self, py: Python<'_>) -> Option<String> {
         let reason = self.finish_young(py).unwrap_or_else(|error| Some(super::unseen(&error)));
         self.flush(py);
@@ -79,7 +79,7 @@ impl Noted {
         let mut young = gc.call_method0("get_objects")?;
         let mut found = survey.all(&young)?;
         if !found.is_empty() && gc.call_method0("isenabled")?.is_truthy()? {
-            // Garbage is finalized by this.
+            // The collection finalizes what is garbage.
             drop((found, young));
             gc.call_method0("collect")?;
             young = gc.call_method0("get_objects")?;
@@ -89,7 +89,7 @@ impl Noted {
         survey.foreign |= self.foreign;
         let seeks = if survey.extensions { survey.seeks()? } else { !survey.sought.is_empty() };
         if seeks {
-            // Something of the import may hold what the child made.
+            // An object of the import may hold what the child made.
             gc.call_method0("unfreeze")?;
             found.extend(survey.untracked(&gc.call_method0("get_objects")?, true)?);
         }
@@ -101,16 +101,16 @@ impl Noted {
             return Ok(reason);
         }
         let mut left = in_place::finalize(py, found, &young)?;
-        // What was open before, and what finalizers have opened.
+        // Flushes what was open before, and what finalizers have opened.
         survey.all(&gc.call_method0("get_objects")?)?;
         for writer in survey.writers_from_above() {
             let _ = writer.call_method0("flush");
         }
-        // A tear-down finalizes the rest: but not what is held, here or by `kept`.
+        // A tear-down finalizes the rest, except what is held, here or by `kept`.
         Ok(left.pop())
     }
 
-    /// In a child whose Python is torn down: what the zygote is to finalize stays, and files are closed.
+    /// In a child whose Python is torn down: what only the zygote may finalize stays; files are closed.
     pub(crate) fn keep(self) {
         std::mem::forget(self.kept);
     }

@@ -1,9 +1,9 @@
-//! What the C API alone can tell about objects and their types. Everything `unsafe` of the decision is here: the slots of
-//! a type, the destructor of a capsule and the end of a module have no Python name, and a type has to be read in a few
-//! nanoseconds where 90,000 objects are looked at.
+//! What only the C API tells about objects and their types. Everything `unsafe` of the decision is here. The slots of a
+//! type, the destructor of a capsule and the end of a module have no Python name, and reading a type must take only a
+//! few nanoseconds when 90,000 objects are looked at.
 //!
-//! A [`Class`] is only made of an object that lives, and nothing is freed while the objects of a process are looked
-//! through: the list of them keeps each.
+//! A [`Class`] is only made of a living object. Nothing is freed during a survey, because the list of the objects keeps
+//! each alive.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
@@ -65,7 +65,7 @@ impl Class {
         self.has(ffi::Py_TPFLAGS_BASE_EXC_SUBCLASS)
     }
 
-    /// A function of a type on the heap: Python 3.9 tells those of no other.
+    /// A function of a type on the heap: Python 3.9 does not give those of other types.
     pub(super) fn slot(self, slot: Slot) -> *mut c_void {
         debug_assert!(self.is_on_heap());
         self.pointer(match slot {
@@ -87,8 +87,8 @@ impl Class {
     }
 }
 
-/// The types of some objects of a list, and where they are in it. Memory is what takes the time: the processor waits
-/// for many objects at once.
+/// The types of some objects of a list, and their indexes in it. Memory access takes the time: in a batch, the
+/// processor waits for many objects at once.
 pub(super) fn classes(
     list: &Bound<'_, PyList>,
     range: Range<usize>,
@@ -96,7 +96,7 @@ pub(super) fn classes(
 ) {
     classes.clear();
     classes.extend(range.filter_map(|index| {
-        // SAFETY: the list keeps its objects, and nothing else refers to the list. Null beyond its end.
+        // SAFETY: the list keeps its objects alive, and nothing else refers to the list. Null beyond its end.
         unsafe {
             let object = ffi::PyList_GetItem(list.as_ptr(), index.cast_signed());
             (!object.is_null()).then(|| (index, Class(ffi::Py_TYPE(object))))
@@ -109,15 +109,15 @@ pub(super) fn class_at(list: &Bound<'_, PyList>, index: usize) -> Option<Class> 
     list.get_item(index).ok()?.cast_into::<PyType>().ok().map(|class| Class::new(&class))
 }
 
-/// Whether the collector has an object among its own.
+/// Whether the collector tracks an object.
 pub(super) fn is_tracked(object: &Bound<'_, PyAny>) -> bool {
-    // SAFETY: the object lives, and is asked only if its type is collected.
+    // SAFETY: the object lives; PyObject_GC_IsTracked is called only if its type is collected.
     Class::of(object).is_collected() && unsafe { ffi::PyObject_GC_IsTracked(object.as_ptr()) != 0 }
 }
 
 /// What a weak reference, or a proxy, refers to.
 pub(super) fn referent<'py>(reference: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    // SAFETY: null, with an exception, if it is none; a borrowed reference if it is.
+    // SAFETY: for a weak reference this gives a borrowed reference, otherwise null with an exception.
     let object = unsafe {
         let object = ffi::PyWeakref_GetObject(reference.as_ptr());
         Bound::from_borrowed_ptr_or_opt(reference.py(), object)
@@ -130,7 +130,8 @@ pub(super) fn referent<'py>(reference: &Bound<'py, PyAny>) -> Option<Bound<'py, 
 
 /// Whether a module is written in C, and if so, whether code of its own runs when it ends.
 pub(super) fn module_end(module: &Bound<'_, PyAny>) -> Option<bool> {
-    // SAFETY: null, with or without an exception, if it has no definition; the definition of a loaded module stays.
+    // SAFETY: null, with or without an exception, if the module has no definition; the definition of a loaded module
+    // stays.
     let ends = unsafe {
         let definition = ffi::PyModule_GetDef(module.as_ptr());
         (!definition.is_null())
@@ -144,7 +145,7 @@ pub(super) fn module_end(module: &Bound<'_, PyAny>) -> Option<bool> {
 
 /// Whether a capsule has a destructor, and its name.
 pub(super) fn capsule(capsule: &Bound<'_, PyAny>) -> (bool, Option<String>) {
-    // SAFETY: both set an exception for what is no capsule; the name is C's for as long as the capsule lives.
+    // SAFETY: both set an exception if the object is no capsule; the name is valid while the capsule lives.
     let found = unsafe {
         let name = ffi::PyCapsule_GetName(capsule.as_ptr());
         let name = (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned());
@@ -154,7 +155,7 @@ pub(super) fn capsule(capsule: &Bound<'_, PyAny>) -> (bool, Option<String>) {
     found
 }
 
-/// The dictionaries that C's structures alone refer to: of this thread, and of the interpreter.
+/// The dictionaries to which only C structures refer: that of this thread and that of the interpreter.
 pub(super) fn hidden_dictionaries(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
     // SAFETY: attached to the interpreter; both give borrowed references or null.
     unsafe {
@@ -167,14 +168,14 @@ pub(super) fn hidden_dictionaries(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
     }
 }
 
-/// Whether C code has registered anything with `Py_AtExit`. There are 32 places, and nothing tells how many are taken
-/// but taking the rest.
+/// Whether C code has registered anything with `Py_AtExit`. It has 32 places, and the only way to count the free ones
+/// is to take them.
 pub(super) fn has_exit_functions() -> bool {
     const PLACES: usize = 32;
     static TAKEN: OnceLock<bool> = OnceLock::new();
     extern "C" fn nothing() {}
     *TAKEN.get_or_init(|| {
-        // SAFETY: the function stays, for extensions are not unloaded.
+        // SAFETY: the function stays, because extensions are not unloaded.
         let free = (0..PLACES).take_while(|_| unsafe { ffi::Py_AtExit(Some(nothing)) } == 0);
         free.count() < PLACES
     })

@@ -1,4 +1,4 @@
-//! What is known of the streams of `io`, whatever is alive.
+//! What is known of the streams of `io`, whatever objects are alive.
 
 use std::collections::HashSet;
 
@@ -6,8 +6,8 @@ use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-/// Whether a class derived from one of `io`'s overrides what the finalizer of those calls: with none overridden, it sets
-/// a flag.
+/// Whether a class derived from one of `io`'s overrides a method that `io`'s finalizer calls. If it overrides none, the
+/// finalizer only sets a flag.
 pub(super) fn overrides_closing(class: &Bound<'_, PyAny>) -> PyResult<bool> {
     let io = class.py().import("_io")?;
     let is_subclass =
@@ -26,7 +26,7 @@ pub(super) fn overrides_closing(class: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(false)
 }
 
-/// Whether a `ResourceWarning` is shown, by the first filter that it could meet; Python's own filters ignore it.
+/// Whether a `ResourceWarning` is shown, by the first filter that it could match. Python's own filters ignore it.
 pub(super) fn shows_resource_warnings(py: Python<'_>) -> PyResult<bool> {
     let module = match super::imported(py, "warnings")? {
         Some(module) => module,

@@ -1,4 +1,4 @@
-//! One look at the objects of a process: which of them would show their end.
+//! A survey of the objects of a process: which of them would show their end.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::c_void;
@@ -19,7 +19,7 @@ pub(super) struct Finding<'py> {
     pub(super) nature: Nature,
 }
 
-/// Addresses as keys: their own hash, but for the bits that alignment leaves 0.
+/// Hashes addresses, without the bits that alignment leaves 0.
 #[derive(Default)]
 pub(super) struct AddressHasher(u64);
 
@@ -49,7 +49,7 @@ pub(super) struct Survey<'py> {
     natures: HashMap<usize, Nature, BuildHasherDefault<AddressHasher>>,
     /// `CPython`'s dealloc of the classes that Python code defines.
     class_dealloc: *mut c_void,
-    /// The same for `os.stat_result` and its like.
+    /// The same for `os.stat_result` and similar types.
     struct_sequence_dealloc: *mut c_void,
     pub(super) function: Bound<'py, PyAny>,
     /// Whether a `ResourceWarning` would be shown.
@@ -62,9 +62,9 @@ pub(super) struct Survey<'py> {
     pub(super) thread_locals: Vec<Bound<'py, PyAny>>,
     /// An extension has been seen that may make any capsule.
     pub(super) foreign: bool,
-    /// An extension has been seen, and it may have types that are no tracked objects.
+    /// An extension has been seen; its types may not be tracked objects.
     pub(super) extensions: bool,
-    /// `weakref.finalize` does nothing: its atexit handler has run, or will have.
+    /// `weakref.finalize` does nothing: its atexit handler has run, or will have run.
     pub(super) finalize_is_over: bool,
     /// Types that are not collected and not plain.
     pub(super) sought: Addresses,
@@ -99,7 +99,7 @@ impl<'py> Survey<'py> {
         Ok(self.look(objects.cast::<PyList>()?, false)?.into_iter().next())
     }
 
-    /// All of them.
+    /// All objects of a list that would show their end.
     pub(super) fn all(&mut self, objects: &Bound<'py, PyAny>) -> PyResult<Vec<Finding<'py>>> {
         self.look(objects.cast::<PyList>()?, true)
     }
@@ -184,13 +184,13 @@ impl<'py> Survey<'py> {
             let finalizer = object.getattr("__del__")?;
             if finalizer.get_type().name()? != "wrapper_descriptor" {
                 let nature = of_finalizer(&finalizer)?;
-                // Its base may do something besides.
+                // Its base may do something else as well.
                 return Ok(match nature {
                     nature if matches!(self.nature(base), Nature::Plain | Nature::Warns) => nature,
                     _ => Nature::Finalizer,
                 });
             }
-            // It is C's, and comes from a base whose nature includes it.
+            // The finalizer is C's, and comes from a base whose nature includes it.
             let definer = Class::new(&finalizer.getattr("__objclass__")?.cast_into::<PyType>()?);
             if definer.is_on_heap() && definer.slot(Slot::Dealloc) == self.class_dealloc {
                 return Ok(Nature::Unknown);
@@ -243,7 +243,7 @@ impl<'py> Survey<'py> {
         if known::is_never_plain(&name) {
             return Ok(Some("it has interpreters of its own".to_owned()));
         }
-        // The standard library's are built in, or in a directory of their own.
+        // The modules of the standard library are built in, or in a directory of their own.
         let is_standard = match module.getattr("__file__") {
             Err(_) => true,
             Ok(file) => file.is_none() || file.to_string().contains("/lib-dynload/"),
@@ -255,7 +255,7 @@ impl<'py> Survey<'py> {
         Ok(ends.then(|| "its end runs code of its own".to_owned()))
     }
 
-    /// What of the process itself, not of an object, shows its end. After objects were looked at.
+    /// What would show the end of the process itself, not of an object. Call it after the objects were looked at.
     pub(super) fn of_process(&self) -> PyResult<Option<String>> {
         if self.gc.call_method0("get_debug")?.is_truthy()?
             || self.gc.getattr("garbage")?.is_truthy()?
@@ -263,7 +263,7 @@ impl<'py> Survey<'py> {
         {
             return Ok(Some("the collector would be heard".to_owned()));
         }
-        // Only extensions from elsewhere use it.
+        // Only third-party extensions use it.
         Ok((self.foreign && raw::has_exit_functions())
             .then(|| "an extension has used Py_AtExit".to_owned()))
     }
@@ -275,7 +275,7 @@ fn of_finalizer(finalizer: &Bound<'_, PyAny>) -> PyResult<Nature> {
     Ok(known::of_finalizer(&module, &name, &uses.extract::<Vec<String>>()?))
 }
 
-/// A generator that waits would run on to its `finally`; what it does there cannot be told from outside.
+/// A suspended generator would run on to its `finally`, and what it does there cannot be known from outside.
 fn of_generator(generator: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let prefix = match names(&generator.get_type())?.1.as_str() {
         "generator" => "gi",
@@ -291,7 +291,7 @@ fn of_generator(generator: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     }
     let waits = match generator.getattr(format!("{prefix}_suspended")) {
         Ok(suspended) => suspended.is_truthy()?,
-        // Python 3.10 and before; and 3.11 has it not for asynchronous ones.
+        // Python 3.10 and before lack it; 3.11 lacks it for asynchronous ones.
         Err(_) => frame.getattr("f_lasti")?.extract::<i64>()? >= 0,
     };
     let is_running = generator.getattr(format!("{prefix}_running"))?.is_truthy()?;

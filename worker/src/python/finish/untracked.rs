@@ -1,4 +1,4 @@
-//! Objects that the collector does not know: which types there are of them, and where they are.
+//! Objects that the collector does not track: which types they have, and where they are.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::known::Nature;
 use super::raw::{self, Class};
 use super::survey::{Addresses, Finding, Survey};
 
-/// What an untracked object of a type is to the search for untracked ones.
+/// What the search for untracked objects does with an object, by its type.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Harmless,
@@ -19,14 +19,14 @@ enum Kind {
 }
 
 impl<'py> Survey<'py> {
-    /// Finds the types whose objects the collector does not know and whose end could be seen; whether there are any.
-    /// After modules were looked at.
+    /// Finds the types whose objects the collector does not know and whose end could be seen. Returns whether there are
+    /// any. Call it after modules were looked at.
     pub(super) fn seeks(&mut self) -> PyResult<bool> {
         let subclasses = self.py.get_type::<PyType>().getattr("__subclasses__")?;
         let object = self.py.import("builtins")?.getattr("object")?;
         let mut classes = vec![object];
         if self.foreign {
-            // Python 3.13 and later: of a collected type, and yet not tracked.
+            // Python 3.13 and later: their type is collected, and yet they are not tracked.
             self.sought.insert(Class::of_capsules().address());
         }
         while let Some(class) = classes.pop() {
@@ -41,7 +41,7 @@ impl<'py> Survey<'py> {
         Ok(!self.sought.is_empty())
     }
 
-    /// Adds a type that is not collected to those that are looked for, unless it is plain.
+    /// Adds a type that is not collected to the types to look for, unless it is plain.
     pub(super) fn seek(&mut self, class: Class) {
         let is_sought = match self.nature(class) {
             Nature::Plain | Nature::Overridable | Nature::ThreadLocal => false,
@@ -54,8 +54,8 @@ impl<'py> Survey<'py> {
         }
     }
 
-    /// Objects that the collector does not track and whose end could be seen, of those to which the objects of a list
-    /// lead: `all`, or one.
+    /// Objects that the collector does not track and whose end could be seen, among those to which the objects of a
+    /// list lead: `all`, or one.
     pub(super) fn untracked(
         &mut self,
         objects: &Bound<'py, PyAny>,
@@ -106,13 +106,12 @@ impl<'py> Survey<'py> {
         }
     }
 
-    /// What only C's structures refer to: the dictionaries of the thread and of the interpreter, and those of thread
-    /// locals.
+    /// What only C structures refer to: the dictionaries of the thread, of the interpreter and of thread locals.
     fn roots(&self) -> Vec<Bound<'py, PyAny>> {
         let mut roots = raw::hidden_dictionaries(self.py);
         for local in &self.thread_locals {
-            // A class with an `__init__` runs it in a thread that is new to it; this is the thread that has made it, as a
-            // rule.
+            // If its class has an `__init__`, this runs it in a thread that is new to it. As a rule this thread has
+            // made it.
             roots.extend(local.getattr("__dict__").ok());
         }
         roots

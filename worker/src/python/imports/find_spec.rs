@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use super::get_code::modified;
 use super::{Originals, Text};
 
-/// What a directory has of a module.
+/// What a directory contains of a module.
 enum Module<'py> {
     /// Its file, the class of its loader, and where a package's own modules are.
     Is { file: String, loader: Bound<'py, PyAny>, package: Option<String> },
@@ -17,7 +17,7 @@ enum Module<'py> {
     IsNot,
 }
 
-/// Errors are those of loaders that are told of a file.
+/// Errors are those of a loader's constructor.
 pub(super) fn quick_spec<'py>(
     originals: &'static Originals,
     finder: &Bound<'py, PyAny>,
@@ -37,7 +37,7 @@ pub(super) fn quick_spec<'py>(
     originals.spec_from_file_location.bind(py).call((name, file), Some(&named)).map(Some)
 }
 
-/// What the finder's directory has of a module. `None` where Python has to search.
+/// What the finder's directory contains of a module. `None` if Python has to search.
 fn search<'py>(
     originals: &Originals,
     finder: &Bound<'py, PyAny>,
@@ -54,7 +54,7 @@ fn search<'py>(
     if tail.is_empty() || tail.contains('/') || !directory.starts_with('/') {
         return None;
     }
-    // The list of the directory is as old as the directory, or Python makes it anew.
+    // If the directory has changed since it was listed, Python lists it anew.
     let stat = rustix::fs::stat(directory).ok()?;
     let listed: f64 = finder.getattr(intern!(py, "_path_mtime")).ok()?.extract().ok()?;
     if listed.to_bits() != modified(&stat).to_bits() {
@@ -78,7 +78,7 @@ fn search<'py>(
             }
         }
         if Path::new(&base).is_dir() {
-            // Python decides whether it is a namespace.
+            // Python decides whether it is a namespace package.
             return None;
         }
     }

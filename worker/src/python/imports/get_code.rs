@@ -15,7 +15,7 @@ use super::{ORIGINALS, Originals, Text};
 /// The part of a file of bytecode before the code itself.
 const HEADER: usize = 16;
 
-/// Errors are those of bytecode that is damaged, and of audit hooks.
+/// Errors are those of damaged bytecode and of audit hooks.
 pub(super) fn quick_code<'py>(
     originals: &'static Originals,
     loader: &Bound<'py, PyAny>,
@@ -34,8 +34,8 @@ pub(super) fn quick_code<'py>(
     Ok(Some(code))
 }
 
-/// The path of the source, where its bytecode is, and how that begins if it is not stale. `None`
-/// where this is not the plain case.
+/// The path of the source, the path of its bytecode, and how the bytecode begins if it is not stale. `None` if this is
+/// not the plain case.
 fn plain_bytecode<'py>(
     originals: &Originals,
     loader: &Bound<'py, PyAny>,
@@ -78,7 +78,7 @@ pub(super) fn modified(stat: &rustix::fs::Stat) -> f64 {
     seconds + 1e-9 * nanoseconds
 }
 
-/// Where the bytecode of `source` is kept (PEP 3147). `None` where Python has to say.
+/// Where the bytecode of `source` is kept (PEP 3147). `None` if Python has to say.
 fn bytecode_of(originals: &Originals, py: Python<'_>, source: &str) -> Option<String> {
     let prefix = originals.sys.bind(py).getattr(intern!(py, "pycache_prefix")).ok()?;
     if !prefix.is_none() {
@@ -121,8 +121,8 @@ pub(super) fn cache_from_source<'py>(
     originals.cache_from_source.bind(py).call((path, debug_override), Some(&named))
 }
 
-/// What follows `header` in a file of bytecode that begins with it, with the audit event of
-/// `io.open_code`. `None` where there is no such file.
+/// What follows `header` in a bytecode file that begins with it. Raises the audit event of `io.open_code`. `None` if
+/// there is no such file.
 fn audited_read<'py>(
     originals: &Originals,
     py: Python<'py>,
@@ -141,7 +141,7 @@ fn audited_read<'py>(
     Ok(read(py, &file, header, length))
 }
 
-/// With one system call, and without a copy.
+/// Reads with one system call, and without a copy.
 fn read<'py>(
     py: Python<'py>,
     file: impl AsFd,

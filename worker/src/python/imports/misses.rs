@@ -1,5 +1,5 @@
-//! Which directories an import has searched for modules that they have not: where such a module appears later, a new
-//! import would find it there.
+//! Which directories an import has searched for modules that are not there: if such a module appears later, a new
+//! import would find it.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -11,10 +11,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-/// Directories, and the last part of the names of modules.
+/// Directories, and the last parts of the names of modules.
 static MISSED: Mutex<Option<HashSet<(PathBuf, OsString)>>> = Mutex::new(None);
 
-/// Whether they are recorded: this is looked at first.
+/// Whether misses are recorded. This is checked first.
 static RECORDING: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn record() {
@@ -24,13 +24,13 @@ pub(super) fn record() {
     RECORDING.store(true, Relaxed);
 }
 
-/// What was recorded, and no more of it.
+/// Returns what was recorded, and stops recording.
 pub(crate) fn take() -> HashSet<(PathBuf, OsString)> {
     RECORDING.store(false, Relaxed);
     MISSED.lock().ok().and_then(|mut missed| missed.take()).unwrap_or_default()
 }
 
-/// A finder was asked for a module, and has found this.
+/// Notes what a finder has found for a module.
 pub(super) fn note(
     finder: &Bound<'_, PyAny>,
     arguments: &Bound<'_, PyTuple>,

@@ -1,21 +1,17 @@
 //! Imports of source files that have bytecode, without the import system's own Python code.
 //!
-//! Most of an import of a small module is not the module. It is Python code of the import system,
-//! which joins paths, names the file of bytecode twice, reads it through a buffered file object and
-//! compares its header: 35 microseconds and nine system calls where ten and four will do. A site
-//! imports hundreds of modules for every request.
+//! Most of the time of an import of a small module is spent in Python code of the import system. It joins paths, names
+//! the bytecode file twice, reads it through a buffered file object and compares its header: 35 microseconds and nine
+//! system calls where ten and four are enough. A site imports hundreds of modules for every request.
 //!
-//! [`quicken`] replaces `FileFinder.find_spec`, `SourceFileLoader.get_code` and
-//! `cache_from_source`. The replacements do the same for the plain case (a source file with its
-//! bytecode in `__pycache__`, checked by time and size) and call Python's own functions for every
-//! other. What is found, what is loaded, which file is read and what is stale follow the same rules,
-//! from the same places, at the same moment. Nothing is remembered from one import to the next that
-//! Python itself does not remember. A replacement of a method that these would have called gets it
-//! called.
+//! [`quicken`] replaces `FileFinder.find_spec`, `SourceFileLoader.get_code` and `cache_from_source`. The replacements
+//! do the same for the plain case (a source file with its bytecode in `__pycache__`, checked by time and size) and call
+//! Python's own functions for every other. They find, load and read by the same rules, from the same places, at the
+//! same moment, and judge by the same rules what is stale. They remember nothing between imports that Python itself
+//! does not remember. If a method that Python would have called has been replaced, they call the replacement.
 //!
-//! This is only about speed, so it fails open. Where a private name of the import system is missing
-//! or has another shape, or where a `.pth` file or sitecustomize has replaced a part of it
-//! before, Python's own functions stay in place.
+//! This is only about speed, so it fails open. If a private name of the import system is missing or has another form,
+//! or if a `.pth` file or sitecustomize has already replaced a part of it, Python's own functions stay in place.
 //!
 //! Left out: archives, namespace packages, extension modules' loading, bytecode that is checked by
 //! hash, and the writing of bytecode. Python does all of these.
@@ -36,7 +32,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
 use self::find_spec::quick_spec;
 use self::get_code::{cache_from_source, quick_code};
 
-/// What stood where the replacements stand, and what they need.
+/// The functions that were replaced, and what the replacements need.
 struct Originals {
     find_spec: Py<PyAny>,
     get_code: Py<PyAny>,
@@ -59,12 +55,11 @@ struct Originals {
 
 static ORIGINALS: OnceLock<Originals> = OnceLock::new();
 
-/// Python's `FileFinder.find_spec`, where it is only listened to.
+/// Python's `FileFinder.find_spec`, if it is wrapped only to record misses.
 static WRAPPED: OnceLock<Py<PyAny>> = OnceLock::new();
 
-/// Replaces the three functions, if this Python's import system is the known one and the plain case
-/// can be told: without `-v` and `-O`, and where names of files differ by their case. Returns
-/// whether it did.
+/// Replaces the three functions, if this Python's import system is the known one and the plain case can be recognized:
+/// without `-v` and `-O`, and where file names are case-sensitive. Returns whether it did.
 pub(crate) fn quicken(py: Python<'_>) -> bool {
     if !cfg!(target_os = "linux") {
         return false;
@@ -78,8 +73,8 @@ pub(crate) fn quicken(py: Python<'_>) -> bool {
     replace(py, &file_finder, &source_loader).is_ok()
 }
 
-/// Has [`misses`] hear of every directory that has not the module which was looked for: also where Python's own
-/// functions have stayed in place.
+/// Makes `find_spec` report to [`misses`] every directory that lacks a module, even if Python's own functions have
+/// stayed in place.
 pub(crate) fn record_misses(py: Python<'_>) -> PyResult<()> {
     misses::record();
     if ORIGINALS.get().is_some() || WRAPPED.get().is_some() {
@@ -149,7 +144,7 @@ impl Originals {
             }
             Err(PyTypeError::new_err("not the function that is known"))
         };
-        // What `find_spec` calls, and its replacement leaves out.
+        // `find_spec` calls these; its replacement does not.
         for name in ["FileFinder._get_spec", "FileFinder._fill_cache"] {
             own(&file_finder, name, &["self"])?;
         }
@@ -194,10 +189,9 @@ struct Method {
 }
 
 impl Method {
-    /// A method of `class`: it is bound to an instance as those of C are, and leaves no frame in
-    /// tracebacks.
+    /// A method of `class`. It is bound to an instance as C methods are, and leaves no frame in tracebacks.
     fn of<'py>(self, class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
-        // Never freed: the method refers to it for as long as there is one.
+        // Never freed: the method refers to it as long as it lives.
         let definition = Box::leak(Box::new(ffi::PyMethodDef {
             ml_name: self.name.as_ptr(),
             ml_meth: self.function,
@@ -213,7 +207,7 @@ impl Method {
     }
 }
 
-/// Runs `quick`, and where it has no answer `slow`.
+/// Runs `quick`; if that has no answer, runs `slow`.
 fn either<'py>(
     quick: impl FnOnce(&'static Originals) -> PyResult<Option<Bound<'py, PyAny>>>,
     slow: impl FnOnce(&'static Originals) -> PyResult<Bound<'py, PyAny>>,
@@ -235,13 +229,12 @@ fn hand(py: Python<'_>, answered: PyResult<Bound<'_, PyAny>>) -> *mut ffi::PyObj
     }
 }
 
-/// A `str` without surrogates and without NUL, in UTF-8. Python has to say what is wrong with
-/// another.
+/// A `str` without surrogates and without NUL, in UTF-8. For any other, Python has to say what is wrong.
 struct Text<'py>(Bound<'py, PyBytes>);
 
 impl<'py> Text<'py> {
     fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
-        // `str` itself has no UTF-8 in the limited API of 3.9.
+        // In the limited API of 3.9, `str` itself gives no UTF-8.
         let encoded = object.cast_exact::<PyString>().ok()?.encode_utf8().ok()?;
         (!encoded.as_bytes().contains(&0)).then_some(Self(encoded))
     }

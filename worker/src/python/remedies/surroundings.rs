@@ -1,5 +1,5 @@
-//! Where the code is right and something around it is not: an older Python, another version of a package, a library of
-//! the system, a variable, a locale, a keyboard.
+//! Remedies where the code is right and something around it is not: an older Python, another version of a package, a
+//! system library, a variable, a locale, a keyboard.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use pyo3::types::PyAnyMethods;
 use super::Case;
 
 impl Case<'_, '_> {
-    /// What an older Python makes of newer syntax, and UTF-8 of another encoding.
+    /// Newer syntax in an older Python, and files that are not UTF-8.
     pub(super) fn of_syntax(&self) -> Option<String> {
         if !self.is::<PySyntaxError>() {
             return None;
@@ -35,7 +35,7 @@ impl Case<'_, '_> {
         })
     }
 
-    /// Modules of the application's own that import each other.
+    /// Modules of the application that import each other.
     pub(super) fn of_circle(&self) -> Option<String> {
         let text = self.text();
         let is_circular = text.contains("circular import") && self.is::<PyImportError>();
@@ -57,7 +57,7 @@ impl Case<'_, '_> {
         let text = self.text();
         let (name, place) = if self.is::<PyModuleNotFoundError>() {
             let name = self.attribute("name")?;
-            // Beside an extension module for another Python nothing is to be installed by its name.
+            // If its extension module is there, but for another Python, its name is no package to install.
             if let Some(file) = self.extension_of(&name) {
                 let (major, minor) = self.version();
                 return Some(format!(
@@ -93,7 +93,7 @@ impl Case<'_, '_> {
         modules.get_item(module).and_then(|it| it.getattr("__file__")?.extract()).ok()
     }
 
-    /// A file that would be this module for another Python.
+    /// A file that would be this module in another Python.
     fn extension_of(&self, module: &str) -> Option<PathBuf> {
         let path = module.replace('.', "/");
         let (package, last) = path.rsplit_once('/').unwrap_or(("", &path));
@@ -114,7 +114,7 @@ impl Case<'_, '_> {
         })
     }
 
-    /// A library of the system's, or a locale.
+    /// A library of the system, or a locale.
     pub(super) fn of_system(&self) -> Option<String> {
         let text = self.text();
         let is_library = text.contains("cannot open shared object file")
@@ -133,7 +133,7 @@ impl Case<'_, '_> {
         })
     }
 
-    /// A variable that a shell has and a server's process has not, and a keyboard.
+    /// A variable that a shell has and a server's process has not, or input from a keyboard.
     pub(super) fn of_shell(&self) -> Option<String> {
         let frames = self.frames();
         let (file, function) = frames.first()?;
@@ -155,7 +155,7 @@ impl Case<'_, '_> {
     }
 }
 
-/// The version 3.x that a line is for, by its syntax.
+/// The version 3.x that a line needs, by its syntax.
 fn minor_of_syntax(line: &str) -> Option<u8> {
     let has_parameters = |keyword: &str| {
         let rest = line.strip_prefix(keyword)?;
