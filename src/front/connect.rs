@@ -26,7 +26,7 @@ use crate::report;
 use crate::timings::Moment;
 use crate::zygotes::directory::{Directory, socket_name, trial_name};
 use crate::zygotes::import_output::ImportOutput;
-use crate::zygotes::lock::{self, Lock, mark};
+use crate::zygotes::lock::{self, Lock, socket_identity};
 use crate::zygotes::status::{Phase, Status};
 
 /// How many fronts may wait for a child, where the system allows it.
@@ -88,8 +88,8 @@ struct Zygote<'z> {
 /// A connection to a zygote's socket.
 struct Connection {
     socket: OwnedFd,
-    /// [`mark`] of the socket's file.
-    mark: u64,
+    /// [`socket_identity`] of the socket's file.
+    socket_identity: u64,
     /// What the zygote writes, if this process started it.
     import: Option<ImportOutput>,
 }
@@ -109,15 +109,15 @@ impl Zygote<'_> {
                 Err(error) => return fall_back(&format!("no zygote can be started: {error}")),
             };
             let is_new = connection.import.is_some();
-            let mark = connection.mark;
+            let socket_identity = connection.socket_identity;
             match self.hand_over(connection) {
                 Outcome::NotBegun(NotBegun::Stale) if is_new => {
-                    self.forget(mark);
+                    self.forget(socket_identity);
                     return fall_back("a file of the application changed while it was imported");
                 }
                 Outcome::NotBegun(NotBegun::Stale) => {
                     why = "a file of the application changed";
-                    self.forget(mark);
+                    self.forget(socket_identity);
                 }
                 Outcome::NotBegun(NotBegun::Cold(reason)) if reason.is_empty() => return None,
                 Outcome::NotBegun(NotBegun::Cold(reason)) => return fall_back(&reason),
@@ -251,7 +251,7 @@ impl Zygote<'_> {
         };
         let order = ZygoteOrder {
             directory: self.directory.path().to_owned(),
-            mark: mark(&socket),
+            socket_identity: socket_identity(&socket),
             identity: self.identity.clone(),
             worker: self.plan.worker.file().to_owned(),
             service: self.plan.service.clone(),
@@ -268,12 +268,12 @@ impl Zygote<'_> {
         let Some(file) = self.directory.find_socket(&self.identity.name())? else {
             return Ok(None);
         };
-        let mark = mark(&file);
+        let socket_identity = socket_identity(&file);
         let socket =
             socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         loop {
             match connect(&socket, &SocketAddrUnix::new(path)?) {
-                Ok(()) => return Ok(Some(Connection { socket, mark, import: None })),
+                Ok(()) => return Ok(Some(Connection { socket, socket_identity, import: None })),
                 Err(Errno::INTR) => {}
                 Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
                 Err(error) => return Err(error.into()),
@@ -293,9 +293,9 @@ impl Zygote<'_> {
     }
 
     /// Removes a stale zygote's socket, unless another process has done so.
-    fn forget(&self, mark: u64) {
+    fn forget(&self, socket_identity: u64) {
         if let Ok(lock) = Lock::take(self.directory, &self.identity.name()) {
-            lock.remove_socket(mark);
+            lock.remove_socket(socket_identity);
         }
     }
 }

@@ -75,7 +75,7 @@ mod tests {
         };
         let zygote = ZygoteOrder {
             directory: "/tmp/ü".into(),
-            mark: 9,
+            socket_identity: 9,
             identity: Identity::from_bytes(b"a:b\xff".to_vec()),
             worker: "/usr/lib/worker.so".into(),
             service: service(),

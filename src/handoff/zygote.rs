@@ -16,7 +16,7 @@ pub struct ZygoteOrder {
     /// The private directory.
     pub directory: PathBuf,
     /// What distinguishes its socket's file from a later one at the same path.
-    pub mark: u64,
+    pub socket_identity: u64,
     /// Whose requests it answers.
     pub identity: Identity,
     /// The file from which the worker was loaded.
@@ -36,7 +36,7 @@ pub struct ZygoteOrder {
 impl ZygoteOrder {
     pub(super) fn write(&self, fields: &mut Writer) {
         fields.put_path(&self.directory);
-        fields.put_number(self.mark);
+        fields.put_number(self.socket_identity);
         fields.put(self.identity.as_bytes());
         fields.put_path(&self.worker);
         fields.put(self.service.encode());
@@ -55,7 +55,7 @@ impl ZygoteOrder {
     }
 
     pub(super) fn read(fields: &mut Reader<'_>) -> Option<Self> {
-        let (directory, mark) = (fields.path()?, fields.number()?);
+        let (directory, socket_identity) = (fields.path()?, fields.number()?);
         let identity = Identity::from_bytes(fields.bytes()?.to_vec());
         let worker = fields.path()?;
         let service = Service::decode(fields.bytes()?)?;
@@ -75,7 +75,7 @@ impl ZygoteOrder {
         let why = fields.text()?.to_owned();
         Some(Self {
             directory,
-            mark,
+            socket_identity,
             identity,
             worker,
             service,

@@ -14,7 +14,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    pub(super) fn mark(self) -> &'static str {
+    pub(super) fn sign(self) -> &'static str {
         match self {
             Self::Fine => "✓",
             Self::Warning => "!",

@@ -75,7 +75,7 @@ impl Report {
             Form::Quiet => {}
             Form::Json => write(&self.json(worst)),
             Form::Lines { is_coloured } => {
-                let line = format!("{} {}", worst.mark(), verdict(problems, warnings));
+                let line = format!("{} {}", worst.sign(), verdict(problems, warnings));
                 write(&format!("{}\n", painted(worst, &line, is_coloured)));
             }
         }
@@ -108,9 +108,9 @@ fn value(finding: &Finding) -> Value {
 
 /// A finding: one line, and its details below it.
 fn lines(finding: &Finding, is_coloured: bool) -> String {
-    let mark = painted(finding.level, finding.level.mark(), is_coloured);
+    let sign = painted(finding.level, finding.level.sign(), is_coloured);
     let seen = printable_line(&finding.seen, LONGEST);
-    let mut text = format!("{mark} {:<13} {seen}", finding.about);
+    let mut text = format!("{sign} {:<13} {seen}", finding.about);
     if let Some(cure) = &finding.cure {
         let cure = printable_line(cure, LONGEST);
         text += if is_coloured { "  → \x1b[1m" } else { "  → " };

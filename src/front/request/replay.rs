@@ -43,10 +43,7 @@ pub(super) fn run(
     }
     let began = Moment::now();
     let asked = asked(&record, arguments, &variables, body, began);
-    let ended = asked.run(|response| {
-        // After an answer that is there; the head of it may be all that is wanted.
-        show_response(response, arguments, &style)
-    })?;
+    let ended = asked.run(|response| show_response(response, arguments, &style))?;
     if let Some(format) = format {
         let url = String::from_utf8_lossy(&number::address(&variables)).into_owned();
         super::write_out(format, &ended, &variables, &url, 0, began)?;

@@ -75,10 +75,12 @@ pub(crate) fn run(py: Python<'_>, order: &ZygoteOrder, received: Vec<OwnedFd>) -
         Ok(started) => started,
         Err(error) => return failed(&format!("zygote: {error}")),
     };
-    let mark = Cell::new(Some(order.mark));
+    let socket_identity = Cell::new(Some(order.socket_identity));
     let leave = || {
-        if let (Ok(directory), Some(mark)) = (Directory::at(order.directory.clone()), mark.take()) {
-            lock::leave(&directory, &order.identity.name(), mark);
+        if let (Ok(directory), Some(socket_identity)) =
+            (Directory::at(order.directory.clone()), socket_identity.take())
+        {
+            lock::leave(&directory, &order.identity.name(), socket_identity);
         }
     };
     let over = live(py, order, &listener, journal, &leave);
@@ -252,6 +254,6 @@ fn publish(order: &ZygoteOrder) {
         && let Ok(lock) = Lock::take(&directory, &order.identity.name())
     {
         // If this fails, requests make a normal start, and the zygote ends because it gets none.
-        let _ = lock.publish(order.mark);
+        let _ = lock.publish(order.socket_identity);
     }
 }

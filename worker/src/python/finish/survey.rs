@@ -42,7 +42,7 @@ const BATCH: usize = 256;
 
 const NOT_KNOWN: &str = "what its end does is not known";
 
-#[allow(clippy::struct_excessive_bools, reason = "four facts that are seen by and by")]
+#[allow(clippy::struct_excessive_bools, reason = "four facts that are found one after the other")]
 pub(super) struct Survey<'py> {
     pub(super) py: Python<'py>,
     pub(super) gc: Bound<'py, PyAny>,
