@@ -103,11 +103,12 @@ fn zygote(given: &mut Vec<Pair>, service: &Service) -> ZygoteOrder {
         request: None,
         ignored: Vec::new(),
     };
-    let (mark, deadline) = (small("mark"), Moment::from_nanos(small("deadline")));
+    let (socket_identity, deadline) =
+        (small("socket_identity"), Moment::from_nanos(small("deadline")));
     let request = take(given, "request").map(OsString::from_vec).filter(|path| !path.is_empty());
     ZygoteOrder {
         directory: path(take(given, "private").unwrap_or_default()),
-        mark,
+        socket_identity,
         identity: Identity::from_bytes(take(given, "identity").unwrap_or_default()),
         worker: path(take(given, "worker").unwrap_or_default()),
         service: service.clone(),
