@@ -64,7 +64,7 @@ fn listener(line: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpListener;
 
     use super::*;
 
@@ -91,11 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn this_process_listens_as_long_as_it_has_such_a_socket() {
+    fn a_process_with_such_a_socket_listens() {
         let me = rustix::process::getpid();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let _listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         assert!(listens(me));
-        let address = listener.local_addr().expect("bound");
-        let _connected = TcpStream::connect(address).expect("it listens");
     }
 }
