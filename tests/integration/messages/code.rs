@@ -396,7 +396,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
             "app.py",
             "def application(environ, start_response):\n    start_response('200 OK', [])\n    return 'x'\n",
         )],
-        "the application returned a str, not an iterable of bytes: return [body]",
+        "the application returned a str, not an iterable of bytes: return [body.encode()]",
     ),
     app(
         "no return",

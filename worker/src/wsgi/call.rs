@@ -210,8 +210,9 @@ fn deliver_one_by_one(
     let py = result.py();
     if result.is_instance_of::<PyBytes>() || result.is_instance_of::<PyString>() {
         return Err(Failure::Mistake(format!(
-            "the application returned a {}, not an iterable of bytes: return [body]",
-            type_name(result)
+            "the application returned a {}, not an iterable of bytes: return [body{}]",
+            type_name(result),
+            if result.is_instance_of::<PyString>() { ".encode()" } else { "" }
         )));
     }
     let chunks = result.try_iter().map_err(|error| {
