@@ -37,7 +37,7 @@ fn lengths() -> Vec<Case> {
             .expect(whole_million),
         Case::new(
             "B9",
-            "a server that is taken for Apache and leaves stdin open costs a wait",
+            "the body arrives from a server that looks like Apache and leaves stdin open",
             "read_body.py",
         )
         .with("SERVER_SOFTWARE", "Apache")
@@ -46,7 +46,7 @@ fn lengths() -> Vec<Case> {
         Case::new("B1", "read() without a size ends at CONTENT_LENGTH", "read_body.py")
             .request(Request::post("?how=read", "four"))
             .expect(|answer| answer.status(200)?.body(r#"["four"]"#).map(drop)),
-        Case::new("B1", "an empty body with a CONTENT_LENGTH of 0 is empty", "read_body.py")
+        Case::new("B1", "a body with a CONTENT_LENGTH of 0 is empty", "read_body.py")
             .request(Request::post("?how=read", ""))
             .expect(|answer| answer.status(200)?.body(r#"[""]"#).map(drop)),
         Case::new("B3", "a body that ends early is an OSError, never a whole body", "read_body.py")
@@ -59,7 +59,7 @@ fn lengths() -> Vec<Case> {
             .expect(|answer| answer.status(400)?.exit_code(1)?.lacks("four").map(drop)),
         Case::new(
             "B5",
-            "without a length there is no body, and stdin is not waited for",
+            "without CONTENT_LENGTH the body is empty, and stdin is not read",
             "read_body.py",
         )
         .get("?how=read")
@@ -104,7 +104,7 @@ fn chunked() -> Vec<Case> {
             .request(Request::new("POST", "").body(Body::Chunked(pieces())))
             .expect(|answer| answer.status(413).map(drop)),
         // Other servers know the length before they start the program.
-        Case::new("B4", "a directory for a chunked body that is missing is named", "upload.py")
+        Case::new("B4", "a missing TMPDIR for a chunked body is named in the log", "upload.py")
             .variable("TMPDIR", "/nonexistent")
             .request(Request::new("POST", "").body(Body::Chunked(vec![pattern(MILLION); 3])))
             .on(&[Kind::Shell, Kind::ApacheCgid, Kind::ApacheCgi, Kind::ApacheAction])
@@ -119,7 +119,7 @@ fn unread() -> Vec<Case> {
     vec![
         Case::valid(
             "B6",
-            "an upload that nobody reads does not stop a large answer",
+            "an upload that the application does not read does not block a large response",
             "ignore_upload",
         )
         .request(upload(MILLION))
@@ -135,20 +135,20 @@ fn unread() -> Vec<Case> {
             .request(upload(MILLION))
             .logs("CGI2WSGI_MAX_BODY")
             .expect(|answer| answer.status(413)?.exit_code(1).map(drop)),
-        Case::new("B6", "a body within --max-body is taken", "upload.py")
+        Case::new("B6", "a body within --max-body is accepted", "upload.py")
             .variable("CGI2WSGI_MAX_BODY", "1000000")
             .request(upload(MILLION))
             .expect(whole_million),
         Case::new("B6", "a 500 arrives in spite of a large upload", "failures/raises_before.py")
             .request(upload(MILLION))
             .expect(|answer| answer.status(500).map(drop)),
-        Case::new("B10", "an unread upload needs no room on a disk", "ignore_upload.py")
+        Case::new("B10", "an unread upload needs no disk space", "ignore_upload.py")
             .variable("TMPDIR", "/nonexistent")
             .request(upload(3 * MILLION))
             .expect(|answer| answer.status(200)?.exit_code(0)?.body(vec![b'x'; 300_000]).map(drop)),
         Case::new(
             "B6",
-            "what the application reads after it began to answer is still all there",
+            "the application can read the whole body after it has begun to answer",
             "/responses.py",
         )
         .request(Request::post("/answers_before_it_reads", pattern(MILLION)))

@@ -38,13 +38,13 @@ fn decoding() -> Vec<Case> {
         environ("E1", "a path that is not UTF-8 reaches the application byte for byte")
             .get("/%ff%fe/caf%e9")
             .expect(|answer| listed(answer, b"PATH_INFO=/\xff\xfe/caf\xe9")),
-        environ("E1", "a UTF-8 path is the latin-1 reading of its bytes")
+        environ("E1", "a UTF-8 path is decoded as latin-1")
             .get("/caf%C3%A9")
             .expect(|answer| listed(answer, "PATH_INFO=/café")),
         environ("E1", "a header value in latin-1 reaches the application byte for byte")
             .request(Request::get("").header("X-Name", b"caf\xe9"))
             .expect(|answer| listed(answer, b"HTTP_X_NAME=caf\xe9")),
-        environ("E1", "a value with every byte from 0x01 to 0xFF is no problem")
+        environ("E1", "a value with every byte from 0x01 to 0xFF arrives byte for byte")
             .with("HTTP_X_ALL", &all_bytes)
             .expect(move |answer| {
                 let shown = all_bytes.iter().flat_map(|byte| match byte {
@@ -53,7 +53,7 @@ fn decoding() -> Vec<Case> {
                 });
                 listed(answer, [b"HTTP_X_ALL=".to_vec(), shown.collect()].concat())
             }),
-        environ("E1", "the locale has no say in how variables are decoded")
+        environ("E1", "the locale does not change how variables are decoded")
             .variable("LC_ALL", "C")
             .get("/%ff")
             .expect(|answer| listed(answer, b"PATH_INFO=/\xff")),
@@ -92,22 +92,25 @@ fn absent_and_empty() -> Vec<Case> {
         .without("SCRIPT_NAME"),
         lists(
             "E3",
-            "SCRIPT_NAME / becomes empty and doubles no slash",
+            "a SCRIPT_NAME of / becomes empty, so that no slash is doubled",
             &["SCRIPT_NAME=", "PATH_INFO=/x"],
         )
         .get("/x")
         .with("SCRIPT_NAME", "/"),
-        environ("E4", "a PATH_INFO that lost its start is rebuilt or refused, never prefixed")
-            .with("SCRIPT_NAME", "/app")
-            .with("PATH_INFO", "lication/x")
-            .with("REQUEST_URI", "/application/x")
-            .expect(|answer| {
-                if answer.head.status == 404 {
-                    return answer.lacks("PATH_INFO").map(drop);
-                }
-                listed(answer, "SCRIPT_NAME=")?;
-                listed(answer, "PATH_INFO=/application/x")
-            }),
+        environ(
+            "E4",
+            "a PATH_INFO without its beginning is rebuilt or refused, never given a slash",
+        )
+        .with("SCRIPT_NAME", "/app")
+        .with("PATH_INFO", "lication/x")
+        .with("REQUEST_URI", "/application/x")
+        .expect(|answer| {
+            if answer.head.status == 404 {
+                return answer.lacks("PATH_INFO").map(drop);
+            }
+            listed(answer, "SCRIPT_NAME=")?;
+            listed(answer, "PATH_INFO=/application/x")
+        }),
         lacks(
             "E8",
             "empty CONTENT_LENGTH, CONTENT_TYPE and REMOTE_USER count as absent",
@@ -118,7 +121,7 @@ fn absent_and_empty() -> Vec<Case> {
         .with("REMOTE_USER", ""),
         lacks(
             "E8",
-            "a request without a body and a user has no variable for them",
+            "a request without body and user has no CONTENT_LENGTH, CONTENT_TYPE or REMOTE_USER",
             &["CONTENT_LENGTH", "CONTENT_TYPE", "REMOTE_USER"],
         )
         .except(Kind::Lighttpd, "lighttpd 1.4.69 says CONTENT_LENGTH=0 there"),
@@ -138,10 +141,14 @@ fn server_and_scheme() -> Vec<Case> {
             .with("SERVER_NAME", "site.example:8080"),
         lists("E5", "an IPv6 address keeps its colons", &["SERVER_NAME=[2001:db8::1]"])
             .with("SERVER_NAME", "[2001:db8::1]:8080"),
-        lists("E5", "the last resort for SERVER_NAME is localhost", &["SERVER_NAME=localhost"])
-            .with("SERVER_NAME", "")
-            .with("HTTP_HOST", ""),
-        lists("E5", "an empty Host header does no harm", &["SERVER_NAME=localhost"])
+        lists(
+            "E5",
+            "SERVER_NAME is localhost where no variable names the server",
+            &["SERVER_NAME=localhost"],
+        )
+        .with("SERVER_NAME", "")
+        .with("HTTP_HOST", ""),
+        lists("E5", "an empty Host header is ignored", &["SERVER_NAME=localhost"])
             .with("HTTP_HOST", ""),
         lists(
             "E6",
@@ -151,11 +158,13 @@ fn server_and_scheme() -> Vec<Case> {
         .with("SERVER_PORT", "80")
         .with("HTTP_HOST", "site.example")
         .with("HTTPS", "on"),
-        environ("E6", "a missing SERVER_PORT is derived").without("SERVER_PORT").expect(|answer| {
-            let ports = ["SERVER_PORT=8080", "SERVER_PORT=80"];
-            ensure!(ports.iter().any(|port| listed(answer, port).is_ok()), "no SERVER_PORT");
-            Ok(())
-        }),
+        environ("E6", "a missing SERVER_PORT is derived from other variables")
+            .without("SERVER_PORT")
+            .expect(|answer| {
+                let ports = ["SERVER_PORT=8080", "SERVER_PORT=80"];
+                ensure!(ports.iter().any(|port| listed(answer, port).is_ok()), "no SERVER_PORT");
+                Ok(())
+            }),
         lists("E7", "HTTPS=on is https", &["wsgi.url_scheme=https"]).variable("HTTPS", "on"),
         lists("E7", "HTTPS=1 is https", &["wsgi.url_scheme=https"]).with("HTTPS", "1"),
         lists("E7", "HTTPS=True is https", &["wsgi.url_scheme=https"]).with("HTTPS", "True"),
@@ -173,14 +182,17 @@ fn server_and_scheme() -> Vec<Case> {
 
 fn headers() -> Vec<Case> {
     vec![
-        environ("E9", "the body's type and length come without HTTP_")
-            .request(Request::post("", "a=1").header("Content-Type", "text/x-test"))
-            .expect(|answer| {
-                listed(answer, "CONTENT_TYPE=text/x-test")?;
-                listed(answer, "CONTENT_LENGTH=3")?;
-                absent(answer, "HTTP_CONTENT_TYPE")?;
-                absent(answer, "HTTP_CONTENT_LENGTH")
-            }),
+        environ(
+            "E9",
+            "the body's type and length are in CONTENT_TYPE and CONTENT_LENGTH, without HTTP_",
+        )
+        .request(Request::post("", "a=1").header("Content-Type", "text/x-test"))
+        .expect(|answer| {
+            listed(answer, "CONTENT_TYPE=text/x-test")?;
+            listed(answer, "CONTENT_LENGTH=3")?;
+            absent(answer, "HTTP_CONTENT_TYPE")?;
+            absent(answer, "HTTP_CONTENT_LENGTH")
+        }),
         lacks("E10", "a Proxy header is not in the environ", &["HTTP_PROXY"])
             .request(Request::get("").header("Proxy", "http://evil.example")),
         Case::new("E10", "a Proxy header is not in os.environ", "/process_facts.py")
@@ -194,20 +206,24 @@ fn headers() -> Vec<Case> {
         .request(Request::get("").header("Authorization", "Basic dTpw")),
         lists(
             "E11",
-            "REDIRECT_HTTP_AUTHORIZATION stands in, at any depth",
+            "a missing HTTP_AUTHORIZATION is taken from REDIRECT_HTTP_AUTHORIZATION, at any depth",
             &["HTTP_AUTHORIZATION=Basic dTpw"],
         )
         .with("REDIRECT_REDIRECT_HTTP_AUTHORIZATION", "Basic dTpw"),
         lists(
             "E11",
-            "a real Authorization header beats the redirected one",
+            "HTTP_AUTHORIZATION takes precedence over REDIRECT_HTTP_AUTHORIZATION",
             &["HTTP_AUTHORIZATION=Basic b3du"],
         )
         .with("HTTP_AUTHORIZATION", "Basic b3du")
         .with("REDIRECT_HTTP_AUTHORIZATION", "Basic dTpw"),
-        lacks("E12", "header names with odd characters are dropped", &["HTTP_X.DOT", "HTTP_X_DOT"])
-            .request(Request::get("").header("X.Dot", "1"))
-            .except(Kind::Lighttpd, "lighttpd 1.4.69 makes a plain HTTP_X_DOT of X.Dot"),
+        lacks(
+            "E12",
+            "headers are dropped whose names have other characters than letters, digits, - and _",
+            &["HTTP_X.DOT", "HTTP_X_DOT"],
+        )
+        .request(Request::get("").header("X.Dot", "1"))
+        .except(Kind::Lighttpd, "lighttpd 1.4.69 makes a plain HTTP_X_DOT of X.Dot"),
         lists("E13", "a repeated header arrives joined by the server", &["HTTP_X_TWICE=1, 2"])
             .request(Request::get("").header("X-Twice", "1").header("X-Twice", "2")),
         environ("E13", "repeated cookies arrive as the server joins them")
@@ -253,23 +269,23 @@ fn shape() -> Vec<Case> {
         .variable("SETTING", "of the site")
         .get("?n=SETTING")
         .expect(|answer| answer.contains("variable = 'of the site'\n").map(drop)),
-        Case::new("E16", "os.environ is this request's", "/process_facts.py")
+        Case::new("E16", "os.environ has the variables of this request", "/process_facts.py")
             .get("?n=QUERY_STRING")
             .expect(|answer| answer.contains("variable = 'n=QUERY_STRING'\n").map(drop)),
         Case::new(
             "E16",
-            "os.environ is this request's while the application is imported",
+            "os.environ has the variables of this request during the import",
             "/looks_at_the_request_on_import.py",
         )
         .goes_cold(super::failures::IMPORT_FAILS)
         .expect(|answer| answer.status(200)?.exit_code(0)?.body("GET").map(drop)),
         lists(
             "E17",
-            "Apache's ScriptAlias tells the mount and the path under it",
+            "Apache's ScriptAlias gives the path below the mount in PATH_INFO",
             &["PATH_INFO=/foo"],
         )
         .get("/foo")
         .on(APACHE)
-        .except(Kind::ApacheAction, "it is Action that tells them there"),
+        .except(Kind::ApacheAction, "Action sets PATH_INFO there"),
     ]
 }

@@ -53,7 +53,7 @@ pub(crate) fn cases() -> Vec<Case> {
             }),
         Case::new(
             "R13",
-            "a visitor who leaves in the middle of an upload ends it",
+            "a visitor who disconnects in the middle of an upload ends the request",
             "/upload_marker.py",
         )
         .variable("MARKER", "{own}/marker")
@@ -77,7 +77,7 @@ pub(crate) fn cases() -> Vec<Case> {
         }),
         Case::new(
             "B8",
-            "signals that interrupt reading and writing lose nothing",
+            "no byte is lost when signals interrupt reading and writing",
             "/interrupted.py",
         )
         .request(Request::post("", upload.clone()))
@@ -87,12 +87,16 @@ pub(crate) fn cases() -> Vec<Case> {
             ensure!(body.chunks(upload.len()).all(|part| part == upload), "they differ");
             Ok(())
         }),
-        Case::script("RFC 5", "a script named nph- answers the client itself", "nph-hello.wsgi")
-            .on(APACHE)
-            .expect(|answer| {
-                answer.status(299)?.header("X-Through", "yes")?.body("not parsed\n")?;
-                ensure!(answer.head.reason == "As It Is", "Apache has parsed it");
-                answer.no_header("Server").map(drop)
-            }),
+        Case::script(
+            "RFC 5",
+            "a script whose name begins with nph- writes the whole HTTP response",
+            "nph-hello.wsgi",
+        )
+        .on(APACHE)
+        .expect(|answer| {
+            answer.status(299)?.header("X-Through", "yes")?.body("not parsed\n")?;
+            ensure!(answer.head.reason == "As It Is", "Apache has parsed it");
+            answer.no_header("Server").map(drop)
+        }),
     ]
 }

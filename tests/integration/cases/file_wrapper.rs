@@ -21,15 +21,18 @@ pub(crate) fn cases() -> Vec<Case> {
     let kernels = || fs::read("/proc/version").unwrap_or_default();
     let files = |sentence, target: &str| Case::new("R14", sentence, "/files.py").get(target);
     vec![
-        files("wsgi.file_wrapper sends a file of the kernel, which has no size", "/of_the_kernel")
-            .expect(move |answer| answer.status(200)?.body(kernels()).map(drop)),
-        files("wsgi.file_wrapper takes None for a block size", "/of_any_block_size?none")
+        files(
+            "wsgi.file_wrapper sends a file of /proc, whose size is reported as 0",
+            "/of_the_kernel",
+        )
+        .expect(move |answer| answer.status(200)?.body(kernels()).map(drop)),
+        files("wsgi.file_wrapper accepts a block size of None", "/of_any_block_size?none")
             .on(&[Kind::Shell])
             .expect(move |answer| answer.status(200)?.body(kernels()).map(drop)),
-        files("wsgi.file_wrapper takes -1 for a block size", "/of_any_block_size?all")
+        files("wsgi.file_wrapper accepts a block size of -1", "/of_any_block_size?all")
             .on(&[Kind::Shell])
             .expect(move |answer| answer.status(200)?.body(kernels()).map(drop)),
-        files("wsgi.file_wrapper takes 0 for a block size", "/of_any_block_size?nothing")
+        files("wsgi.file_wrapper accepts a block size of 0", "/of_any_block_size?nothing")
             .on(&[Kind::Shell])
             .expect(move |answer| answer.status(200)?.body(kernels()).map(drop)),
         files("wsgi.file_wrapper has the file's own attributes", "/with_attributes")
@@ -43,7 +46,7 @@ pub(crate) fn cases() -> Vec<Case> {
             .request(Request::get("/range_of").header("Range", "bytes=-4"))
             .expect(|answer| answer.status(206)?.body("last").map(drop)),
         download("wsgi.file_wrapper sends a file whole", EVERYWHERE, 0),
-        download("wsgi.file_wrapper begins where the file stands", EVERYWHERE, 1_000_003),
+        download("wsgi.file_wrapper begins at the file's position", EVERYWHERE, 1_000_003),
         download(
             "wsgi.file_wrapper sends nothing of a file at its end",
             WEB_SERVERS,

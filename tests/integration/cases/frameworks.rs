@@ -76,7 +76,7 @@ fn site(fixture: &str, sentence: &'static str) -> Case {
 
 fn greeting(name: &str, fixture: &str) -> Case {
     site(fixture, "greets")
-        .named(format!("{name} greets whom the path names"))
+        .named(format!("{name} answers with the name in the path"))
         .get("/hello/Ann")
         .expect(|answer| answer.status(200)?.exit_code(0)?.body("Hello, Ann!\n").map(drop))
 }

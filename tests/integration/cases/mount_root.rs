@@ -21,7 +21,7 @@ struct Seen {
 
 const SEEN: &[Seen] = &[
     Seen {
-        sentence: "a rewriting to index.cgi/$1 is seen through",
+        sentence: "--mount auto finds the root behind a rewriting to index.cgi/$1",
         mount: "auto",
         script_name: "/hta/index.cgi",
         path_info: "/foo",
@@ -31,7 +31,7 @@ const SEEN: &[Seen] = &[
         path: "/foo",
     },
     Seen {
-        sentence: "a rewriting to index.cgi without the path is seen through",
+        sentence: "--mount auto finds the root behind a rewriting to index.cgi without the path",
         mount: "auto",
         script_name: "/hta/index.cgi",
         path_info: "",
@@ -41,7 +41,7 @@ const SEEN: &[Seen] = &[
         path: "/foo",
     },
     Seen {
-        sentence: "FallbackResource and DirectoryIndex are seen through",
+        sentence: "--mount auto finds the root behind FallbackResource and DirectoryIndex",
         mount: "auto",
         script_name: "/fb/index.cgi",
         path_info: "",
@@ -51,7 +51,7 @@ const SEEN: &[Seen] = &[
         path: "/a b",
     },
     Seen {
-        sentence: "the script's own URL stays the root",
+        sentence: "--mount auto keeps the script's own URL as the root",
         mount: "auto",
         script_name: "/fb/index.cgi",
         path_info: "",
@@ -61,7 +61,7 @@ const SEEN: &[Seen] = &[
         path: "",
     },
     Seen {
-        sentence: "a plain ScriptAlias stays as it is under auto",
+        sentence: "--mount auto does not change a plain ScriptAlias",
         mount: "auto",
         script_name: "/app",
         path_info: "/foo",
@@ -71,7 +71,7 @@ const SEEN: &[Seen] = &[
         path: "/foo",
     },
     Seen {
-        sentence: "an explicit mount beats what the server says",
+        sentence: "--mount PATH takes precedence over SCRIPT_NAME",
         mount: "/hta",
         script_name: "/hta/index.cgi",
         path_info: "/foo",
@@ -81,7 +81,7 @@ const SEEN: &[Seen] = &[
         path: "/foo",
     },
     Seen {
-        sentence: "ScriptAliasMatch without a path is put right by an explicit mount",
+        sentence: "--mount PATH corrects ScriptAliasMatch without the path",
         mount: "/",
         script_name: "/foo",
         path_info: "",
@@ -91,7 +91,7 @@ const SEEN: &[Seen] = &[
         path: "/foo",
     },
     Seen {
-        sentence: "REDIRECT_STATUS alone proves nothing",
+        sentence: "REDIRECT_STATUS alone does not change the root",
         mount: "auto",
         script_name: "/app",
         path_info: "/foo",
@@ -105,7 +105,7 @@ const SEEN: &[Seen] = &[
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = SEEN.iter().map(case).collect();
     cases.push(
-        Case::new("E17", "dot segments are refused", "show_environ.py")
+        Case::new("E17", "dot segments in REQUEST_URI are refused", "show_environ.py")
             .variable("CGI2WSGI_MOUNT", "auto")
             .with("SCRIPT_NAME", "/hta/index.cgi")
             .with("REQUEST_URI", "/hta/../etc/passwd")
@@ -161,7 +161,7 @@ fn handler() -> Vec<Case> {
             .with("PATH_TRANSLATED", "{fixtures}/hello.py")
             .with("PATH_INFO", "/a/hello.py")
             .expect(|answer| answer.status(403)?.lacks("Hello").map(drop)),
-        action("what a client forges as a header counts for nothing")
+        action("headers with which a client imitates Action's variables are ignored")
             .request(
                 Request::get("").header("Redirect-Handler", "x").header("Redirect-Status", "200"),
             )

@@ -11,7 +11,7 @@ use crate::harness::server::Kind;
 use crate::harness::table::{APACHE, Case, NOT_APACHE, SHELL, Scene};
 
 pub(crate) const FILE_ALONE: &str =
-    "Apache's Action names a file that is there, never a module, a callable or nothing";
+    "Apache's Action names an existing file, never a module or a callable";
 
 fn says_hello(answer: &Answer) -> Result<()> {
     answer.status(200)?.exit_code(0)?.body("Hello, world!\n").map(drop)
@@ -22,25 +22,29 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(descriptors());
     cases.extend(ends());
     cases.extend(surroundings());
+    cases.extend(origins());
     cases.extend(names_of_applications());
     cases.extend(spawned_children());
     cases
 }
 
-/// E3: `multiprocessing` starts another Python, which must find the function that it is to run.
+/// P6: `multiprocessing` starts another Python, which must find the function that it is to run.
 fn spawned_children() -> Vec<Case> {
     let sentences = [
-        ("spawn", "a child that multiprocessing spawns runs the application's function"),
-        ("forkserver", "a child of multiprocessing's forkserver runs the application's function"),
+        ("spawn", "a child of multiprocessing's spawn method runs the application's function"),
+        (
+            "forkserver",
+            "a child of multiprocessing's forkserver method runs the application's function",
+        ),
     ];
     let script = sentences.map(|(method, sentence)| {
         Case::script("P6", sentence, "spawns.wsgi")
-            .named(format!("{sentence}, of a .wsgi file"))
+            .named(format!("{sentence}, in a .wsgi file"))
             .get(&format!("?{method}"))
     });
     let module = sentences.map(|(method, sentence)| {
         Case::new("P6", sentence, "spawns.py")
-            .named(format!("{sentence}, of a .py file"))
+            .named(format!("{sentence}, in a .py file"))
             .get(&format!("?{method}"))
     });
     let cases = script.into_iter().chain(module);
@@ -91,18 +95,24 @@ fn query_as_arguments() -> Vec<Case> {
             .get(&format!("?{query}"))
             .expect(|answer| answer.status(200)?.contains("script.wsgi\n").map(drop))
     });
-    let unnamed =
-        Case::import("P1", "without an application the visitor's word is not taken for one", "")
-            .get("?os:system")
-            .on(&[Kind::Caddy, Kind::Lighttpd, Kind::Nginx])
-            .expect(|answer| answer.status(500)?.exit_code(2).map(drop));
+    let unnamed = Case::import(
+        "P1",
+        "a visitor's word is not run as the application where none is named",
+        "",
+    )
+    .get("?os:system")
+    .on(&[Kind::Caddy, Kind::Lighttpd, Kind::Nginx])
+    .expect(|answer| answer.status(500)?.exit_code(2).map(drop));
     // On servers that append the query's words to the command line.
-    let unnamed_too =
-        Case::import("P1", "without an application the visitor's word is not taken for one", "")
-            .get("?os:system")
-            .on(&[Kind::Shell, Kind::ApacheCgi, Kind::ApacheCgid])
-            .logs(WHOSE)
-            .expect(is_refused);
+    let unnamed_too = Case::import(
+        "P1",
+        "a visitor's word is not run as the application where none is named",
+        "",
+    )
+    .get("?os:system")
+    .on(&[Kind::Shell, Kind::ApacheCgi, Kind::ApacheCgid])
+    .logs(WHOSE)
+    .expect(is_refused);
     // Caddy's configuration has the application on the command line, and Caddy appends nothing.
     let repeated = Case::import("P1", "a visitor cannot take the operator's words away", "hello")
         .variable("CGI2WSGI_CHDIR", "{fixtures}")
@@ -123,20 +133,20 @@ pub(crate) fn is_refused(answer: &Answer) -> Result<()> {
 
 fn descriptors() -> Vec<Case> {
     vec![
-        Case::new("P2", "nothing that is printed gets into the response", "print_everywhere.py")
+        Case::new("P2", "printed text never gets into the response", "print_everywhere.py")
             .logs_at_import("print at import")
             .logs("os.write before start_response")
             .logs("subprocess in the body")
             .logs("printf in close()")
             .expect(|answer| answer.status(200)?.exit_code(0)?.body("clean\n").map(drop)),
-        Case::new("P2", "the application's own stdin is empty", "/process_facts.py")
+        Case::new("P2", "sys.stdin is empty in the application", "/process_facts.py")
             .request(crate::harness::http::Request::post("", "not for sys.stdin"))
             .expect(|answer| answer.status(200)?.contains("stdin = ''\n").map(drop)),
         // The grandchild inherits stderr as descriptor 1, and Go and mod_cgi wait for the end of stderr. Under Caddy
         // the connection stays open, but the answer is whole. mod_cgi holds the answer back, so it has no such row.
         Case::new(
             "P3",
-            "a grandchild that lives on does not hold the answer up",
+            "a child process that outlives the request does not delay the response",
             "subprocess_child.py",
         )
         .on(&[Kind::Shell, Kind::Caddy, Kind::ApacheCgid, Kind::ApacheAction])
@@ -147,21 +157,25 @@ fn descriptors() -> Vec<Case> {
                 _ => exchange.finish()?.status(200)?.exit_code(0).map(drop),
             }
         }),
-        Case::new("P8", "threads and atexit handlers finish after the answer", "background.py")
-            .variable("MARKER", "{own}/marker")
-            .drive(|scene, exchange| {
-                let marker = scene.variable("MARKER")?;
-                exchange.finish()?.status(200)?.exit_code(0)?.body("answered\n")?;
-                until(PATIENCE, "the thread and the atexit handler", || {
-                    let said = fs::read_to_string(&marker).unwrap_or_default();
-                    Ok((said == "thread\natexit\n").then_some(()))
-                })
-                .with_context(|| format!("the marker has {:?}", fs::read_to_string(&marker)))
-            }),
+        Case::new(
+            "P8",
+            "threads and atexit handlers run to their end after the response",
+            "background.py",
+        )
+        .variable("MARKER", "{own}/marker")
+        .drive(|scene, exchange| {
+            let marker = scene.variable("MARKER")?;
+            exchange.finish()?.status(200)?.exit_code(0)?.body("answered\n")?;
+            until(PATIENCE, "the thread and the atexit handler", || {
+                let said = fs::read_to_string(&marker).unwrap_or_default();
+                Ok((said == "thread\natexit\n").then_some(()))
+            })
+            .with_context(|| format!("the marker has {:?}", fs::read_to_string(&marker)))
+        }),
         // Apache sends SIGTERM to a program that still runs when its answer is complete.
         Case::new(
             "P8",
-            "a SIGTERM after the answer to a failure does not interrupt threads and atexit handlers",
+            "a SIGTERM after an error page does not interrupt threads and atexit handlers",
             "/fails_with_a_thread.py",
         )
         .variable("MARKER", "{own}/marker")
@@ -211,10 +225,10 @@ fn ends() -> Vec<Case> {
         Ok(())
     };
     let kinds = [
-        ("a file that is open has been flushed when the response ends", "file"),
+        ("an open file has been flushed when the response ends", "file"),
         ("__del__ has run when the response ends", "del"),
-        ("the finally of a waiting generator has run when the response ends", "generator"),
-        ("atexit handlers have run when the response ends, if no thread lives", "atexit"),
+        ("the finally block of a suspended generator has run when the response ends", "generator"),
+        ("atexit handlers have run when the response ends, if no other thread runs", "atexit"),
     ];
     let ends = kinds.map(|(sentence, what)| {
         late(sentence, what).drive(move |scene, exchange| {
@@ -233,12 +247,12 @@ fn ends() -> Vec<Case> {
             exchange.finish()?.status(200)?.exit_code(0)?;
             done(scene)
         });
-    let failed = late("__del__ has run when the answer to a failure ends", "fails")
-        .on(SHELL)
-        .drive(move |scene, exchange| {
+    let failed = late("__del__ has run when an error page ends", "fails").on(SHELL).drive(
+        move |scene, exchange| {
             exchange.finish()?.status(500)?.exit_code(1)?;
             done(scene)
-        });
+        },
+    );
     ends.into_iter().chain([delivered, failed]).collect()
 }
 
@@ -252,26 +266,36 @@ fn surroundings() -> Vec<Case> {
     vec![
         facts(
             "P4",
-            "a child of the application dies of SIGPIPE as usual",
+            "SIGPIPE ends a child of the application, as usual",
             &["a child's end by SIGPIPE = -13\n"],
         ),
         facts(
             "P5",
-            "UTF-8 mode whatever the locale",
+            "Python runs in UTF-8 mode in any locale",
             &["utf8_mode = 1\n", "filesystem encoding = 'utf-8'\n", "stdout encoding = 'utf-8'\n"],
         ),
-        facts("P5", "UTF-8 mode under LC_ALL=C too", &["filesystem encoding = 'utf-8'\n"])
-            .variable("LC_ALL", "C"),
         facts(
             "P5",
-            "the application's directory is the current one and first on sys.path",
+            "Python runs in UTF-8 mode with LC_ALL=C",
+            &["filesystem encoding = 'utf-8'\n"],
+        )
+        .variable("LC_ALL", "C"),
+        facts(
+            "P5",
+            "the application's directory is the current directory and the first on sys.path",
             &["/applications'\nfirst on sys.path = '", "/applications'\nprefix = "],
         ),
-        locale("LC_CTYPE is C.UTF-8 without LANG, as under python", ["C.UTF-8", "C.UTF-8", "UTF-8"]),
+        locale(
+            "LC_CTYPE is C.UTF-8 without LANG, as under python",
+            ["C.UTF-8", "C.UTF-8", "UTF-8"],
+        ),
         locale("LC_CTYPE is C.UTF-8 with LANG=C, as under python", ["C.UTF-8", "C.UTF-8", "UTF-8"])
             .variable("LANG", "C"),
-        locale("LC_CTYPE stays what LANG makes of it", ["C.UTF-8", "None", "UTF-8"])
-            .variable("LANG", "C.UTF-8"),
+        locale(
+            "LC_CTYPE is not changed where LANG names a UTF-8 locale",
+            ["C.UTF-8", "None", "UTF-8"],
+        )
+        .variable("LANG", "C.UTF-8"),
         locale("LC_CTYPE stays C with LC_ALL=C, as under python", ["C", "None", "ANSI_X3.4-1968"])
             .variable("LC_ALL", "C"),
         locale(
@@ -279,12 +303,12 @@ fn surroundings() -> Vec<Case> {
             ["C", "None", "ANSI_X3.4-1968"],
         )
         .variable("PYTHONCOERCECLOCALE", "0"),
-        Case::new("P5", "a missing PATH, HOME and LANG do no harm", "hello.py")
+        Case::new("P5", "a request without PATH, HOME and LANG is answered", "hello.py")
             .without("PATH")
             .expect(says_hello),
         Case::new(
             "P5",
-            "what an application has changed of its process while it was imported stays",
+            "changes that the import makes to the process stay",
             "/changes_on_import.py",
         )
         .variable("PREPENDED", "after")
@@ -293,6 +317,12 @@ fn surroundings() -> Vec<Case> {
             let body = "set before:after None GET None after there /usr 0o27";
             answer.status(200)?.exit_code(0)?.body(body).map(drop)
         }),
+    ]
+}
+
+/// Where Python, packages and archives come from.
+fn origins() -> Vec<Case> {
+    vec![
         Case::new("P6", "PYTHONPATH works as for python", "/needs_path.py")
             .variable("PYTHONPATH", "{applications}/modules")
             .expect(|answer| answer.status(200)?.body("found on the path\n").map(drop)),
@@ -302,26 +332,44 @@ fn surroundings() -> Vec<Case> {
         Case::new("--pythonpath", "CGI2WSGI_PYTHONPATH adds a zip archive", "/needs_path.py")
             .variable("CGI2WSGI_PYTHONPATH", "{work}/modules.zip")
             .expect(|answer| answer.status(200)?.body("found on the path\n").map(drop)),
-        Case::import("APP", "an archive's __main__.py has the application", "{work}/site.pyz")
-            .expect(|answer| answer.status(200)?.body("found in the archive\n").map(drop)),
-        Case::import("APP", "an archive and a callable of its __main__.py", "{work}/site.pyz:other")
-            .on(SHELL)
-            .expect(|answer| answer.status(200)?.body("the other one\n").map(drop)),
-        Case::import("APP", "an archive without a __main__.py is named", "{work}/modules.zip")
-            .on(SHELL)
-            .logs("its __main__.py cannot be loaded")
-            .goes_cold("falling back to a normal (cold) start: ")
-            .expect(|answer| answer.status(500)?.exit_code(2).map(drop)),
+        Case::import(
+            "APP",
+            "the application is found in an archive's __main__.py",
+            "{work}/site.pyz",
+        )
+        .expect(|answer| answer.status(200)?.body("found in the archive\n").map(drop)),
+        Case::import(
+            "APP",
+            "ARCHIVE:CALLABLE runs that callable of the archive's __main__.py",
+            "{work}/site.pyz:other",
+        )
+        .on(SHELL)
+        .expect(|answer| answer.status(200)?.body("the other one\n").map(drop)),
+        Case::import(
+            "APP",
+            "an archive without __main__.py is named in the log",
+            "{work}/modules.zip",
+        )
+        .on(SHELL)
+        .logs("its __main__.py cannot be loaded")
+        .goes_cold("falling back to a normal (cold) start: ")
+        .expect(|answer| answer.status(500)?.exit_code(2).map(drop)),
         Case::new("P6", "PYTHONINSPECT and PYTHONSTARTUP do nothing", "hello.py")
             .variable("PYTHONINSPECT", "1")
             .variable("PYTHONSTARTUP", "{fixtures}/failures/raises_on_import.py")
             .expect(says_hello),
-        Case::new("P6", "a PYTHONHOME that breaks the start is named", "hello.py")
-            .variable("PYTHONHOME", "/nonexistent")
-            .logs("PYTHONHOME")
-            .goes_cold("--warm: falling back to a normal (cold) start: the zygote ended before it was ready")
-            .expect(|answer| answer.status(500)?.page(super::failures::FAILED).map(drop)),
-        Case::new("--venv", "a virtual environment that is not there is named", "hello.py")
+        Case::new(
+            "P6",
+            "a PYTHONHOME that prevents Python's start is named in the log",
+            "hello.py",
+        )
+        .variable("PYTHONHOME", "/nonexistent")
+        .logs("PYTHONHOME")
+        .goes_cold(
+            "--warm: falling back to a normal (cold) start: the zygote ended before it was ready",
+        )
+        .expect(|answer| answer.status(500)?.page(super::failures::FAILED).map(drop)),
+        Case::new("--venv", "a missing virtual environment is named in the log", "hello.py")
             .variable("CGI2WSGI_VENV", "/nonexistent")
             .logs("/nonexistent")
             .expect(|answer| answer.status(500)?.exit_code(2).map(drop)),
@@ -337,29 +385,41 @@ fn names_of_applications() -> Vec<Case> {
             .expect(move |answer| answer.status(200)?.exit_code(0)?.body(expected).map(drop))
     };
     vec![
-        shop("a module alone has its callable found", "shop.wsgi", "shop at /cart\n"),
-        shop("a module and its callable", "shop.views:application", "shop at /cart\n"),
-        shop("dotted attributes", "shop.wsgi:registry.main", "registry at /cart\n"),
-        shop("a factory", "shop.factory:create_app()", "factory at /cart\n"),
-        Case::import("APP", "a file and its callable", "{fixtures}/flask_site/app.py:app")
+        shop("MODULE runs its callable application or app", "shop.wsgi", "shop at /cart\n"),
+        shop("MODULE:CALLABLE runs that callable", "shop.views:application", "shop at /cart\n"),
+        shop(
+            "MODULE:ATTRIBUTE.CALLABLE runs the attribute's callable",
+            "shop.wsgi:registry.main",
+            "registry at /cart\n",
+        ),
+        shop(
+            "MODULE:FACTORY() runs what the factory returns",
+            "shop.factory:create_app()",
+            "factory at /cart\n",
+        ),
+        Case::import("APP", "FILE:CALLABLE runs that callable", "{fixtures}/flask_site/app.py:app")
             .variable("FLASK_SECRET_KEY", "of the tests")
             .get("/hello/Ann")
             .on(SHELL)
             .expect(|answer| answer.status(200)?.contains("Ann").map(drop)),
-        Case::import("--chdir", "a module is found where --chdir leads", "hello")
+        Case::import("--chdir", "a module is found in the directory of --chdir", "hello")
             .variable("CGI2WSGI_CHDIR", "{fixtures}")
             .expect(says_hello),
-        Case::script("APP", "a WSGI file with a #! line is the CGI program itself", "script.wsgi")
+        Case::script("APP", "a WSGI file with a #! line runs as the CGI program", "script.wsgi")
             .expect(|answer| {
                 answer.status(200)?.contains("script.wsgi\n__name__ = ")?;
                 answer.lacks("__main__").map(drop)
             }),
-        Case::script("APP", "a WSGI file's __name__ has no dot, and so no package", "script.wsgi")
-            .expect(|answer| {
-                let text = answer.status(200)?.text();
-                let name = text.split_once("__name__ = ").context("it does not say its name")?.1;
-                ensure!(!name.contains('.'), "__name__ is {name:?}");
-                Ok(())
-            }),
+        Case::script(
+            "APP",
+            "the __name__ of a WSGI file has no dot, so that the file is in no package",
+            "script.wsgi",
+        )
+        .expect(|answer| {
+            let text = answer.status(200)?.text();
+            let name = text.split_once("__name__ = ").context("it does not say its name")?.1;
+            ensure!(!name.contains('.'), "__name__ is {name:?}");
+            Ok(())
+        }),
     ]
 }

@@ -13,8 +13,7 @@ use crate::harness::server::Kind;
 use crate::harness::stage::DOWNLOAD_SIZE;
 use crate::harness::table::{APACHE, Case, SHELL, Scene, VERBATIM};
 
-const COUNTED: &str =
-    "Apache 2.4.71 replaces the length by what it counted when the whole answer comes at once";
+const COUNTED: &str = "Apache 2.4.71 replaces the length by the number of bytes where the whole response arrives at once";
 const OWN_REASON: &str = "lighttpd 1.4.69 writes its own reason phrases";
 const CONTROL_CHARACTERS: &str =
     "lighttpd 1.4.69 answers a query with %00 to %1f in it with 400 and starts no program";
@@ -34,23 +33,25 @@ fn refuses(trap: &'static str, sentence: &'static str, query: &str) -> Case {
 
 pub(crate) fn head_cases() -> Vec<Case> {
     let mut cases = vec![
-        headers("R1", "the status and its own reason go through", "status=418+Short+and+stout")
-            .on(VERBATIM)
-            .except(Kind::Lighttpd, OWN_REASON)
-            .expect(|answer| {
-                ensure!(answer.status(418)?.head.reason == "Short and stout", "another reason");
-                Ok(())
-            }),
-        headers("R1", "a missing reason is supplied", "status=404").on(VERBATIM).expect(|answer| {
-            ensure!(answer.status(404)?.head.reason == "Not Found", "another reason");
-            Ok(())
-        }),
         headers(
             "R1",
-            "a status that is an error of the application's own goes through",
-            "status=503+Busy",
+            "the application's status and reason phrase are sent",
+            "status=418+Short+and+stout",
         )
-        .expect(|answer| answer.status(503)?.exit_code(0)?.body("ok\n").map(drop)),
+        .on(VERBATIM)
+        .except(Kind::Lighttpd, OWN_REASON)
+        .expect(|answer| {
+            ensure!(answer.status(418)?.head.reason == "Short and stout", "another reason");
+            Ok(())
+        }),
+        headers("R1", "a missing reason phrase is supplied", "status=404").on(VERBATIM).expect(
+            |answer| {
+                ensure!(answer.status(404)?.head.reason == "Not Found", "another reason");
+                Ok(())
+            },
+        ),
+        headers("R1", "an error status from the application is sent unchanged", "status=503+Busy")
+            .expect(|answer| answer.status(503)?.exit_code(0)?.body("ok\n").map(drop)),
         refuses("R1", "a final 1xx status is refused", "status=101+Switching"),
         refuses("R1", "a status of two digits is refused", "status=20+OK"),
         refuses("R1", "a status of 600 is refused", "status=600+Beyond"),
@@ -76,13 +77,17 @@ pub(crate) fn head_cases() -> Vec<Case> {
             "h=Transfer-Encoding:chunked",
         ),
         refuses("R4", "Connection from the application is refused", "h=Connection:close"),
-        Case::new("R3", "a header that injects another is a clean 500", "failures/bad_header.py")
-            .logs("X-Visitor")
-            .expect(|answer| {
-                answer.status(500)?.exit_code(1)?.no_header("Set-Cookie")?.lacks("injected")?;
-                answer.contains(FAILED).map(drop)
-            }),
-        headers("R3", "a tab and latin-1 letters in a value go through", "h=X-A:a%09b%e9")
+        Case::new(
+            "R3",
+            "a header value that would inject another header is a 500",
+            "failures/bad_header.py",
+        )
+        .logs("X-Visitor")
+        .expect(|answer| {
+            answer.status(500)?.exit_code(1)?.no_header("Set-Cookie")?.lacks("injected")?;
+            answer.contains(FAILED).map(drop)
+        }),
+        headers("R3", "a tab and latin-1 letters in a header's value are sent", "h=X-A:a%09b%e9")
             .on(VERBATIM)
             .except(Kind::Lighttpd, CONTROL_CHARACTERS)
             .expect(|answer| {
@@ -109,7 +114,7 @@ pub(crate) fn head_cases() -> Vec<Case> {
                 ensure!(names == ["X-b", "x-A", "X-b"], "the headers are {names:?}");
                 Ok(())
             }),
-        headers("R8", "a missing Content-Type is warned of", "noct=1")
+        headers("R8", "a missing Content-Type is a warning in the log", "noct=1")
             .logs("Content-Type")
             .expect(|answer| answer.status(200)?.exit_code(0)?.body("ok\n").map(drop)),
     ];
@@ -127,28 +132,32 @@ fn locations() -> Vec<Case> {
             .expect(|answer| foreign_location(answer.status(200)?.body("ok\n")?)),
         headers(
             "R9",
-            "a 200 with a Location is a redirect of the client, never Apache's own",
+            "a 200 with a Location redirects the client, and is no internal redirect of Apache",
             "h=Location:/elsewhere",
         )
         .on(APACHE)
         .logs("Location")
         .expect(|answer| foreign_location(answer.status(302)?)),
-        headers("R19", "the Location of a 200 has no host of the client's", "")
+        headers("R19", "the Location of a 200 never has the host that the client sent", "")
             .request(Request::get("?h=Location:/elsewhere").header("Host", "evil.example"))
-            .except(Kind::Caddy, "a site of Caddy's answers for its own names alone")
+            .except(Kind::Caddy, "a site of Caddy answers only for its own names")
             .logs("Location")
             .expect(|answer| {
                 let text = answer.summary();
                 ensure!(!text.contains("evil.example"), "it has: {text}");
                 foreign_location(answer)
             }),
-        headers("R7", "spaces around a Content-Length are no part of it", "h=Content-Length:+2+")
-            .expect(|answer| answer.status(200)?.exit_code(0)?.body("ok").map(drop)),
+        headers(
+            "R7",
+            "spaces around the value of Content-Length are ignored",
+            "h=Content-Length:+2+",
+        )
+        .expect(|answer| answer.status(200)?.exit_code(0)?.body("ok").map(drop)),
         headers("R19", "a 205 has no body", "status=205+Reset+Content")
             .expect(|answer| answer.status(205)?.exit_code(0)?.body("").map(drop)),
         headers(
             "R9",
-            "a 302 with a path goes through as it is",
+            "a 302 with a path is sent unchanged",
             "status=302+Found&h=Location:/elsewhere",
         )
         .expect(|answer| answer.status(302)?.header("Location", "/elsewhere").map(drop)),
@@ -173,11 +182,11 @@ fn long_header() -> [Case; 4] {
         Ok(())
     };
     [
-        line("a header line that Go's host refuses is named in the log")
+        line("a header line that Go's CGI host refuses is named in the log")
             .on(&[Kind::Caddy])
             .logs("X-Long")
             .expect(|answer| answer.status(500).map(drop)),
-        line("a header line of 2,000 bytes is warned of where the server is unknown")
+        line("a header line of 2,000 bytes is a warning where the server is unknown")
             .on(SHELL)
             .logs("X-Long")
             .expect(whole),
@@ -274,12 +283,15 @@ fn start_response() -> Vec<Case> {
         hello("an instance is an application", "hello_instance"),
         Case::valid("PEP 3333", "a middleware can change what passes", "uppercase")
             .expect(|answer| answer.status(200)?.body("HELLO, WORLD!\n").map(drop)),
-        Case::valid("R10", "write() sends before what is returned", "write").expect(|answer| {
-            answer.status(200)?.exit_code(0)?.body("written\nreturned\n").map(drop)
-        }),
+        Case::valid(
+            "R10",
+            "the data of write() is sent before what the application returns",
+            "write",
+        )
+        .expect(|answer| answer.status(200)?.exit_code(0)?.body("written\nreturned\n").map(drop)),
         response("R10", "exc_info replaces a head that was not sent", "exc_info_before_the_head")
             .expect(|answer| answer.status(503)?.body("the replacement\n").map(drop)),
-        response("R10", "exc_info by its name is the same", "exc_info_by_keyword")
+        response("R10", "exc_info may be a keyword argument", "exc_info_by_keyword")
             .expect(|answer| answer.status(503)?.body("the replacement\n").map(drop)),
         response(
             "R10",
@@ -303,20 +315,20 @@ fn start_response() -> Vec<Case> {
         .expect(|answer| answer.status(202)?.exit_code(0)?.body("at last\n").map(drop)),
         response(
             "R10",
-            "a change of the header list after start_response does nothing",
+            "a change of the header list after start_response has no effect",
             "headers_changed_later",
         )
         .expect(|answer| answer.status(200)?.no_header("X-Late").map(drop)),
         response(
             "R10",
-            "an error after start_response and before the body is a clean 500",
+            "an error after start_response and before the body is a 500",
             "raises_after_start_response",
         )
         .logs("failed after start_response")
         .expect(|answer| answer.status(500)?.exit_code(1).map(drop)),
         response("R10", "an empty iterable is an empty body", "nothing_at_all")
             .expect(|answer| answer.status(200)?.exit_code(0)?.body("").map(drop)),
-        response("R11", "a chunk before start_response is a clean 500", "head_never_started")
+        response("R11", "a chunk before start_response is a 500", "head_never_started")
             .logs("start_response")
             .expect(|answer| answer.status(500)?.lacks("without a head").map(drop)),
     ]
@@ -359,14 +371,14 @@ fn closing() -> Vec<Case> {
                 exchange.finish()?.status(500)?.exit_code(1)?;
                 closed(scene)
             }),
-        marked("close() is called after an error in the middle", "?fail=mid")
+        marked("close() is called after an error in the middle of the body", "?fail=mid")
             .logs("failed after the first chunk")
             .drive(|scene, exchange| {
                 exchange.finish()?.status(200)?.exit_code(1)?.body("first\n")?;
                 closed(scene)
             }),
         // Not under Caddy: Go kills the program at that moment.
-        marked("close() is called when the visitor leaves", "?big=2000").on(VERBATIM).drive(
+        marked("close() is called when the visitor disconnects", "?big=2000").on(VERBATIM).drive(
             |scene, mut exchange| {
                 exchange.body_until(b"xxx")?;
                 let mut abandoned = exchange.hang_up();
@@ -375,7 +387,7 @@ fn closing() -> Vec<Case> {
                     let end = process.wait(PATIENCE)?;
                     ensure!(matches!(end, End::Code(_)), "ended with {end:?}");
                     let said = abandoned.log.text()?;
-                    ensure!(said.is_empty(), "a visitor who leaves is no news: {said}");
+                    ensure!(said.is_empty(), "a disconnect was logged: {said}");
                 }
                 Ok(())
             },
@@ -390,14 +402,14 @@ fn closing() -> Vec<Case> {
         ),
         Case::new(
             "R13",
-            "a program that close() starts may be ended by SIGTERM as usual",
+            "a program that close() starts has the default action for SIGTERM",
             "/starts_in_close.py",
         )
         .variable("MARKER", "{own}/marker")
         .drive(|scene, exchange| {
             let path = scene.variable("MARKER")?;
             exchange.finish()?.status(200)?.body("answered\n")?;
-            until(PATIENCE, "what SIGTERM means", || {
+            until(PATIENCE, "the marker to show the action for SIGTERM", || {
                 let said = fs::read_to_string(&path).unwrap_or_default();
                 Ok((said == "SIGTERM is SIG_DFL\n").then_some(()))
             })
@@ -405,12 +417,12 @@ fn closing() -> Vec<Case> {
         }),
         Case::new(
             "R16",
-            "an error after the head leaves the body alone",
+            "an error after the head adds nothing to the body",
             "failures/raises_midway.py",
         )
         .logs("failed midway")
         .expect(|answer| answer.status(200)?.exit_code(1)?.body("the first half\n").map(drop)),
-        Case::new("R16", "sys.exit() after the head leaves the body alone", "/responses.py")
+        Case::new("R16", "sys.exit() after the head adds nothing to the body", "/responses.py")
             .get("/system_exit_midway")
             .expect(|answer| answer.status(200)?.exit_code(1)?.body("half\n").map(drop)),
     ]
@@ -423,6 +435,6 @@ fn closed(scene: &Scene) -> Result<()> {
     let calls = until(PATIENCE, "close()", || {
         Ok(fs::read_to_string(&marker).ok().filter(|calls| calls.ends_with('\n')))
     })?;
-    ensure!(calls == "closed\n", "close() was called so: {calls:?}");
+    ensure!(calls == "closed\n", "close() left {calls:?} in the marker");
     Ok(())
 }

@@ -24,7 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
 /// lighttpd 1.4.69 sends SIGTERM as soon as it has received all bytes of the `Content-Length`.
 fn ended_with_the_last_byte() -> Case {
     const TIMES: usize = 30;
-    let sentence = "lighttpd's SIGTERM after the last byte is no news and interrupts nothing";
+    let sentence = "lighttpd's SIGTERM after the last byte is not logged and interrupts nothing";
     Case::new("R13", sentence, "background.py")
         .variable("MARKER", "{own}/marker")
         .on(&[Kind::Lighttpd])
@@ -58,11 +58,11 @@ fn variables() -> Vec<Case> {
     };
     vec![
         // nginx 1.22 sends SERVER_NAME="" where no server_name is configured.
-        host("nginx's empty SERVER_NAME is made good from Host", "SERVER_NAME=site.example"),
+        host("nginx's empty SERVER_NAME is taken from the Host header", "SERVER_NAME=site.example"),
         // Debian's fastcgi_params of 1.22.1-9+deb12u10 leave the port out.
-        host("Host has the port that the visitor wrote", "HTTP_HOST=site.example:8080"),
+        host("HTTP_HOST has the port that the client sent", "HTTP_HOST=site.example:8080"),
         // nginx's own fastcgi_params set REMOTE_USER to a name whose password was not checked.
-        environ("RFC 4.1.11", "a name that nobody checked is no REMOTE_USER")
+        environ("RFC 4.1.11", "a user name whose password was not checked is not in REMOTE_USER")
             .request(Request::get("").header("Authorization", "Basic dTpw"))
             .on(WEB_SERVERS)
             .expect(|answer| {
@@ -70,12 +70,15 @@ fn variables() -> Vec<Case> {
                 absent(answer, "REMOTE_USER")?;
                 absent(answer, "AUTH_TYPE")
             }),
-        environ("E8", "lighttpd's CONTENT_LENGTH of 0 for a GET is all that it makes up")
-            .on(&[Kind::Lighttpd])
-            .expect(|answer| {
-                listed(answer, "CONTENT_LENGTH=0")?;
-                ["CONTENT_TYPE", "REMOTE_USER"].iter().try_for_each(|name| absent(answer, name))
-            }),
+        environ(
+            "E8",
+            "lighttpd gives a GET a CONTENT_LENGTH of 0, but no CONTENT_TYPE or REMOTE_USER",
+        )
+        .on(&[Kind::Lighttpd])
+        .expect(|answer| {
+            listed(answer, "CONTENT_LENGTH=0")?;
+            ["CONTENT_TYPE", "REMOTE_USER"].iter().try_for_each(|name| absent(answer, name))
+        }),
     ]
 }
 
@@ -100,10 +103,18 @@ fn mounts() -> Vec<Case> {
             })
     };
     vec![
-        auto("--mount auto keeps what lighttpd and nginx say", "/foo", "/foo"),
-        auto("--mount auto keeps it at the mount itself", "?a=1", ""),
-        auto("--mount auto keeps it where the server resolved the path", "/a/../b//c", "/b/c"),
-        environ("E4", "a longer name beside the mount is another URL")
+        auto(
+            "--mount auto keeps the SCRIPT_NAME and PATH_INFO of lighttpd and nginx",
+            "/foo",
+            "/foo",
+        ),
+        auto("--mount auto keeps them at the mount itself", "?a=1", ""),
+        auto(
+            "--mount auto keeps them where the server has normalized the path",
+            "/a/../b//c",
+            "/b/c",
+        ),
+        environ("E4", "a URL that only begins with the mount's name is outside the mount")
             .get("-python")
             // On these servers the Django site at the root answers what no other mount does. It has no such page.
             .on(&[Kind::Caddy, Kind::Lighttpd, Kind::Nginx])
@@ -152,7 +163,7 @@ fn files() -> Vec<Case> {
     let case = |(target, path): &(&str, &'static [u8])| {
         let path = *path;
         environ("E17", "")
-            .named(format!("with {target:?} behind it the file's URL is SCRIPT_NAME"))
+            .named(format!("SCRIPT_NAME is the file's URL where {target:?} follows it"))
             .get(target)
             .on(&[Kind::ApacheAction])
             .expect(move |answer| {

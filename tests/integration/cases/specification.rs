@@ -36,8 +36,9 @@ fn meta_variables() -> Vec<Case> {
             .expect(move |answer| listed(answer.status(200)?, format!("{name}={value}")))
     };
     vec![
-        environ("RFC 4.1", "what every server tells is in the environ").on(WEB_SERVERS).drive(
-            |scene, exchange| {
+        environ("RFC 4.1", "the variables that every server sends are in the environ")
+            .on(WEB_SERVERS)
+            .drive(|scene, exchange| {
                 let address = scene.world.server(scene.kind)?.address();
                 let port = address.map(|address| address.port()).unwrap_or_default();
                 let answer = exchange.finish()?;
@@ -59,17 +60,11 @@ fn meta_variables() -> Vec<Case> {
                     _ => "Apache/",
                 };
                 answer.contains(&format!("\nSERVER_SOFTWARE={software}")).map(drop)
-            },
-        ),
+            }),
         told("RFC 4.1", "an extension variable keeps its name and value", "X_OWN", "Of the Server"),
         told("RFC 4.1", "AUTH_TYPE reaches the application", "AUTH_TYPE", "Digest"),
-        told("RFC 4.1", "REMOTE_USER is whoever the server says", "REMOTE_USER", "Ann Ü"),
-        told(
-            "RFC 4.1",
-            "REMOTE_HOST and its like reach the application",
-            "REMOTE_HOST",
-            "a.example",
-        ),
+        told("RFC 4.1", "REMOTE_USER is passed on unchanged", "REMOTE_USER", "Ann Ü"),
+        told("RFC 4.1", "REMOTE_HOST reaches the application", "REMOTE_HOST", "a.example"),
         told("RFC 4.1", "an IPv6 REMOTE_ADDR stays as it is", "REMOTE_ADDR", "2001:db8::1"),
         told(
             "RFC 4.1",
@@ -77,10 +72,25 @@ fn meta_variables() -> Vec<Case> {
             "CONTENT_TYPE",
             "Text/X; a=\"B c\"",
         ),
-        told("RFC 4.1", "another version of CGI is served too", "GATEWAY_INTERFACE", "CGI/01.012"),
-        told("RFC 4.1", "an included document is a request too", "SERVER_PROTOCOL", "INCLUDED"),
-        told("RFC 4.1", "an HTTP/1.0 request is told from others", "SERVER_PROTOCOL", "HTTP/1.0"),
-        environ("RFC 4.1", "a query that is empty and none are the same")
+        told(
+            "RFC 4.1",
+            "a request with another version of CGI is served",
+            "GATEWAY_INTERFACE",
+            "CGI/01.012",
+        ),
+        told(
+            "RFC 4.1",
+            "a request with SERVER_PROTOCOL INCLUDED is served",
+            "SERVER_PROTOCOL",
+            "INCLUDED",
+        ),
+        told(
+            "RFC 4.1",
+            "the SERVER_PROTOCOL of an HTTP/1.0 request is passed on",
+            "SERVER_PROTOCOL",
+            "HTTP/1.0",
+        ),
+        environ("RFC 4.1", "an empty query and no query are the same")
             .get("/?")
             .expect(|answer| listed(answer.status(200)?, "QUERY_STRING=")),
         environ("RFC 4.1", "a PATH_INFO of / is not an empty one")
@@ -92,10 +102,10 @@ fn meta_variables() -> Vec<Case> {
                 listed(answer, "QUERY_STRING=AbC=DeF")
             },
         ),
-        environ("RFC 4.1", "a semicolon in the path is decoded and stays")
+        environ("RFC 4.1", "an encoded semicolon in the path is decoded and kept")
             .get("/this%2eis%2ethe%2epath%3binfo")
             .expect(|answer| listed(answer.status(200)?, "PATH_INFO=/this.is.the.path;info")),
-        environ("RFC 4.1", "a query keeps what is no URL character as it came")
+        environ("RFC 4.1", "characters of a query that are not allowed in URLs are kept as sent")
             .except(Kind::Lighttpd, "lighttpd 1.4.69 encodes it, in QUERY_STRING alone")
             .get("/?q=%zz&%&a=[b]|\"<>{}")
             .expect(|answer| listed(answer.status(200)?, "QUERY_STRING=q=%zz&%&a=[b]|\"<>{}")),
@@ -120,7 +130,7 @@ fn header_bytes() -> Vec<Case> {
             .request(request(&controls))
             .on(&[Kind::Shell, Kind::Nginx])
             .expect(move |answer| arrives(answer, &controls)),
-        environ("E1", "a control character in a request's header is the server's 400")
+        environ("E1", "the server answers 400 to a control character in a request's header")
             .request(request(b"\x01"))
             .on(STRICT)
             .drive(move |scene, exchange| {
@@ -149,13 +159,13 @@ fn methods() -> Vec<Case> {
             })
     });
     let others = [
-        gateway("RFC 4.3", "HEAD is told to the application and has no body", "")
+        gateway("RFC 4.3", "HEAD reaches the application, and the response has no body", "")
             .request(Request::new("HEAD", "/method"))
             .expect(|answer| answer.status(200)?.header("X-Method", "HEAD")?.body("").map(drop)),
         gateway("RFC 4.3", "a method is case-sensitive", "method")
             .with("REQUEST_METHOD", "head")
             .expect(|answer| answer.status(200)?.body("head b''\n").map(drop)),
-        gateway("RFC 4.2", "what stands behind CONTENT_LENGTH is not read", "")
+        gateway("RFC 4.2", "bytes beyond CONTENT_LENGTH are not read", "")
             .request(Request::post("/method", "bodyEXTENSION"))
             .with("CONTENT_LENGTH", "4")
             .expect(|answer| answer.status(200)?.exit_code(0)?.body("POST b'body'\n").map(drop)),
@@ -180,15 +190,23 @@ fn responses() -> Vec<Case> {
         Case::new("RFC 6.3", "an extension header reaches the client", "headers.py")
             .get("?h=X-Own:of+the+application")
             .expect(|answer| answer.header("X-Own", "of the application").map(drop)),
-        Case::script("RFC 5.2", "a non-parsed head ends the connection", "nph-hello.wsgi")
-            .on(APACHE)
-            .expect(|answer| {
-                answer.status(299)?.header("Connection", "close")?;
-                ensure!(answer.whole && answer.head.one("Date").is_some(), "not complete");
-                Ok(())
-            }),
-        gateway("P2", "no child gets a descriptor of the response or the body", "descriptors")
-            .expect(|answer| answer.status(200)?.body("own: True, shared: \n").map(drop)),
+        Case::script(
+            "RFC 5.2",
+            "a non-parsed-header response ends the connection",
+            "nph-hello.wsgi",
+        )
+        .on(APACHE)
+        .expect(|answer| {
+            answer.status(299)?.header("Connection", "close")?;
+            ensure!(answer.whole && answer.head.one("Date").is_some(), "not complete");
+            Ok(())
+        }),
+        gateway(
+            "P2",
+            "no child process inherits a descriptor of the response or the body",
+            "descriptors",
+        )
+        .expect(|answer| answer.status(200)?.body("own: True, shared: \n").map(drop)),
     ]
 }
 
@@ -222,7 +240,7 @@ fn redirects() -> Vec<Case> {
     cases.push(
         headers(
             "R9",
-            "a 200 with a Location keeps both under lighttpd and nginx",
+            "a 200 with a Location keeps its status and body under lighttpd and nginx",
             "h=Location:/elsewhere",
         )
         .on(&[Kind::Lighttpd, Kind::Nginx])
@@ -245,8 +263,8 @@ fn long_lines() -> Vec<Case> {
         }
     };
     vec![
-        line(1000, "a header line of 1,000 bytes goes through everywhere").expect(whole(1000)),
-        line(1000, "a header line of 1,000 bytes is not warned of").on(SHELL).drive(
+        line(1000, "a header line of 1,000 bytes goes through every server").expect(whole(1000)),
+        line(1000, "a header line of 1,000 bytes causes no warning").on(SHELL).drive(
             |_, exchange| {
                 let log = exchange.log();
                 exchange.finish()?.status(200)?.exit_code(0)?;
@@ -261,10 +279,13 @@ fn long_lines() -> Vec<Case> {
         line(8190, "a header line of 8,190 bytes goes through Apache")
             .on(APACHE)
             .expect(whole(8190)),
-        line(9000, "a header line of 9,000 bytes is refused by Go's host, and named in the log")
-            .on(&[Kind::Caddy])
-            .logs("X-Long")
-            .expect(|answer| answer.status(500).map(drop)),
+        line(
+            9000,
+            "a header line of 9,000 bytes is refused by Go's CGI host, and named in the log",
+        )
+        .on(&[Kind::Caddy])
+        .logs("X-Long")
+        .expect(|answer| answer.status(500).map(drop)),
         line(
             9000,
             "a header line of 9,000 bytes goes through nginx and lighttpd, and is named in the log",

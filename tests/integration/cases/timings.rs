@@ -28,7 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("--timings", sentence, application).variable("CGI2WSGI_TIMINGS", "1")
     };
     vec![
-        case("a Server-Timing header and the log tell the phases of a request", "hello.py")
+        case("a Server-Timing header and the log have the phases of a request", "hello.py")
             .logs("timings: front ")
             .logs(" ms, call to first byte ")
             .drive(|scene, exchange| {
@@ -41,11 +41,14 @@ pub(crate) fn cases() -> Vec<Case> {
                 };
                 tells(answer.status(200)?.body("Hello, world!\n")?, phases)
             }),
-        case("an import that fails is told too", "failures/raises_on_import.py")
-            .logs("timings: front ")
-            .goes_cold(super::failures::IMPORT_FAILS)
-            .expect(|answer| tells(answer.status(500)?, &["front", "interpreter", "import"])),
-        Case::new("--timings", "without it no visitor is told anything", "hello.py")
+        case(
+            "the phases of a failed import are in Server-Timing and in the log",
+            "failures/raises_on_import.py",
+        )
+        .logs("timings: front ")
+        .goes_cold(super::failures::IMPORT_FAILS)
+        .expect(|answer| tells(answer.status(500)?, &["front", "interpreter", "import"])),
+        Case::new("--timings", "without --timings there is no Server-Timing header", "hello.py")
             .expect(|answer| answer.status(200)?.no_header("Server-Timing").map(drop)),
     ]
 }

@@ -58,9 +58,9 @@ fn of_the_environ() -> Vec<Case> {
             "environ_is_its_own",
             "changed in every way\n",
         ),
-        url("the request's URL can be put together again", "/url?a=%20b", "/url?a=%20b"),
+        url("the request's URL can be reconstructed", "/url?a=%20b", "/url?a=%20b"),
         url(
-            "the URL of a path with odd letters too",
+            "the request's URL can be reconstructed for a path with encoded characters",
             "/url/caf%c3%a9/%ff%20x%3f",
             "/url/caf%C3%A9/%FF%20x%3F",
         ),
@@ -71,7 +71,7 @@ fn streams() -> Vec<Case> {
     let empty = "[b'', b'', b'', b'', b'', [], [], [], b'', b'']\n";
     let upload = |target: &str, body: &str| Request::post(target, body);
     vec![
-        promise("wsgi.errors takes any text, and each line is in the server's log", "errors")
+        promise("wsgi.errors accepts any text, and each line is in the server's log", "errors")
             .logs("written with an ")
             .logs("a lone surrogate ")
             .logs("udcff in two lines")
@@ -83,16 +83,19 @@ fn streams() -> Vec<Case> {
                     .body("writes str: True\nrefuses bytes\n")
                     .map(drop)
             }),
-        promise("what is not ASCII is UTF-8 in the server's log", "errors")
+        promise("text that is not ASCII is UTF-8 in the server's log", "errors")
             .except(Kind::ApacheCgi, "Apache 2.4.71's mod_cgi escapes each byte of it")
             .logs("written with an é, a € and a 🐍")
             .expect(|answer| answer.status(200).map(drop)),
-        promise("wsgi.input past its end answers nothing, again and again", "")
+        promise("wsgi.input returns empty values at its end, however often it is read", "")
             .request(upload("/input_after_its_end", "whole"))
             .expect(move |answer| answer.status(200)?.body(format!("b'whole' {empty}")).map(drop)),
-        promise("wsgi.input of a request without a body answers nothing", "input_after_its_end")
-            .expect(move |answer| answer.status(200)?.body(format!("b'' {empty}")).map(drop)),
-        promise("wsgi.input reads bytes and alters no line end", "")
+        promise(
+            "wsgi.input of a request without a body returns empty values",
+            "input_after_its_end",
+        )
+        .expect(move |answer| answer.status(200)?.body(format!("b'' {empty}")).map(drop)),
+        promise("wsgi.input returns bytes and changes no line end", "")
             .request(upload("/input_is_bytes", "\r\n\ra\nb\r\nc\n\r\n\0\x1a"))
             .expect(|answer| {
                 let pieces = r"[b'\r\n', b'\ra\n', b'b\r\n', b'c\n', b'\r\n\x00\x1a']";
@@ -119,7 +122,7 @@ fn streams() -> Vec<Case> {
 fn start_response() -> Vec<Case> {
     vec![
         answers(
-            "start_response returns write, and the header list is the caller's own again",
+            "start_response returns write(), and the caller may change the header list afterwards",
             "header_list_is_the_servers",
             "write is callable: True\n",
         ),
@@ -138,7 +141,7 @@ fn start_response() -> Vec<Case> {
         .logs("LookupError: of the application")
         .expect(|answer| answer.status(200)?.exit_code(1)?.body("sent\n").map(drop)),
         answers(
-            "what is written and what is returned arrive in this order",
+            "the data of write() and what is returned arrive in this order",
             "several_and_returned",
             "written, twice, and returned\n",
         ),
@@ -205,33 +208,32 @@ fn refused() -> Vec<Case> {
     let mistake =
         |sentence, name: &str| Case::new(PEP, sentence, "/mistakes.py").get(&format!("/{name}"));
     let refused = REFUSED.iter().map(|(name, what, _)| {
-        mistake("", name).named(format!("{what} is refused where it is called")).expect(
+        mistake("", name).named(format!("{what} raises an exception at the call")).expect(
             move |answer| {
                 answer.status(200)?.exit_code(0)?.no_header("X-A")?;
                 answer.contains("Error: ").map(drop)
             },
         )
     });
-    let told =
-        Case::new("R11", "what start_response refuses is named in the exception", "/mistakes.py")
-            .get(&format!("/{}", REFUSED[0].0))
-            .on(SHELL)
-            .drive(|scene, exchange| {
-                exchange.finish()?.status(200)?;
-                let server = scene.world.server(scene.kind)?;
-                for (name, _, said) in REFUSED {
-                    let request = Request::get(format!("/{name}"));
-                    let text = server.begin(scene.mount, &request)?.finish()?.text();
-                    ensure!(text.starts_with(said), "{name} is {text:?}, not {said:?}");
-                }
-                Ok(())
-            });
+    let told = Case::new("R11", "the exception names what start_response refuses", "/mistakes.py")
+        .get(&format!("/{}", REFUSED[0].0))
+        .on(SHELL)
+        .drive(|scene, exchange| {
+            exchange.finish()?.status(200)?;
+            let server = scene.world.server(scene.kind)?;
+            for (name, _, said) in REFUSED {
+                let request = Request::get(format!("/{name}"));
+                let text = server.begin(scene.mount, &request)?.finish()?.text();
+                ensure!(text.starts_with(said), "{name} is {text:?}, not {said:?}");
+            }
+            Ok(())
+        });
     let listed = |answer: &Answer, expected: &str| -> Result<()> {
         answer.status(200)?.exit_code(0)?.body(format!("{expected}\n")).map(drop)
     };
     let others = [
         mistake(
-            "a second start_response is an error after a first that was refused",
+            "start_response cannot be called again after a call that was refused",
             "after-an-error",
         )
         .expect(|answer| answer.status(200)?.contains("RuntimeError: start_response").map(drop)),
@@ -244,7 +246,7 @@ fn refused() -> Vec<Case> {
             listed(answer, &hexadecimal(controls))
         }),
         mistake(
-            "each character that no token has is refused in a header's name",
+            "each character that is not allowed in a token is refused in a header's name",
             "name-characters",
         )
         .expect(move |answer| {
@@ -252,7 +254,7 @@ fn refused() -> Vec<Case> {
                 |code: &u8| code.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(code);
             listed(answer, &hexadecimal((0..=255).filter(|code| !token(code))))
         }),
-        mistake("each hop-by-hop header is refused, in any case of letters", "hop-by-hop").expect(
+        mistake("each hop-by-hop header is refused, in upper and lower case", "hop-by-hop").expect(
             move |answer| {
                 listed(
                     answer,
@@ -278,7 +280,7 @@ fn iterables() -> Vec<Case> {
             "itself",
             "started while iterating\n",
         ),
-        promise("no attribute of the iterable is used but close()", "watched")
+        promise("only close() of the iterable's attributes is used", "watched")
             .logs("closed it")
             .drive(|scene, exchange| {
                 let log = exchange.log();
@@ -288,17 +290,17 @@ fn iterables() -> Vec<Case> {
                 ensure!(!said.contains("asked for"), "on {}: {said}", scene.kind.name());
                 Ok(())
             }),
-        promise("bytes are sent as they are, line ends and all", "exact_bytes").expect(|answer| {
+        promise("bytes are sent unchanged, line ends included", "exact_bytes").expect(|answer| {
             let all: Vec<u8> = (0..=255).chain(*b"\n\r\n\r\r\n\0\x1a").collect();
             answer.status(200)?.exit_code(0)?.body(all).map(drop)
         }),
         promise(
-            "iteration stops at the Content-Length, and close() is called",
+            "iteration ends at the Content-Length, and close() is called",
             "longer_than_declared",
         )
         .logs("closed after 2 chunks")
         .expect(|answer| answer.status(200)?.body("fourfo").map(drop)),
-        promise("an error of close() is told to the log", "closed_badly")
+        promise("an error in close() is in the log", "closed_badly")
             .logs("RuntimeError: close() itself failed")
             .expect(|answer| answer.status(200)?.exit_code(1)?.body("sent\n").map(drop)),
     ]
@@ -307,7 +309,7 @@ fn iterables() -> Vec<Case> {
 fn files() -> Vec<Case> {
     vec![
         answers(
-            "wsgi.file_wrapper takes anything with read()",
+            "wsgi.file_wrapper accepts any object with read()",
             "wraps_anything",
             "read in blocks\n",
         ),
