@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{escaped, time};
+use crate::figures::time;
 use crate::sampling::Series;
 
 /// Whose time a bar shows, which gives it its colour.
@@ -183,4 +183,9 @@ fn text(x: f64, y: f64, class: &str, anchor: &str, text: &str) -> String {
     format!(
         "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>\n"
     )
+}
+
+/// Text, escaped for XML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -9,13 +9,15 @@
 //! - `subject.rs`, `sampling.rs`, `statistics.rs`, `processes.rs`: what is run, how it is timed, the statistics of the
 //!   numbers, and the memory of the processes;
 //! - `groups/`: a file for each group of rows; `targets.rs`: the targets;
-//! - `report.rs`, `page.rs`, `chart.rs`: the results of a group, the page, and its picture;
+//! - `report.rs`, `page.rs`, `chart.rs`: the results of a group, the page, and its picture; `figures.rs`: how numbers are
+//!   written; `terminal.rs`: what is seen while it runs;
 //! - `programs/`: what is compiled or imported.
 //!
 //! `cargo bench` runs everything and writes `docs/benchmarks.md`; `cargo bench -- cold warm` runs some groups,
 //! and `cargo bench -- --quick` fewer rounds: these write the page into `target/tmp` instead.
 
 mod chart;
+mod figures;
 mod groups;
 mod http;
 mod packages;
@@ -31,6 +33,7 @@ mod stage;
 mod statistics;
 mod subject;
 mod targets;
+mod terminal;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -64,7 +67,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report::progress(&format!("cargo bench: {error:#}"));
+            terminal::progress(&format!("cargo bench: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -100,14 +103,14 @@ fn run() -> Result<()> {
     let mut sections = Vec::new();
     let mut failed = Vec::new();
     for group in groups {
-        report::progress(&format!("== {}", group.name));
+        terminal::progress(&format!("== {}", group.name));
         machine.rest();
         match measured(&bench, &group) {
             Ok(section) => sections.push(section),
             Err(error) => {
                 // The results of the other groups take minutes, and are kept.
                 let left = bench.stage.keep().display();
-                report::progress(&format!("   FAILED; what it ran is left in {left}: {error:#}"));
+                terminal::progress(&format!("   FAILED; what it ran is left in {left}: {error:#}"));
                 failed.push(group.name);
                 is_whole = false;
             }
@@ -118,7 +121,7 @@ fn run() -> Result<()> {
     // The page of some groups is not published.
     let directory = if is_whole { &docs } else { Path::new(env!("CARGO_TARGET_TMPDIR")) };
     page::write(directory, &sections, &machine)?;
-    report::progress(&format!("cargo bench: {} s", started.elapsed().as_secs()));
+    terminal::progress(&format!("cargo bench: {} s", started.elapsed().as_secs()));
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
@@ -136,7 +139,7 @@ fn measured(bench: &Bench, group: &Group) -> Result<Section> {
             format!("**{count} warm requests were answered cold**, the first one: `{line}`.");
         section.about = section.about + " " + &remark;
     }
-    report::say(&section.text(true))?;
-    report::progress(&format!("   {} s", begun.elapsed().as_secs()));
+    terminal::say(&section.text(true))?;
+    terminal::progress(&format!("   {} s", begun.elapsed().as_secs()));
     Ok(section)
 }

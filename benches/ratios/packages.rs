@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::process::User;
-use crate::report;
 use crate::stage::run;
+use crate::terminal;
 
 /// A program of the system, and Debian's package of it. None of them has a daemon.
 pub(crate) struct Package {
@@ -42,7 +42,7 @@ impl Package {
         if User::current().uid != 0 || !Path::new("/usr/bin/apt-get").is_file() {
             bail!(advice);
         }
-        report::progress(&format!("   installing {name} (apt-get)"));
+        terminal::progress(&format!("   installing {name} (apt-get)"));
         let install = format!("apt-get install --yes --no-install-recommends {name}");
         apt_get(&install, Path::new("/")).with_context(|| advice.clone())?;
         self.find().context(advice)

@@ -123,7 +123,7 @@ pub(crate) fn write(directory: &Path, sections: &[Section], machine: &Machine) -
     {
         let path = directory.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        crate::report::progress(&format!("cargo bench: wrote {}", path.display()));
+        crate::terminal::progress(&format!("cargo bench: wrote {}", path.display()));
     }
     Ok(())
 }

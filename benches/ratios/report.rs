@@ -1,10 +1,10 @@
 //! What a group found: targets met or missed, and tables; and how both are written as Markdown.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 use anyhow::{Context, Result};
 
+use crate::figures::{fine, mebibytes, signed_mebibytes, time};
 use crate::sampling::Series;
 use crate::statistics::{Ratio, ratio};
 use crate::targets::{self, Limit, Target};
@@ -231,45 +231,4 @@ impl Table {
                     || cell.starts_with(|c: char| c.is_ascii_digit() || "+-≤≥".contains(c))
             })
     }
-}
-
-/// A ratio, with as many digits as tell it from its target.
-pub(crate) fn fine(ratio: f64) -> String {
-    if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
-}
-
-/// Seconds in the unit that suits them.
-pub(crate) fn time(seconds: f64) -> String {
-    match seconds {
-        s if s >= 0.999_5 => format!("{s:.2} s"),
-        s if s >= 0.099_95 => format!("{:.0} ms", s * 1e3),
-        s if s >= 0.009_995 => format!("{:.1} ms", s * 1e3),
-        s => format!("{:.2} ms", s * 1e3),
-    }
-}
-
-pub(crate) const MEBIBYTE: f64 = 1_048_576.0;
-
-pub(crate) fn mebibytes(bytes: f64) -> String {
-    format!("{:.1} MiB", bytes / MEBIBYTE)
-}
-
-pub(crate) fn signed_mebibytes(bytes: f64) -> String {
-    format!("{:+.1} MiB", bytes / MEBIBYTE)
-}
-
-/// Text, escaped for XML.
-pub(crate) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// A line about the progress, on standard error.
-pub(crate) fn progress(line: &str) {
-    // A closed standard error is no reason to stop.
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// A result.
-pub(crate) fn say(text: &str) -> Result<()> {
-    writeln!(io::stdout(), "{text}").context("cannot write to standard output")
 }

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 
-use crate::report;
 use crate::statistics::{median, quantile};
 use crate::subject::{Program, Sample, Subject};
+use crate::terminal;
 
 /// What the runs of one subject took.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub(crate) fn interleave(subjects: &[&dyn Subject], rounds: usize) -> Result<Vec
             all[index].samples.push(sample.with_context(|| subject.name().to_owned())?);
         }
         if (round + 1) % (rounds / 4).max(1) == 0 || round + 1 == rounds {
-            report::progress(&format!("   round {} of {rounds}", round + 1));
+            terminal::progress(&format!("   round {} of {rounds}", round + 1));
         }
     }
     Ok(all)

@@ -15,8 +15,8 @@ use tempfile::TempDir;
 
 use crate::process::User;
 use crate::processes;
-use crate::report;
 use crate::subject::{Output, Program};
+use crate::terminal;
 
 /// The secret of the sites' sessions.
 const SECRET: &str = "a secret of the bench, which guards nothing";
@@ -66,9 +66,6 @@ pub(crate) const DJANGO: Application = Application {
     callable: "application",
 };
 
-/// What [`HELLO`] and the C programs answer.
-pub(crate) const GREETING: &str = "Hello, world!\n";
-
 /// A view of [`DJANGO`] that does next to nothing, behind all the middleware of the site, and its answer.
 pub(crate) const PING: &str = "/ping";
 pub(crate) const PONG: &str = "pong\n";
@@ -95,7 +92,7 @@ impl Stage {
         ] {
             copy(&project.join(from), &stage.path(to))?;
         }
-        report::progress("   front and worker (packaging/parts)");
+        terminal::progress("   front and worker (packaging/parts)");
         // Not the front that cargo has built with this bench: it is not linked statically, and has no worker beside it.
         let mut parts = Command::new(project.join("packaging/parts"));
         run(parts.arg(stage.path("bin")).arg("bench"))?;
@@ -292,7 +289,7 @@ impl Drop for Stage {
 }
 
 fn python_env(project: &Path) -> Result<PathBuf> {
-    report::progress("   the Python environment (tests/python-env)");
+    terminal::progress("   the Python environment (tests/python-env)");
     let requirements = project.join("benches/requirements.txt");
     // Debian's system Python has no shared libpython, and mod_wsgi is built for that Python.
     let python = env::var_os("PYTHON").unwrap_or_else(|| "/usr/bin/python3".into());

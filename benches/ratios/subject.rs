@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::stage::GREETING;
+/// What hello and the C programs answer.
+pub(crate) const GREETING: &str = "Hello, world!\n";
 
 /// One run.
 #[derive(Clone, Copy, Debug)]

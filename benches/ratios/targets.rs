@@ -1,6 +1,6 @@
 //! The targets, row by row, in the order of the page.
 
-use crate::report::{MEBIBYTE, fine, signed_mebibytes};
+use crate::figures::{MEBIBYTE, fine, signed_mebibytes};
 
 /// The limit of a row.
 #[derive(Clone, Copy, Debug)]

@@ -7,10 +7,11 @@ use anyhow::{Context, Result};
 
 use crate::Bench;
 use crate::groups::crowd::slowest;
-use crate::report::{self, Of, Section};
+use crate::report::{Of, Section};
 use crate::sampling::Series;
 use crate::stage::{DJANGO, Stage};
 use crate::subject::{Program, Sample, Subject};
+use crate::terminal;
 
 /// How long no request comes before a burst.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -29,7 +30,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         stage.private_directory(&place(number))?;
         warm(stage, number).run().context("the first request of a zygote")?;
     }
-    report::progress(&format!("   {} s of silence", SILENCE.as_secs()));
+    terminal::progress(&format!("   {} s of silence", SILENCE.as_secs()));
     thread::sleep(SILENCE);
     let cold = stage.ping(stage.cgi2wsgi(COLD, &DJANGO));
     let mut ours = Series { name: WARM.to_owned(), samples: Vec::new() };
@@ -43,7 +44,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
             let seconds = slowest(&program, COUNT).with_context(|| series.name.clone())?;
             series.samples.push(Sample { seconds, peak: None });
         }
-        report::progress(&format!("   burst {} of {}", number + 1, bench.rounds(BURSTS)));
+        terminal::progress(&format!("   burst {} of {}", number + 1, bench.rounds(BURSTS)));
     }
     let mut section = Section {
         title: "A burst",

@@ -6,8 +6,9 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::Bench;
+use crate::figures::time;
 use crate::groups::bodies::{DOWNLOAD, Large, UPLOAD, upload};
-use crate::report::{Section, Table, time};
+use crate::report::{Section, Table};
 use crate::sampling::{Series, interleave, programs};
 use crate::stage::{Application, Stage};
 use crate::statistics::ratio;

@@ -3,12 +3,14 @@
 use anyhow::{Context, Result};
 
 use crate::Bench;
+use crate::figures::mebibytes;
 use crate::processes::{self, AT_REST, memory};
-use crate::report::{self, Of, Section, Value, Verdict, mebibytes};
+use crate::report::{Of, Section, Value, Verdict};
 use crate::sampling::Series;
 use crate::stage::{DJANGO, PING};
 use crate::statistics::Ratio;
 use crate::subject::Subject;
+use crate::terminal;
 
 const REQUESTS: usize = 10_000;
 const PART: usize = 100;
@@ -29,7 +31,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     run(count - 2 * PART)?;
     let last = run(PART)?;
     let memory_last = at_rest()?;
-    report::progress(&format!("   {count} requests"));
+    terminal::progress(&format!("   {count} requests"));
     let series = |part: &str, samples| Series { name: format!("{NAME}: {part}"), samples };
     let mut section = Section {
         title: "Many in a row",

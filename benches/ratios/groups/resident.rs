@@ -10,7 +10,8 @@ use crate::report::{Of, Section};
 use crate::sampling::interleave;
 use crate::servers::cgi_site::CgiSite;
 use crate::servers::{apache, gunicorn, mod_wsgi};
-use crate::stage::{Application, DJANGO, FLASK, GREETING, HELLO, Stage, VERSION};
+use crate::stage::{Application, DJANGO, FLASK, HELLO, Stage, VERSION};
+use crate::subject::GREETING;
 use crate::subject::{Output, Subject};
 
 const ROUNDS: usize = 30;

@@ -14,7 +14,8 @@ use crate::report::{Of, Section};
 use crate::sampling::{Series, interleave};
 use crate::servers::cgi_site::CgiSite;
 use crate::servers::{apache, caddy};
-use crate::stage::{Application, DJANGO, GREETING, HELLO, PING, PONG, Stage};
+use crate::stage::{Application, DJANGO, HELLO, PING, PONG, Stage};
+use crate::subject::GREETING;
 use crate::subject::Subject;
 
 /// For one client behind Apache: many, since a 99th percentile is measured.

@@ -6,8 +6,9 @@ use std::process::{Child, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::Bench;
+use crate::figures::{fine, mebibytes};
 use crate::processes::{self, AT_REST, Process, memory};
-use crate::report::{Of, Section, Value, Verdict, fine, mebibytes};
+use crate::report::{Of, Section, Value, Verdict};
 use crate::sampling::{interleave, programs};
 use crate::stage::{DJANGO, HELLO, PING, Stage};
 use crate::statistics::Ratio;

@@ -8,10 +8,10 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::process::User;
-use crate::report;
 use crate::servers::cgi_site::CgiSite;
 use crate::servers::{Server, directory};
 use crate::stage::{Stage, said_by_script};
+use crate::terminal;
 
 /// Switches off what needs a network, or writes outside its directory.
 const GLOBAL: &str = "{
@@ -23,7 +23,7 @@ const GLOBAL: &str = "{
 
 /// Builds Caddy if it is missing; returns its executable.
 pub(crate) fn executable() -> Result<PathBuf> {
-    report::progress("   Caddy with the cgi plugin (tests/caddy-build)");
+    terminal::progress("   Caddy with the cgi plugin (tests/caddy-build)");
     said_by_script("tests/caddy-build", &[])
 }
 

@@ -44,9 +44,9 @@ pub(super) fn arrows_go_down() -> Result<()> {
 /// In no directory do two modules use each other, directly or through others.
 pub(super) fn no_circle() -> Result<()> {
     let mut circles = Vec::new();
-    for root in ["src", "worker/src"] {
+    for root in ["src", "worker/src", "benches/ratios"] {
         let graph = graph(root)?;
-        ensure!(graph.len() > 40, "{root} has {} modules", graph.len());
+        ensure!(graph.len() > 20, "{root} has {} modules", graph.len());
         let rooms: BTreeSet<Module> = graph
             .keys()
             .flat_map(|module| (0..module.len()).map(|end| module[..end].to_vec()))
