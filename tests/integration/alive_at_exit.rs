@@ -22,10 +22,13 @@ use crate::harness::world::World;
 use crate::warm::site::Site;
 
 const TESTS: &[(&str, Test)] = &[
-    ("P8: what is alive at exit ends as under CGIHandler, cold and warm", table),
+    ("P8: what is alive at exit is finalized as under CGIHandler, cold and warm", table),
     ("P8: a finalizer that hangs is ended by --timeout, and the response is whole", hangs),
     ("P8: what a finalizer writes to standard output is in the log", prints),
-    ("P8: a client that counts bytes has the last one when what was alive has ended", counted),
+    (
+        "P8: the last byte of a known length is sent after everything alive has been finalized",
+        counted,
+    ),
     ("P8: PYTHONINSPECT does not make the end of Python interactive", inspects),
 ];
 
@@ -327,13 +330,16 @@ fn counted(stage: &Stage) -> Result<()> {
                 let mut running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
                 let mut stdout = running.child().stdout.take().context("no pipe")?;
                 let (answer, has_ended) = read_counting(&mut stdout, kind, || marker.exists())?;
-                ensure!(has_ended == (kind != "thread"), "the order is wrong");
+                ensure!(
+                    has_ended == (kind != "thread"),
+                    "it had ended before the last byte: {has_ended}"
+                );
                 fs::write(&gate, "")?;
                 ensure!(read_all(stdout)?.is_empty(), "there is more than {answer:?}");
                 let output = collect(running)?;
                 output.ends(0)?;
-                ensure!(output.stderr.is_empty(), "it says: {}", output.stderr);
-                ensure!(marker.exists(), "nothing has ended");
+                ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
+                ensure!(marker.exists(), "what was alive has not been finalized");
                 Ok(())
             };
             check().with_context(|| format!("{kind}, warm: {warm}"))?;
@@ -376,7 +382,7 @@ fn inspects(stage: &Stage) -> Result<()> {
         command.env("PYTHONINSPECT", "1");
     };
     each(stage, "finalizer", inspect, |output| {
-        ensure!(output.stderr.is_empty(), "it says something");
+        ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
         Ok(())
     })
 }

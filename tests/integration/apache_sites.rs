@@ -174,11 +174,11 @@ impl Placed {
 
     fn sentence(self) -> String {
         let what = match self.application.name {
-            "environ" => "SCRIPT_NAME and PATH_INFO are the visitor's".to_owned(),
+            "environ" => "SCRIPT_NAME and PATH_INFO match the visitor's URL".to_owned(),
             "flask" => "Flask's url_for gives URLs that work".to_owned(),
             _ => "Django's reverse gives URLs that work".to_owned(),
         };
-        let mode = if self.auto { "--mount auto" } else { "a --mount that tells it" };
+        let mode = if self.auto { "--mount auto" } else { "--mount PATH" };
         format!("{what} under {} with {mode}", self.set_up.sentence)
     }
 }
@@ -222,7 +222,11 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
         for (sentence, check) in filters::ROWS {
             add("B9", sentence, Box::new(check));
         }
-        add("P1", "Apache does pass the words of a query on", Box::new(passes_words));
+        add(
+            "P1",
+            "Apache passes the words of a query to the program as arguments",
+            Box::new(passes_words),
+        );
     }
     trials
 }
@@ -431,7 +435,7 @@ fn expect_links(page: &Answer, root: &str) -> Result<BTreeSet<String>> {
             let values = text.split(attribute).skip(1).filter_map(|rest| rest.split_once('"'));
             urls.extend(values.map(|(value, _)| value.to_owned()));
         }
-        ensure!(urls.len() >= 2, "the page has no links");
+        ensure!(urls.len() >= 2, "the page has fewer than two links");
         for url in &urls {
             ensure!(url.starts_with(&format!("{root}/")), "{url} is not below {root}");
             ensure!(!url.contains("cgi"), "{url} is the program's URL");

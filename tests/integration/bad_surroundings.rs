@@ -15,13 +15,19 @@ use crate::harness::world::World;
 use crate::warm::site::{Site, good};
 
 const TESTS: &[(&str, Test)] = &[
-    ("however little memory a process may have, there is a whole response", little_memory),
-    ("room for one process: a whole 500 that names the limit", one_process),
-    ("without /proc: a whole 500 that asks for it", no_proc),
+    ("at every limit of memory there is a whole response", little_memory),
+    ("a limit of one process: a whole 500, and the log names the limit", one_process),
+    ("without /proc: a whole 500, and the log asks for /proc", no_proc),
     ("without /dev/null a request is answered", no_devices),
-    ("SIGCHLD that the server ignores is ignored by the application, and does no harm", no_sigchld),
-    ("descriptors that the server has left open do no harm, and no zygote keeps them", left_open),
-    ("a file size limit of nothing: the response arrives", no_file_size),
+    (
+        "where the server ignores SIGCHLD, so does the application, and requests are answered",
+        no_sigchld,
+    ),
+    (
+        "no zygote keeps descriptors that the server has left open, and requests are answered",
+        left_open,
+    ),
+    ("a file size limit of 0: the response arrives", no_file_size),
     ("few open files: the response arrives", few_descriptors),
 ];
 

@@ -18,14 +18,14 @@ use crate::warm::site::Site;
 
 const TESTS: &[(&str, Test)] = &[
     (
-        "B10: a visitor who sends a byte now and then holds the program no longer than --timeout",
+        "B10: a visitor who sends a byte now and then cannot hold the program for longer than --timeout",
         trickle,
     ),
     (
-        "B10: a zygote's child is free when its response is written, whatever the visitor still owes",
+        "B10: a zygote's child is free when its response is written, even if the body has not arrived",
         busy_visitor,
     ),
-    ("B4: a chunked body for which there is no room is a 507 that says where", no_room),
+    ("B4: a chunked body without disk space is a 507, and the log names the directory", no_room),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {

@@ -31,7 +31,10 @@ const TESTS: &[(&str, Test)] = &[
     ("P9: after the head, warm: the response is cut, and the log says how", warm_after_head),
     ("P9: after the response, cold: it is whole, and the log says how", cold_after_response),
     ("P9: after the response, warm: it is whole, and the log says how", warm_after_response),
-    ("P11: what an application closes from 3 to 255 is none of ours", closed_low_descriptors),
+    (
+        "P11: an application that closes descriptors 3 to 255 is answered as usual",
+        closed_low_descriptors,
+    ),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {

@@ -17,7 +17,7 @@ use crate::harness::world::World;
 const TESTS: &[(&str, Test)] = &[
     ("README's examples at a shell do what it shows", examples),
     ("README has at most 250 lines", length),
-    ("each link in a document leads to a file and a heading that are there", links),
+    ("each link in a document leads to an existing file and heading", links),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {

@@ -13,11 +13,13 @@ use crate::harness::stage::Stage;
 use crate::harness::world::World;
 
 const TESTS: &[(&str, Test)] = &[
-    ("are found, loaded and refused as plain Python does", |stage| as_python_does(stage, &[])),
-    ("are plain Python's with PYTHONPYCACHEPREFIX", |stage| {
+    ("modules are found, loaded and refused as by plain Python", |stage| {
+        as_python_does(stage, &[])
+    }),
+    ("modules are loaded as by plain Python with PYTHONPYCACHEPREFIX", |stage| {
         as_python_does(stage, &[("PYTHONPYCACHEPREFIX", "{directory}/elsewhere")])
     }),
-    ("are plain Python's with PYTHONOPTIMIZE", |stage| {
+    ("modules are loaded as by plain Python with PYTHONOPTIMIZE", |stage| {
         as_python_does(stage, &[("PYTHONOPTIMIZE", "1")])
     }),
 ];

@@ -25,12 +25,15 @@ type OnServer = fn(&World, Kind, &Mount) -> Result<()>;
 
 const ON_SERVERS: &[(&str, OnServer)] = &[
     (
-        "M9: an error in the server's log has its address, application and number",
+        "M9: an error in the server's log has the request's URL, application and number",
         says_what_it_is_about,
     ),
-    ("M9: --log has an entry for each request, with what was written meanwhile", has_entries),
     (
-        "--record keeps a failed POST whole but for its secrets, and --replay runs it again",
+        "M9: --log has an entry for each request, with the lines that were written during it",
+        has_entries,
+    ),
+    (
+        "--record keeps a failed POST without its secrets, and --replay runs it again",
         records::keeps,
     ),
 ];

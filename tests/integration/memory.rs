@@ -21,13 +21,13 @@ const SIZE: u64 = 256 << 20;
 const MORE: u64 = 6 << 20;
 
 const TESTS: &[(&str, Test)] = &[
-    ("an upload that is read in pieces", upload),
-    ("a chunked upload, which is spooled", chunked_upload),
-    ("a download by wsgi.file_wrapper", download),
-    ("a stream of chunks", stream),
-    ("a stream whose every chunk leaves garbage in cycles", stream_of_cycles),
-    ("an import that makes garbage in cycles without end", import_of_cycles),
-    ("the collector works as the application wants it", collector),
+    ("memory does not grow with an upload that is read in pieces", upload),
+    ("memory does not grow with a chunked upload, which is spooled", chunked_upload),
+    ("memory does not grow with a download by wsgi.file_wrapper", download),
+    ("memory does not grow with a stream of chunks", stream),
+    ("memory is bounded in a stream whose chunks leave garbage in cycles", stream_of_cycles),
+    ("memory is bounded in an import that makes garbage in cycles", import_of_cycles),
+    ("Python's collector has its usual settings, or the application's", collector),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {

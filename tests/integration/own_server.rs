@@ -15,11 +15,17 @@ use crate::warm::command::Warm;
 use crate::warm::site::{Site, wait_gone};
 
 const TESTS: &[(&str, Test)] = &[
-    ("M5: the line that starts it is named, whichever server it is", named),
-    ("M5: one that does not let itself be interrupted is killed", stubborn),
-    ("M5: a thread that serves is none, however long the import takes", thread),
-    ("M5: with --warm it is the reason of a normal start, which tells the same", warm),
-    ("M5: SIGTERM ends the import that serves", terminated),
+    (
+        "M5: for an import that runs a server the log names the line, for five kinds of servers",
+        named,
+    ),
+    ("M5: an import whose server cannot be interrupted is killed", stubborn),
+    ("M5: an import whose server runs in a thread is not ended", thread),
+    (
+        "M5: with --warm an import that runs a server leads to a normal start, which gives the same reason",
+        warm,
+    ),
+    ("M5: SIGTERM ends an import that runs a server", terminated),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {

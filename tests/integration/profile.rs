@@ -15,8 +15,8 @@ use crate::messages::pages::screenshot;
 const TESTS: &[(&str, Test)] = &[
     ("the phases and the slowest imports are shown, with what each imports", table),
     ("a flame graph has every module, and Chromium draws it", flame_graph),
-    ("a slow import and a slow call are told apart", told_apart),
-    ("an application that fails is profiled, and one that is not there is exit status 2", failures),
+    ("a slow import and a slow call are distinguished", told_apart),
+    ("an application that fails is profiled, and a missing one is exit status 2", failures),
     ("what the application prints is shown once", output),
 ];
 

@@ -12,24 +12,24 @@ use crate::harness::stage::Stage;
 use crate::harness::world::World;
 
 const TESTS: &[(&str, Test)] = &[
-    ("a GET of / is what APP alone asks for", plain),
+    ("APP alone makes a GET of /", plain),
     ("a URL sets path, query, scheme and host", url),
-    ("-X and -H make any request", method_and_headers),
+    ("-X and -H set the method and headers", method_and_headers),
     ("-d sends urlencoded data", data),
     ("-d @FILE sends a file unchanged", data_from_file),
     ("-d @- sends standard input", data_from_stdin),
     ("--json sends JSON and asks for it", json),
     ("-F sends a multipart form with a file", form),
     ("-b sends cookies and -u a password", cookies_and_user),
-    ("-i shows head and body, -I the head of HEAD", head),
+    ("-i shows head and body, and -I makes a HEAD and shows the head", head),
     ("-o writes to a file", output_file),
-    ("-f fails with 22 and no body", fail),
+    ("-f makes an error status exit status 22 without a body", fail),
     ("-v shows the variables and the head on stderr", verbose),
-    ("M8: -w writes what curl writes, and names what there is for the rest", write_out),
+    ("M8: -w writes what curl writes, and rejects unknown variables with a suggestion", write_out),
     ("M8: -L follows redirects of the application, and none to another host", redirects),
     ("M8: -s, -S and -k are read as curl reads them", silent),
     ("exit statuses are those of a server's request", exit_status),
-    ("variables of another request do not leak in", no_leak),
+    ("variables of another request in the environment are not used", no_leak),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {

@@ -170,6 +170,6 @@ fn drained(stage: &Stage) -> Result<()> {
     ensure!(counts.keys().eq(NAMES), "{counts:?}");
     let posts: usize = counts.values().sum();
     let run: usize = NAMES.iter().map(|name| site.answered(name)).sum();
-    ensure!(posts == run, "{posts} answers of {run} requests that were run");
+    ensure!(posts == run, "{posts} answers, but {run} requests were run");
     Ok(())
 }

@@ -18,16 +18,19 @@ use crate::harness::world::World;
 use crate::warm::site::{Site, wait_gone};
 
 const TESTS: &[(&str, Test)] = &[
-    ("R13: SIGTERM to the front raises once in the application, and close() runs", terminated),
+    (
+        "R13: SIGTERM to the front raises SystemExit once in the application, and close() runs",
+        terminated,
+    ),
     ("R13: SIGHUP to the front does the same", hung_up),
     ("R13: SIGKILL to the front does the same", killed),
     ("a worker that ignores SIGTERM ends soon after its front", stubborn),
     ("an application's own handler of SIGTERM is called once", own_handler),
     (
-        "the front has one thread, and the worker nothing of the request in its first environment",
+        "the front has one thread, and the worker is started without the request's variables",
         one_thread,
     ),
-    ("Ctrl-C at a terminal interrupts the application, and the front dies of SIGINT", control_c),
+    ("Ctrl-C at a terminal interrupts the application, and SIGINT ends the front", control_c),
     ("Ctrl-Z at a terminal stops front and worker", control_z),
 ];
 

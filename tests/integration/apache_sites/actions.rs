@@ -68,10 +68,10 @@ pub(super) const ROWS: &[Row] = &[
     ("a file that ends in .txt is not run, though .wsgi is in its name", |server| {
         refused(&get(server, "/a/show.wsgi.txt")?)
     }),
-    ("an application that is not there is Apache's 404", |server| {
+    ("a missing application is Apache's 404", |server| {
         expect(&get(server, "/a/nothing.wsgi")?, |answer| answer.status(404).map(drop))
     }),
-    ("headers that claim to be Apache's redirection count for nothing", |server| {
+    ("headers that imitate Apache's variables of a redirection are ignored", |server| {
         for path in ["/a/show.wsgi", "/etc/passwd"] {
             let request = Request::get(format!("/cgi-bin/cgi2wsgi{path}"))
                 .header("Redirect-Handler", "wsgi")

@@ -47,7 +47,7 @@ pub(super) fn make_checked_action(root: &Path, actions: &Path) -> Result<String>
 }
 
 pub(super) const ROW: Row =
-    ("Apache's authentication is told in AUTH_TYPE and REMOTE_USER", |server| {
+    ("AUTH_TYPE and REMOTE_USER have what Apache has authenticated", |server| {
         expect(&get(server, "/checked")?, |answer| {
             answer.status(401)?.lacks("SCRIPT_NAME=").map(drop)
         })?;
@@ -72,7 +72,7 @@ fn lacks_user(answer: &Answer) -> Result<()> {
 }
 
 pub(super) const ACTION: &[Row] = &[
-    ("under Action REMOTE_USER is whom Apache has checked", |server| {
+    ("under Action REMOTE_USER is the user whom Apache has authenticated", |server| {
         let page = "/checked-action/show.wsgi/p";
         let request = Request::get(page).header("Authorization", CREDENTIALS);
         expect(&ask(server, &request)?, |answer| {
@@ -86,7 +86,7 @@ pub(super) const ACTION: &[Row] = &[
         expect(&ask(server, &request)?, |answer| lacks_user(answer.status(200)?))
     }),
     // Apache sends REDIRECT_REMOTE_USER=ann to the page that it shows for a wrong password.
-    ("a wrong password signs nobody in on the page of the error", |server| {
+    ("after a wrong password the error page has no REMOTE_USER", |server| {
         for credentials in [FORGED, ""] {
             let request =
                 Request::get("/checked-action/show.wsgi").header("Authorization", credentials);

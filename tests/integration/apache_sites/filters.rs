@@ -216,11 +216,14 @@ fn shortened(server: &WebServer) -> Result<()> {
 }
 
 pub(super) const ROWS: &[Row] = &[
-    ("a body that Apache has inflated arrives whole, longer, shorter or as long", inflated),
+    (
+        "a body that Apache has inflated arrives whole, longer, shorter or as long as before",
+        inflated,
+    ),
     ("a body in chunks that Apache has inflated arrives whole", inflated_chunks),
-    ("a compressed body that Apache leaves as it is arrives as it is", not_inflated),
+    ("a compressed body that Apache does not inflate arrives unchanged", not_inflated),
     ("a body that Apache has inflated beyond --max-body is a 413", too_large),
-    ("a body that a filter has made longer and nobody reads does not stop an answer", unread),
+    ("an unread body that a filter has made longer does not block the response", unread),
     ("a body that a filter has made longer is read to its end", edited),
-    ("a body that a filter has made shorter is a 400, and never a wait", shortened),
+    ("a body that a filter has made shorter is a 400", shortened),
 ];

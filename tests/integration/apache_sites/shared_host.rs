@@ -96,7 +96,7 @@ pub(super) const SHARED_HOST: &[Row] = &[
         }
         Ok(())
     }),
-    ("pages and their links work, and have no index.cgi in them", |server| {
+    ("pages and their links work, and no URL contains index.cgi", |server| {
         let page = ask(server, &public("/login/"))?;
         for url in expect_links(&page, "")? {
             let answer = ask(server, &public(&url))?;
@@ -105,7 +105,7 @@ pub(super) const SHARED_HOST: &[Row] = &[
         let front = ask(server, &public("/"))?;
         expect(&front, |answer| answer.status(200)?.contains("Guestbook").map(drop))
     }),
-    ("static/ is Apache's own", |server| {
+    ("Apache serves static/ itself", |server| {
         let answer = ask(server, &public("/static/style.css"))?;
         expect(&answer, |answer| {
             answer.status(200)?.body(STYLE)?;
@@ -119,7 +119,7 @@ pub(super) const SHARED_HOST: &[Row] = &[
         let answer = ask(server, &public("/static/uploaded.cgi"))?;
         expect(&answer, |answer| answer.lacks("666").map(drop))
     }),
-    ("the Authorization header arrives, and none is made up", |server| {
+    ("the Authorization header arrives, and is absent where none was sent", |server| {
         let shown = |request: Request| ask(server, &request.header("Host", SHOWN));
         let with = shown(Request::get("/x").header("Authorization", "Basic dTpw"))?;
         expect(&with, |answer| {
@@ -134,7 +134,7 @@ pub(super) const SHARED_HOST: &[Row] = &[
             Ok(())
         })
     }),
-    ("a query is no argument of index.cgi", |server| {
+    ("the words of a query are no arguments of index.cgi", |server| {
         for query in ["-h", "--debug", "--mount+/x", "os:system"] {
             let request = Request::get(format!("/x?{query}")).header("Host", SHOWN);
             expect(&ask(server, &request)?, |answer| {

@@ -63,10 +63,10 @@ const SITE: Site = Site {
 const TESTS: &[(&str, Test)] = &[
     ("a site without a mistake is exit status 0, and each line has a mark", fine_site),
     ("--json is JSON with the same findings and exit status, of ASCII alone", json),
-    ("no byte of a site reaches a terminal as it is", hostile_bytes),
-    ("colours are for a terminal, and NO_COLOR switches them off", colours),
+    ("control characters from a site are escaped on the terminal", hostile_bytes),
+    ("output is coloured at a terminal, unless NO_COLOR is set", colours),
     ("an import that hangs leaves no process behind", nothing_left),
-    ("--as looks with the rights of another user and its groups", another_user),
+    ("--as checks with the rights of another user and its groups", another_user),
     ("a file system that is mounted noexec is named, for a script and for a Python", noexec),
     ("without APP the installation is checked, and files that look like one are named", no_app),
 ];

@@ -185,7 +185,7 @@ pub(crate) fn until<T>(
             return Ok(answer);
         }
         if Instant::now() >= deadline {
-            bail!("waited {} s for {what} in vain", patience.as_secs());
+            bail!("waited {} s for {what}, which did not come", patience.as_secs());
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -13,13 +13,10 @@ use crate::harness::process::{AtParentDeath, Running, User};
 use crate::harness::stage::Stage;
 
 pub(super) const TESTS: &[(&str, Test)] = &[
-    ("what check has a problem with is refused, and nothing is written", refused_by_check),
+    ("a site in which check finds a problem is refused, and nothing is written", refused_by_check),
     ("a path that would break out of a configuration is refused", hostile_paths),
-    (
-        "a mount and a name that are none are refused, and a file that is there is left alone",
-        bad_input,
-    ),
-    ("for root the rights of the server's user choose the Python, and refuse", as_user),
+    ("an invalid mount or name is refused, and an existing file is not changed", bad_input),
+    ("for root a Python is chosen and refused with the rights of the server's user", as_user),
 ];
 
 fn refused_by_check(stage: &Stage) -> Result<()> {

@@ -17,12 +17,18 @@ use crate::harness::server::{
 use crate::harness::stage::Stage;
 
 pub(super) const TESTS: &[(&str, Test)] = &[
-    ("Apache runs what it writes, at the root, at a mount and for a name", on_apache),
-    ("Caddy runs what it writes, at the root, at a mount and for a name", on_caddy),
-    ("lighttpd runs what it writes, at the root, at a mount and for a name", on_lighttpd),
-    ("nginx runs what it writes, at the root, at a mount and for a name", on_nginx),
-    ("a shared host runs what it writes, for a file, a module and a factory", on_shared_host),
-    ("check --server finds nothing wrong with what it writes, and takes its settings", checked),
+    ("Apache runs the written configuration, at the root, at a mount and for a name", on_apache),
+    ("Caddy runs the written configuration, at the root, at a mount and for a name", on_caddy),
+    (
+        "lighttpd runs the written configuration, at the root, at a mount and for a name",
+        on_lighttpd,
+    ),
+    ("nginx runs the written configuration, at the root, at a mount and for a name", on_nginx),
+    ("a shared host runs the written files, for a file, a module and a factory", on_shared_host),
+    (
+        "check --server finds no problem in the written configuration, and reads its settings",
+        checked,
+    ),
 ];
 
 /// Where an application is put, and how a visitor asks for it.

@@ -15,8 +15,8 @@ use crate::harness::server::{READY, READY_PATH, Server, apache, program, start_w
 use crate::harness::stage::Stage;
 
 pub(super) const TESTS: &[(&str, Test)] = &[
-    ("M10: Apache without a module for CGI refuses what it writes", apache_without_cgi),
-    ("M10: lighttpd without mod_cgi refuses what it writes", lighttpd_without_cgi),
+    ("M10: Apache without a module for CGI refuses the written configuration", apache_without_cgi),
+    ("M10: lighttpd without mod_cgi refuses the written configuration", lighttpd_without_cgi),
     (
         "M10: a .htaccess without a module for CGI is a 500, and never the program",
         htaccess_without_cgi,

@@ -18,18 +18,24 @@ use crate::harness::world::World;
 use crate::warm::site::{Site, is_gone};
 
 const TESTS: &[(&str, Test)] = &[
-    ("--log-format json: an entry is an object in a line, whatever a visitor sends", json),
-    ("--log: a wrong set-up and an application that is not there are logged", wrong_set_up),
+    ("--log-format json: an entry is one object on one line, whatever a visitor sends", json),
+    ("--log: a wrong set-up and a missing application are logged", wrong_set_up),
     ("--log: a refusal, a deadline and a Python that does not start are logged", refusals),
-    ("--log: what cannot be written is one line, and the request is answered", not_written),
-    ("--log-size: a large log becomes FILE.1", rotated),
     (
-        "P3: --log: a process that is left behind with the standard error holds up nobody",
-        left_behind,
+        "--log: a file that cannot be written is one line of warning, and the request is answered",
+        not_written,
     ),
-    ("--log: ten megabytes of lines reach standard error, and their two ends the log", many_lines),
+    ("--log-size: a large log is renamed to FILE.1", rotated),
+    ("P3: --log: a process that keeps standard error open does not delay the request", left_behind),
+    (
+        "--log: ten megabytes of lines reach standard error, and the log keeps their beginning and end",
+        many_lines,
+    ),
     ("--log: entries of requests at the same time do not mix, cold and warm", at_the_same_time),
-    ("--log: what a warm import writes is in the entry of its request", import_of_a_zygote),
+    (
+        "--log: what a zygote's import writes is in the entry of the request that started it",
+        import_of_a_zygote,
+    ),
 ];
 
 pub(super) fn trials(world: &Arc<World>) -> Vec<Trial> {

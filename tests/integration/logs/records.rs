@@ -19,16 +19,25 @@ use crate::harness::stage::Stage;
 use crate::harness::world::World;
 
 const TESTS: &[(&str, Test)] = &[
-    ("--record: each way to fail is kept, and nothing that went well", ways_to_fail),
+    ("--record: each kind of failed request is kept, and no successful one", ways_to_fail),
     ("--record-all and --record-max: the last N are kept, in files for this user alone", bounded),
-    ("--record: what cannot be written is one line, and the request is answered", not_written),
+    (
+        "--record: a directory that cannot be written is one line of warning, and the request is answered",
+        not_written,
+    ),
     ("--record-secrets: cookies and the environment are kept too", with_secrets),
-    ("--record: a body in chunks is kept, and a large one is left to the application", bodies),
-    ("--save and --replay: a person's request is run again, by another application too", saved),
+    ("--record: a chunked body is kept, and a large body only reaches the application", bodies),
+    (
+        "--save and --replay: a request of the verb request is run again, also by another application",
+        saved,
+    ),
     ("--replay of a directory says which answers changed, and exits with 1", regression),
-    ("--replay of a damaged file says line and column, of a directory goes on", damaged),
+    (
+        "--replay of a damaged file names line and column; in a directory --replay continues after it",
+        damaged,
+    ),
     ("--pdb: the debugger starts on the terminal where the exception was raised", debugger),
-    ("--pdb: without a terminal it says so", no_terminal),
+    ("--pdb: without a terminal there is an error", no_terminal),
 ];
 
 pub(super) fn trials(world: &Arc<World>) -> Vec<Trial> {

@@ -14,16 +14,16 @@ use crate::harness::stage::Stage;
 
 pub(super) const TESTS: &[(&str, Test)] = &[
     (
-        "a browser gets a page with the number that is in the log, and a script a line with it",
+        "a browser gets a page and a script gets text, both with the request's number in the log",
         numbers,
     ),
-    ("M1: an exception that is raised in an except keeps the application's frames", frames),
-    ("--debug shows what Flask has caught, and without it the page is Flask's", flask),
-    ("--debug shows what Django has caught", django_debug),
-    ("M7: Django that does not log an exception does not keep it from the log", django_error),
+    ("M1: an exception that is raised in an except block keeps the application's frames", frames),
+    ("--debug shows an exception that Flask has caught; without it the page is Flask's", flask),
+    ("--debug shows an exception that Django has caught", django_debug),
+    ("M7: an exception that Django catches and does not log is in the log", django_error),
     ("M7: a host that Django refuses is named with the cure", django_host),
     ("--debug shows the reason where there is no traceback", reasons),
-    ("at a shell nothing is said of a server's log", shell),
+    ("at a shell no message mentions a server's log", shell),
     ("the pages in Chromium, with screenshots", screenshots),
 ];
 

@@ -32,12 +32,15 @@ pub(super) fn arrows_go_down() -> Result<()> {
         for known in known.iter().filter_map(|known| known.first()).filter(|it| *it != room) {
             count += 1;
             if layer(room)? >= layer(known)? {
-                wrong.push(format!("{} knows {known}", module.join("::")));
+                wrong.push(format!("{} uses {known}", module.join("::")));
             }
         }
     }
-    ensure!(count > 100, "only {count} arrows were found");
-    ensure!(wrong.is_empty(), "these arrows do not go down: {wrong:#?}");
+    ensure!(count > 100, "only {count} uses of other modules were found");
+    ensure!(
+        wrong.is_empty(),
+        "these modules use modules that are not on a lower layer: {wrong:#?}"
+    );
     Ok(())
 }
 
@@ -57,7 +60,7 @@ pub(super) fn no_circle() -> Result<()> {
             }
         }
     }
-    ensure!(circles.is_empty(), "these modules know each other: {circles:#?}");
+    ensure!(circles.is_empty(), "these modules use each other in a circle: {circles:#?}");
     Ok(())
 }
 

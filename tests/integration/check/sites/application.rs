@@ -4,7 +4,7 @@ use crate::check::{HELLO, SITE, Site};
 
 pub(super) const SITES: &[Site] = &[
     Site {
-        name: "M8: a directory is no application, and what is in it is named",
+        name: "M8: for a directory as APP the applications in it are named",
         files: &[("site/mysite/wsgi.py", HELLO), ("site/manage.py", "")],
         arguments: &["site"],
         about: "✗ application",
@@ -20,7 +20,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "a FIFO is no application, and is not waited for",
+        name: "a FIFO is no application, and check does not wait for it",
         made: "mkfifo app.py",
         about: "✗ application",
         seen: &["is a FIFO"],
@@ -35,7 +35,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "a file that is misspelt is told what is there",
+        name: "for a misspelt file the existing file is suggested",
         files: &[("app.py", HELLO)],
         arguments: &["ap.py:application"],
         about: "✗ application",
@@ -44,14 +44,14 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "a directory that is missing on the way is named, the first one",
+        name: "of missing directories in a path the first is named",
         arguments: &["{place}/no/such/app.py"],
         about: "✗ application",
         seen: &["there is no {place}/no, on the way to"],
         ..SITE
     },
     Site {
-        name: "M2: a directory that this user may not enter is named, the first one on the way",
+        name: "M2: of directories that this user may not enter the first is named",
         files: &[("private/deep/app.py", HELLO)],
         made: "chmod 0 private",
         arguments: &["private/deep/app.py"],

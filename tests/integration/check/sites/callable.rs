@@ -4,7 +4,7 @@ use crate::check::{HELLO, SITE, Site};
 
 pub(super) const SITES: &[Site] = &[
     Site {
-        name: "an application without a callable is told what it has",
+        name: "for an application without a callable of a usual name its own callables are named",
         files: &[("app.py", "def web_app(environ, start_response):\n    pass\n")],
         about: "✗ callable",
         seen: &["neither application nor app; it has web_app"],
@@ -12,7 +12,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "a callable that is misspelt",
+        name: "for a misspelt callable the existing one is suggested",
         files: &[("app.py", HELLO)],
         arguments: &["app.py:aplication"],
         about: "✗ callable",
@@ -21,7 +21,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "what cannot be called is told its type",
+        name: "for an object that cannot be called its type is named",
         files: &[("app.py", "app = 5\n\n\ndef main(environ, start_response):\n    pass\n")],
         about: "✗ callable",
         seen: &["app is an int and cannot be called"],
@@ -61,7 +61,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "a factory that raises is told with its frames",
+        name: "a factory that raises is reported with its frames",
         files: &[("app.py", "def create_app():\n    raise LookupError('no config')\n")],
         arguments: &["app.py:create_app()"],
         about: "✗ callable",

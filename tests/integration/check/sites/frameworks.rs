@@ -34,7 +34,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "Django: a key that startproject made is told and not shown",
+        name: "Django: a SECRET_KEY made by startproject is reported, but not shown",
         files: &[(
             "app.py",
             django!(
@@ -113,7 +113,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "Django: what check --deploy warns of is counted",
+        name: "Django: the warnings of check --deploy are counted",
         files: &[("app.py", django!("DEBUG=True, SECRET_KEY='short'")), ("manage.py", "")],
         python: Packages,
         about: "! Django check",
@@ -123,7 +123,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "Flask: a key that everybody tries",
+        name: "Flask: a SECRET_KEY that is easy to guess",
         files: &[(
             "app.py",
             "from flask import Flask\napp = Flask(__name__)\napp.secret_key = 'dev'\n\n\n@app.get('/')\ndef page():\n    return 'x'\n",

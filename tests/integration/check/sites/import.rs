@@ -68,7 +68,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "M5: a module of Python 2 is told its successor",
+        name: "M5: for a module of Python 2 its successor is named",
         files: &[("app.py", "import urllib2\n")],
         about: "✗ import",
         seen: &["urllib2 is of Python 2", "urllib.request"],
@@ -83,7 +83,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "modules that import each other are told so",
+        name: "modules that import each other are reported",
         files: &[
             ("app.py", "from views_of_shop import index\n\nNAME = 'shop'\n"),
             ("views_of_shop.py", "from app import NAME\n"),
@@ -111,7 +111,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "an import that never ends is told its line",
+        name: "for an import that does not end the line is named",
         files: &[("app.py", "import time\n\ntime.sleep(600)\n")],
         arguments: &["--timeout", "3", "app.py"],
         about: "✗ import",
@@ -120,7 +120,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "M5: an import that runs a server says so",
+        name: "M5: an import that runs a server is reported",
         files: &[(
             "app.py",
             "from wsgiref.simple_server import make_server\n\n\
@@ -133,7 +133,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "an import that ends the program says so",
+        name: "an import that calls sys.exit() is reported",
         files: &[("app.py", "import sys\nsys.exit('usage')\n")],
         about: "✗ import",
         seen: &["SystemExit: usage", "__main__"],
@@ -141,14 +141,14 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "an import that ends the process is told how",
+        name: "an import that ends the process is reported with its exit status",
         files: &[("app.py", "import os\nos._exit(3)\n")],
         about: "✗ import",
         seen: &["exit status 3"],
         ..SITE
     },
     Site {
-        name: "a crash at import is told with the line",
+        name: "a crash during the import is reported with its signal",
         files: &[("app.py", "import os\nos.kill(os.getpid(), 11)\n")],
         about: "✗ import",
         seen: &["crashed (signal 11"],
@@ -163,7 +163,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "M6: a relative name is told relative to what",
+        name: "M6: for a relative name the directory that it is relative to is named",
         files: &[("web/app.py", "open('config.ini')\n"), ("config.ini", "")],
         arguments: &["web/app.py"],
         about: "✗ import",
@@ -172,7 +172,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "a file that the import may not read is told with the directory that is closed",
+        name: "for a file that the import may not read the closed directory is named",
         files: &[("app.py", "open('/{place}/private/key')\n"), ("private/key", "x")],
         made: "chmod 0 private",
         about: "✗ import",

@@ -4,7 +4,7 @@ use crate::check::{HELLO, SITE, Site};
 
 pub(super) const SITES: &[Site] = &[
     Site {
-        name: "a worker of another build beside cgi2wsgi is named, and the one that is missing",
+        name: "a worker of another build beside cgi2wsgi is named, and so is the missing worker",
         files: &[("app.py", HELLO)],
         made: "cp \"$BRIDGE\" front; : > cgi2wsgi_worker-0123456789abcdef.so; ./front check app.py > report || test $? -eq 2; \
                grep '^✗ worker .*is neither in .*cgi2wsgi_worker-0123456789abcdef.so is of another build  → cp ' report",
@@ -50,7 +50,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "a limit of descriptors is told with its value",
+        name: "a low limit of descriptors is reported with its value",
         files: &[("app.py", HELLO)],
         made: "printf '#!/bin/sh\\nulimit -n 40\\nexec \"%s\" check \"$@\"\\n' \"$BRIDGE\" > limited; chmod +x limited; \
                ./limited app.py > report || test $? -eq 1; grep '^! limits .*40 files' report > found",

@@ -79,7 +79,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "P6: a PYTHONHOME that breaks the start",
+        name: "P6: a PYTHONHOME that prevents Python's start",
         files: &[("app.py", HELLO)],
         variables: &[("PYTHONHOME", "/nowhere")],
         about: "✗ python",

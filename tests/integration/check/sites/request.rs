@@ -13,7 +13,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "a request that fails is told with the frames of the application",
+        name: "a request that fails is reported with the application's frames",
         files: &[("app.py", "def app(environ, start_response):\n    return 1 / 0\n")],
         about: "✗ request",
         seen: &["gives 500"],
@@ -45,7 +45,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "--warm that falls back is told with the reason",
+        name: "--warm that falls back is reported with the reason",
         files: &[(
             "app.py",
             "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n\n\n\

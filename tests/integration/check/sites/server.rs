@@ -19,7 +19,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "--server: Apache keeps the Authorization header, in a file that is included",
+        name: "--server: an included file in which Apache does not pass on the Authorization header",
         files: &[
             ("app.py", HELLO),
             ("apache.conf", "ServerRoot {place}\nInclude sites/*.conf\n"),
@@ -54,7 +54,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "--server: a .htaccess that gives away the sources",
+        name: "--server: a .htaccess that lets visitors download the sources",
         files: &[
             ("app.py", HELLO),
             (
@@ -100,7 +100,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "--server: Caddy with a matcher that takes too much",
+        name: "--server: a matcher of Caddy that matches too much",
         files: &[
             ("app.py", HELLO),
             ("Caddyfile", "example.org {\n\tcgi /app* {bin}/cgi2wsgi\n}\n"),
@@ -121,7 +121,7 @@ pub(super) const SITES: &[Site] = &[
         ..SITE
     },
     Site {
-        name: "--server: the name that it gives the site is compared with ALLOWED_HOSTS",
+        name: "--server: the site's name in the configuration is compared with ALLOWED_HOSTS",
         files: &[("app.py", django!("ALLOWED_HOSTS=['a.example']")), ("apache.conf", APACHE)],
         made: "echo 'ServerName b.example' >> apache.conf",
         arguments: &["--server", "apache.conf", "app.py"],
