@@ -16,7 +16,7 @@ use crate::harness::stage::Stage;
 use crate::warm::site::{Site, is_gone};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[(
-    "under mod_cgid: a death before the head is a 500, and a visitor that leaves ends the child",
+    "under mod_cgid: a child that dies before the head is a 500, and a visitor who disconnects ends the child",
     all,
 )];
 

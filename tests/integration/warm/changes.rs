@@ -17,20 +17,23 @@ use crate::warm::site::{Site, good, wait_gone};
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("50 first requests at once start one zygote, which imports once", thundering_start),
     ("an edit is seen by the next request, however an editor writes", edits),
-    ("a touch of the application, and a module that is removed, are seen", touch_and_removal),
-    ("a file that was read at import is seen to change", settings),
-    ("pyvenv.cfg and a new package are seen", environment),
-    ("an archive of modules is seen to change", archive),
-    ("a file that requests write and the import reads is named as the reason", state_file),
+    ("a touch of the application and the removal of a module are seen", touch_and_removal),
+    ("a change of a file that the import has read is seen", settings),
+    ("a change of pyvenv.cfg and a new package are seen", environment),
+    ("a change of an archive of modules is seen", archive),
+    (
+        "a file that requests write and the import reads is named as the reason of restarts",
+        state_file,
+    ),
     ("W6: a file that ends one zygote after another leads to normal starts, with the cure", churn),
-    ("W6: a file that --warm-ignore names may change", ignored_file),
+    ("W6: a change of a file that --warm-ignore names restarts nothing", ignored_file),
     ("W7: a request at a shell is answered warm with --warm", at_a_shell),
     ("a release that a symbolic link or a moved directory puts in place is seen", releases),
-    ("a syntax error is a 500 with the error in the log, and heals", syntax_error),
-    ("an edit while the application is imported is seen", edit_during_import),
+    ("a syntax error is a 500 with the error in the log, until it is corrected", syntax_error),
+    ("an edit during the import is seen", edit_during_import),
     ("what requests write beside the code starts no other zygote", unrelated_files),
-    ("what an import writes itself is no change", own_files),
-    ("a replaced zygote finishes what it has begun; a replaced worker is seen", replaced),
+    ("what an import itself writes is no change", own_files),
+    ("a replaced zygote finishes its requests; a replaced worker's file is seen", replaced),
 ];
 
 fn thundering_start(stage: &Stage) -> Result<()> {

@@ -13,12 +13,12 @@ use crate::harness::stage::Stage;
 use crate::warm::site::{Site, good};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
-    ("a directory that is open to others, a link and a file are not used", hostile),
+    ("as private directory a directory open to others, a link and a file are not used", hostile),
     ("another user's directory is not used", of_another_user),
     ("another user who listens at the socket gets no request", listener_of_another_user),
-    ("a path that is too long for a socket's address is no obstacle", too_long),
-    ("a directory that cannot be written is no obstacle", unwritable),
-    ("a full disk is no obstacle", full_disk),
+    ("with a path too long for a socket's address requests start normally", too_long),
+    ("with a private directory that cannot be written requests start normally", unwritable),
+    ("with a full disk requests start normally", full_disk),
 ];
 
 fn mode(path: &Path, mode: u32) -> Result<()> {

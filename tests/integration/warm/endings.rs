@@ -13,16 +13,19 @@ use crate::harness::stage::Stage;
 use crate::warm::site::{Site, wait_gone};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
-    ("a child that ends before the head: a whole 500, and never again", before),
-    ("a child that ends after the head: the response ends there, and the log says how", after),
-    ("a zygote that is replaced stays for what it has forked, and tells how that ends", replaced),
+    ("a child that ends before the head: a whole 500, and the request is not run again", before),
+    (
+        "a child that ends after the head: the response is truncated, and the log says how it ended",
+        after,
+    ),
+    ("a replaced zygote stays until its children have ended, and reports how they ended", replaced),
     ("a child that ends when its zygote was stopped: a whole 500, exit status 1", stopped),
     ("fronts do not wait for the children of others", others),
     (
-        "W9: where process 1 reaps nothing, a zygote leaves itself as a zombie and no child",
+        "W9: where process 1 reaps nothing, a stopped zygote is a zombie, and none of its children is",
         unreaped,
     ),
-    ("W8: ps shows what the zygote is, and its children", titles),
+    ("W8: ps shows that processes are a zygote and its children, and of which application", titles),
 ];
 
 /// How an application ends, and what the log says.

@@ -17,11 +17,11 @@ use crate::warm::command::Warm;
 
 const TESTS: &[(&str, Test)] = &[
     ("SQLAlchemy: an engine at import and a session in the request lose no visit", sqlalchemy),
-    ("Django: connections that are closed after the import are no request's", django),
+    ("Django: connections that are closed after the import reach no request", django),
     ("temporary files are made in the request", temporary_files),
     ("random numbers: an object made at import is seeded in the request", random_numbers),
     ("atexit handlers of the import run once for each request, and not in the zygote", at_exit),
-    ("every line of code of docs/fork-safety.md is one of an example", page),
+    ("every line of code in docs/fork-safety.md is in an example", page),
 ];
 
 /// How many requests each right example answers, and how many of them at once.

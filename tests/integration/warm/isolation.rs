@@ -14,19 +14,25 @@ use crate::warm::between::{Between, call_of, hello, reply_of, say, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
-    ("environment, directory, mask, signals and limits are those of a cold request", as_cold),
+    ("environment, directory, umask, signals and limits are those of a normal start", as_cold),
     (
-        "E16: processes that the application starts find the variables of a cold request",
+        "E16: processes that the application starts have the variables of a normal start",
         of_processes,
     ),
-    ("E16: variables are set by os.environ as the import has changed it", changed_environ),
+    (
+        "E16: variables are set by the methods of os.environ that the import has replaced",
+        changed_environ,
+    ),
     ("memory that the import has freed is filled before the first fork", filled),
-    ("memory is not filled where tracemalloc counts it", filled_but_traced),
-    ("nothing of one request is seen by the next, and chance differs", nothing_stays),
-    ("what the front was started with is what the application finds", of_this_request),
-    ("other surroundings and settings get zygotes of their own", other_zygotes),
-    ("a zygote of the same name refuses what is not its own", same_name),
-    ("SIGCHLD that the server or the application ignores does no harm", ignored_sigchld),
+    ("freed memory is not filled while tracemalloc counts it", filled_but_traced),
+    ("nothing of one request is in the next, and random numbers differ", nothing_stays),
+    (
+        "the application has the umask, limits and signals that the front was started with",
+        of_this_request,
+    ),
+    ("each environment and each setting has a separate zygote", other_zygotes),
+    ("a zygote refuses a request of another identity whose socket has the same name", same_name),
+    ("requests are answered where the server or the application ignores SIGCHLD", ignored_sigchld),
     ("a process that an import leaves behind takes no requests", background),
 ];
 

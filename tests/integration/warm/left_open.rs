@@ -89,18 +89,21 @@ const KINDS: &[(&str, Served)] = &[
 const TESTS: &[(&str, Test)] = &[
     ("W2: a ZipFile that the import opened gives the right bytes, 80 of 80, four at once", archive),
     ("W1: a store that the import opened and locked keeps every write that it acknowledged", store),
-    ("W1: what only one process may have is free for a normal start", one_process),
+    ("W1: a socket's name that the import binds is free for a normal start", one_process),
     ("W1: a file that the import opened for appending has each line once", appended),
     ("W3: datagrams of syslog arrive from warm requests", syslog),
-    ("P12: what the import of a refused zygote has made ends as it does in a process", ends),
+    (
+        "P12: what the import of a refusing zygote has made is finalized as in a normal process",
+        ends,
+    ),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     let mut trials = trials_of("warm::left-open", TESTS, world);
     for (kind, served) in KINDS {
         let how = match served {
-            Warm => "is answered warm as cold",
-            Cold(_) => "is started normally, with the reason",
+            Warm => "has the same answers warm as cold",
+            Cold(_) => "leads to normal starts, and the log says why",
         };
         let name = format!("warm::left-open::P12: {} {how}", kind.replace('_', " "));
         let world = Arc::clone(world);

@@ -7,9 +7,9 @@ use crate::harness::stage::Stage;
 use crate::warm::command::Warm;
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
-    ("W5: numpy is warm, and its process sees the variables that one of its own sees", numpy),
+    ("W5: an application with numpy is warm, and has the variables of a normal start", numpy),
     (
-        "W5: the number of OpenBLAS' threads that the operator sets stands, and its library is named",
+        "W5: a number of threads that the operator sets for OpenBLAS is kept, and the log names the library",
         set,
     ),
 ];

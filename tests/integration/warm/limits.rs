@@ -16,20 +16,23 @@ use crate::warm::between::{Between, call_of, hello, reply_of, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
-    ("--warm-idle: the zygote leaves, and leaves nothing", idle),
-    ("--warm-spare: as many children wait", spare),
-    ("--warm-max: one at a time, the others in the order they came", max),
-    ("requests in line are answered by the new code when there is some", line_and_edit),
-    ("threads at import: served cold, said once, healed by a change", threads),
-    ("where no child can be forked: served cold, said once", no_fork),
-    ("children that end at once: served cold, said once", stillborn),
-    ("--timeout while the application is imported: a 504 and no execution", timeout_import),
-    ("--timeout while nobody answers: a 504 and no execution", timeout_in_line),
-    ("--timeout counts the time in line, and the rest is left for the answer", timeout_left),
-    ("SIGTERM while the application is imported ends the zygote", terminated_import),
-    ("an import that never ends is ended when its time is over", endless),
-    ("an import that is blocked in C is ended when its time is over", blocked),
-    ("an import that somebody waits for may take longer than --warm-idle", awaited),
+    ("--warm-idle: the zygote ends, and leaves no process, socket or lock", idle),
+    ("--warm-spare N: N children wait", spare),
+    ("--warm-max 1: requests are answered one at a time, in their order", max),
+    ("requests that wait in line are answered by the edited code", line_and_edit),
+    ("threads at import: normal starts, one message, warm after a change", threads),
+    ("where no child can be forked: normal starts, one message", no_fork),
+    ("children that end at once: normal starts, one message", stillborn),
+    ("--timeout during the import: a 504, and the request is not run", timeout_import),
+    (
+        "--timeout while no child takes the request: a 504, and the request is not run",
+        timeout_in_line,
+    ),
+    ("--timeout includes the time in line; only the rest is left for the response", timeout_left),
+    ("SIGTERM during the import ends the zygote", terminated_import),
+    ("an import that loops for ever is ended at its time limit", endless),
+    ("an import that is blocked in C is ended at its time limit", blocked),
+    ("an import that a request waits for may take longer than --warm-idle", awaited),
 ];
 
 fn idle(stage: &Stage) -> Result<()> {

@@ -17,11 +17,14 @@ use crate::harness::stage::Stage;
 use crate::warm::command::{Warm, hello};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
-    ("U1: nothing in another user's directory reaches the terminal as it is", hostile_files),
-    ("U1: no file in another user's directory holds up a verb or fills the memory", traps),
-    ("U2: a directory of another user's in the place of one's own hides nothing", squatter),
-    ("W8: root is told of the last zygote in a server's own temporary directory", ended_elsewhere),
-    ("U3: root's stop --all leaves other users' zygotes alone, --all-users does not", all_users),
+    (
+        "U1: control characters in another user's directory are escaped on the terminal",
+        hostile_files,
+    ),
+    ("U1: no file in another user's directory delays a verb or fills the memory", traps),
+    ("U2: another user's directory in the place of root's own hides no zygote", squatter),
+    ("W8: root sees the last zygote in a server's own temporary directory", ended_elsewhere),
+    ("U3: root's stop --all does not stop other users' zygotes, and --all-users does", all_users),
 ];
 
 /// Escape sequences that terminals obey, and characters that reverse the direction of text or are invisible.

@@ -17,13 +17,10 @@ use crate::warm::site::{Site, good};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("without inotify edits, a touch and an installation are seen", no_instances),
-    (
-        "without inotify a link or a directory that takes another's place is seen",
-        no_instances_links,
-    ),
-    ("where watches run out, the application's own files are seen to change at once", few_watches),
-    ("what changes on a file system behind the kernel's back is seen", behind),
-    ("what is looked at by hand is looked at once a second at most", once_a_second),
+    ("without inotify a replaced link and a replaced directory are seen", no_instances_links),
+    ("where watches run out, changes of the application's own files are seen at once", few_watches),
+    ("a change on a file system that the kernel does not report is seen", behind),
+    ("files that are polled are looked at no more than once a second", once_a_second),
     ("a change whose time lies in the future restarts no zygote", future),
 ];
 

@@ -12,14 +12,17 @@ use crate::warm::site::{Site, good};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("W6: a refusal stands as long as there are requests", stands),
-    ("W6: after a change no request waits for a zygote, which is taken when it can serve", change),
-    ("W6: a zygote that no request waits for and that dies is not started for each request", dies),
-    ("W6: what an import with a thread holds is free for normal starts", held),
+    ("W6: after a change requests start normally until the new zygote is ready", change),
     (
-        "W1: a store that requests change, which the import reads and locks, keeps all, and no visitor waits for an import",
+        "W6: a zygote that dies while no request waits for it is not started again by each request",
+        dies,
+    ),
+    ("W6: a lock that an import with a thread holds is free for normal starts", held),
+    (
+        "W1: a store that the import reads and locks keeps every write of requests, and no request waits for an import",
         store,
     ),
-    ("W6: an import that fails is tried again, and no request waits for that", fails),
+    ("W6: an import that fails is tried again, and no request waits for the new trial", fails),
 ];
 
 /// Code that starts a thread while it is imported.

@@ -17,9 +17,15 @@ use crate::warm::left_open::{MEMBERS, Place, make_archive};
 use crate::warm::site::{Site, good};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
-    ("kills, edits and visitors that leave: nothing twice, lost, growing or left behind", soak),
+    (
+        "under kills, edits and disconnects no request runs twice or is lost, and nothing grows or is left behind",
+        soak,
+    ),
     ("W1: a store that the import keeps open loses nothing while zygotes are killed", store),
-    ("W2: an archive that the import keeps open is read right while processes are killed", archive),
+    (
+        "W2: an archive that the import keeps open gives the right bytes while processes are killed",
+        archive,
+    ),
 ];
 
 /// The variable with the number of requests, in place of [`USUAL`].

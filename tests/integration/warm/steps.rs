@@ -16,23 +16,32 @@ use crate::warm::between::{Between, call_of, hello, say, send_call};
 use crate::warm::site::{Site, good, wait_gone};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
-    ("a child killed before it has the whole request: it runs once, elsewhere", child_dies_early),
-    ("a zygote killed before a child has the request: it runs once, elsewhere", zygote_dies_early),
-    ("a child killed with the request, before it begins: it runs once, elsewhere", child_dies_late),
+    (
+        "a child killed before it has the whole request: the request runs once, in another process",
+        child_dies_early,
+    ),
+    (
+        "a zygote killed before a child has the request: the request runs once, in another process",
+        zygote_dies_early,
+    ),
+    (
+        "a child killed with the request, before Begun: the request runs once, in another process",
+        child_dies_late,
+    ),
     ("a child that crashes before the head: a whole 500, and the log has the signal", crash),
-    ("a child that says it begins and is gone is not asked again", silent_after_begun),
+    ("a request whose child disappears after Begun is not run again", silent_after_begun),
     ("a zygote killed while a child answers: the answer is whole, the next request works", orphan),
     ("a zygote killed while it imports: the request runs once", killed_import),
-    ("R13: SIGTERM to the front calls close()", front_terminated),
-    ("SIGKILL to the front calls close()", front_killed),
+    ("R13: SIGTERM to the front of a warm request calls close()", front_terminated),
+    ("SIGKILL to the front of a warm request calls close()", front_killed),
     ("a child that ignores SIGTERM ends soon after its front", stubborn),
-    ("a front that connects and says nothing holds up nobody for long", silent_fronts),
+    ("a front that connects and sends nothing delays no other request for long", silent_fronts),
     (
-        "V4: a request behind 2 or 8 silent connections is not held up, --warm-max or not",
+        "V4: a request behind 2 or 8 silent connections is not delayed, with and without --warm-max",
         silent_in_front,
     ),
-    ("V4: silent connections hold up nobody whom the zygote refuses", silent_at_refusal),
-    ("random kills under load: nothing twice, nothing lost", under_load),
+    ("V4: silent connections delay no request that the zygote refuses", silent_at_refusal),
+    ("random kills under load: no request runs twice or is lost", under_load),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use crate::harness::world::World;
 const COLD: &str = "/case/surroundings-cold";
 const WARM: &str = "/case/surroundings-warm";
 
-/// Expected differences: a process of its own inherits descriptors that its server forgets to close; a child of a
-/// zygote has only the first three, and the one of the directory that is listed.
+/// Expected differences: a normal start inherits descriptors that the server forgets to close; a child of a zygote has
+/// only the first three, and the one of the directory that is listed.
 const OF_A_CHILD: [&str; 2] =
     [r#" "child of a zygote": true"#, r#" "descriptors of a child": "0 1 2 3""#];
 
@@ -38,8 +38,10 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     }
     let trial = |kind: Kind| {
         let world = Arc::clone(world);
-        let name =
-            format!("{}-warm::--warm: a child sees what a process of its own sees", kind.name());
+        let name = format!(
+            "{}-warm::--warm: a child sees the same surroundings as a normal start",
+            kind.name()
+        );
         Trial::test(name, move || check(&world, kind).map_err(|error| failed(&error)))
     };
     Kind::ALL.map(trial).into()

@@ -16,15 +16,15 @@ use crate::harness::world::World;
 use crate::warm::command::{Warm, children, hello, is_there};
 
 const TESTS: &[(&str, Test)] = &[
-    ("where there is no zygote, the user and the places are named", none),
+    ("where there is no zygote, the user and the directories are named", none),
     ("status shows requests, and restarts with their reasons", status),
-    ("a zygote that was killed is told of by the next", killed),
-    ("stop ends the application that is meant, and no other", stop),
-    ("stop leaves a request that has begun alone", stop_busy),
-    ("a process that has a zygote's old number is left alone", stranger),
+    ("the next zygote reports that the one before was killed", killed),
+    ("stop ends the zygote of the named application, and no other", stop),
+    ("stop does not interrupt a request that has begun", stop_busy),
+    ("a process that has got a zygote's old number is not stopped", stranger),
     ("what an import writes goes to the request that caused it and to the log", import_words),
     ("an application with threads makes normal starts, and the reason is shown", threads),
-    ("a log that is large is begun anew", rotation),
+    ("a large log is renamed, and a new log is begun", rotation),
     ("beyond --warm-memory requests wait in line", ceiling),
     ("root sees and stops the zygotes of all users, wherever they are", root),
     ("a mistake in the command line is exit status 2", mistakes),

@@ -15,7 +15,7 @@ use crate::harness::stage::Stage;
 use crate::warm::site::Site;
 
 pub(crate) const TESTS: &[(&str, Test)] = &[(
-    "V2: no client multiplies zygotes under Apache, by its path, its browser or what is set of it",
+    "V2: under Apache no client can start more zygotes by its path, its User-Agent or variables set from headers",
     all,
 )];
 

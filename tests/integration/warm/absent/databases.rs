@@ -7,7 +7,7 @@ use crate::harness::command::run;
 
 pub(super) const CASES: &[Case] = &[
     Case {
-        name: "a table that a database gets is seen",
+        name: "a table that is added to a database is seen",
         files: &[],
         code: "import sqlite3\nbase = sqlite3.connect(f'file:{HERE}/base%2Esqlite3', uri=True)\nwith base:\n    \
                base.execute('CREATE TABLE IF NOT EXISTS one (x)')\n\
@@ -17,7 +17,7 @@ pub(super) const CASES: &[Case] = &[
         after: "2",
     },
     Case {
-        name: "a row that the import reads is seen to come",
+        name: "a row is seen that is added to a table that the import reads",
         files: &[],
         code: "import sqlite3\nbase = sqlite3.connect(HERE / 'base.sqlite3')\nwith base:\n    \
                base.execute('CREATE TABLE IF NOT EXISTS setting (value)')\n\
@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
         after: "1",
     },
     Case {
-        name: "a row that a class of the application's reads, of a database that is attached, is seen to change",
+        name: "a change is seen in an attached database that the application's own class of connections reads",
         files: &[],
         code: "import sqlite3\nwith sqlite3.connect(HERE / 'other.sqlite3') as other:\n    \
                other.execute('CREATE TABLE IF NOT EXISTS setting (value)')\nother.close()\n\
@@ -40,7 +40,7 @@ pub(super) const CASES: &[Case] = &[
         after: "[(7,)]",
     },
     Case {
-        name: "a row that is in the write-ahead log alone is seen to change",
+        name: "a change is seen that is only in the write-ahead log",
         files: &[],
         code: "import sqlite3\nbase = sqlite3.connect(f'file:{HERE}/base.sqlite3', uri=True)\n\
                base.execute('PRAGMA journal_mode=WAL')\nwith base:\n    \
@@ -74,7 +74,7 @@ pub(super) const CASES: &[Case] = &[
         after: "stored",
     },
     Case {
-        name: "a shelf that the import reads is seen to change",
+        name: "a change of a shelf that the import reads is seen",
         files: &[],
         code: "import dbm.dumb, shelve\ndef read(flag):\n    with shelve.Shelf(dbm.dumb.open(str(HERE / 'shelf'), flag)) as shelf:\n        \
                return dict(shelf)\ntry:\n    SETTING = read('r').get('value', 'none')\nexcept OSError:\n    SETTING = 'none'\n",

@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
         after: "configured",
     },
     Case {
-        name: "what a symbolic link leads to is read when it appears",
+        name: "the target of a symbolic link is read when it appears",
         files: &[],
         code: "try:\n    SETTING = open(HERE / 'config.ini').read()\nexcept FileNotFoundError:\n    \
                SETTING = 'none'\n(HERE / 'config.ini').is_symlink() or (HERE / 'config.ini').symlink_to('target')\n",
@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
         after: "configured",
     },
     Case {
-        name: "a file that appears in a directory that was listed is seen",
+        name: "a file that appears in a listed directory is seen",
         files: &[("plugins/one", "")],
         code: "import os\nSETTING = ' '.join(sorted(os.listdir(HERE / 'plugins')))\n",
         before: "one",
@@ -54,7 +54,7 @@ pub(super) const CASES: &[Case] = &[
         after: "one two",
     },
     Case {
-        name: "a file that goes from a directory that was scanned is seen",
+        name: "the removal of a file from a scanned directory is seen",
         files: &[("plugins/one", ""), ("plugins/two", "")],
         code: "import os\nSETTING = ' '.join(sorted(entry.name for entry in os.scandir(HERE / 'plugins')))\n",
         before: "one two",
@@ -62,7 +62,7 @@ pub(super) const CASES: &[Case] = &[
         after: "one",
     },
     Case {
-        name: "a file that comes to match a pattern of glob is seen",
+        name: "a new file that matches a pattern of glob is seen",
         files: &[("conf.d/one.ini", "1")],
         code: "import glob\nSETTING = ' '.join(open(name).read() for name in sorted(glob.glob(str(HERE / '*.d/*.ini'))))\n",
         before: "1",
@@ -70,7 +70,7 @@ pub(super) const CASES: &[Case] = &[
         after: "1 2",
     },
     Case {
-        name: "a file that comes to match a pattern of pathlib is seen, in another directory too",
+        name: "a new file in another directory that matches a pattern of pathlib is seen",
         files: &[("conf/one/site.ini", "1"), ("conf/two/data.txt", "")],
         code: "SETTING = ' '.join(file.read_text() for file in sorted(HERE.glob('conf/*/site.ini')))\n",
         before: "1",
@@ -78,7 +78,7 @@ pub(super) const CASES: &[Case] = &[
         after: "1 2",
     },
     Case {
-        name: "a directory that was to be listed is seen to come",
+        name: "a directory that the import tried to list is seen when it appears",
         files: &[],
         code: "import os\ntry:\n    SETTING = ' '.join(os.listdir(HERE / 'plugins'))\nexcept FileNotFoundError:\n    \
                SETTING = 'none'\n",
@@ -91,7 +91,7 @@ pub(super) const CASES: &[Case] = &[
         after: "one",
     },
     Case {
-        name: "a file that exists() was asked for is seen to come",
+        name: "a file that exists() looked for is seen when it appears",
         files: &[],
         code: "import os.path\nSETTING = os.path.exists(os.path.join(HERE, 'maintenance'))\n",
         before: "False",
@@ -99,7 +99,7 @@ pub(super) const CASES: &[Case] = &[
         after: "True",
     },
     Case {
-        name: "a file that exists() was asked for is seen to go",
+        name: "a file that exists() looked for is seen to be removed",
         files: &[("maintenance", "")],
         code: "SETTING = (HERE / 'maintenance').exists()\n",
         before: "True",
@@ -107,7 +107,7 @@ pub(super) const CASES: &[Case] = &[
         after: "False",
     },
     Case {
-        name: "what os.stat, os.access, isdir and a relative name did not find is seen to come",
+        name: "what os.stat, os.access and isdir did not find, by relative names, is seen when it appears",
         files: &[],
         code: "import os\nos.chdir(HERE)\ndef has(name):\n    try:\n        return bool(os.stat(name, dir_fd=None))\n    \
                except OSError:\n        return False\n\
@@ -126,7 +126,7 @@ pub(super) const CASES: &[Case] = &[
         after: "[True, True, True]",
     },
     Case {
-        name: "a file that was opened r+ is seen to change",
+        name: "a change of a file that was opened with r+ is seen",
         files: &[("state", "1")],
         code: "with open(HERE / 'state', 'r+') as state:\n    SETTING = state.read()\n",
         before: "1",
@@ -134,7 +134,7 @@ pub(super) const CASES: &[Case] = &[
         after: "22",
     },
     Case {
-        name: "a file that was opened a+ is seen to change",
+        name: "a change of a file that was opened with a+ is seen",
         files: &[("state", "1")],
         code: "with open(HERE / 'state', 'a+') as state:\n    state.seek(0)\n    SETTING = state.read()\n",
         before: "1",
@@ -142,7 +142,7 @@ pub(super) const CASES: &[Case] = &[
         after: "22",
     },
     Case {
-        name: "a name that is relative to a directory's descriptor is seen to come, and to change",
+        name: "files that are named relative to a directory's descriptor are seen when they appear and change",
         files: &[("conf/there", "1")],
         code: "import os\ndirectory = os.open(HERE / 'conf', os.O_RDONLY)\ndef read(name):\n    try:\n        \
                file = os.open(name, os.O_RDONLY, dir_fd=directory)\n    except FileNotFoundError:\n        return 'none'\n    \

@@ -118,13 +118,16 @@ fn polled(stage: &Stage, case: &Case) -> Result<()> {
 const OTHERS: &[(&str, Test)] = &[
     ("W4: what requests write beside the application restarts nothing", unrelated),
     ("W4: what --warm-request lists restarts nothing", rehearsed),
-    ("W4: rows that the import has not read, and who only reads, restart nothing", other_rows),
-    ("W4: what comes while the application is imported is seen", during_import),
-    ("W4: what an import makes itself, and looked for before, is no change", own),
-    ("W4: an optional module that appears is seen by a Python with -O too", optimized),
+    (
+        "W4: changes of rows that the import has not read, and mere reading, restart nothing",
+        other_rows,
+    ),
+    ("W4: what appears during the import is seen", during_import),
+    ("W4: a file that the import looks for and then makes itself is no change", own),
+    ("W4: an optional module that appears is seen under PYTHONOPTIMIZE", optimized),
     ("W4: a package that appears in two steps is seen", two_steps),
     (
-        "W4: an import that looks into thousands of directories is answered cold, with the number",
+        "W4: an import that lists thousands of directories leads to normal starts, and the log has their number",
         too_many,
     ),
 ];
@@ -312,7 +315,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     let mut trials = trials_of("warm::absent", OTHERS, world);
     for case in [modules::CASES, files::CASES, databases::CASES].into_iter().flatten() {
         trials.push(trial_of(case, "", told));
-        trials.push(trial_of(case, ", where the kernel does not tell", polled));
+        trials.push(trial_of(case, ", without reports from the kernel", polled));
     }
     trials
 }

@@ -14,7 +14,7 @@ pub(super) const CASES: &[Case] = &[
         after: "local",
     },
     Case {
-        name: "the optional module of a package, with *, is imported when it appears",
+        name: "the optional module of a package, imported with *, is imported when it appears",
         files: &[(
             "conf/__init__.py",
             "SETTING = 'default'\ntry:\n    from .local import *\nexcept ImportError:\n    pass\n",
@@ -38,7 +38,7 @@ pub(super) const CASES: &[Case] = &[
         after: "package",
     },
     Case {
-        name: "a package without __init__.py gets one",
+        name: "an __init__.py is seen when it appears in a package without one",
         files: &[("extra/data.txt", "")],
         code: "import extra\nSETTING = getattr(extra, 'SETTING', 'namespace')\n",
         before: "namespace",
@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
         after: "package",
     },
     Case {
-        name: "a module that appears before another of its name is imported in its place",
+        name: "a module that appears earlier on sys.path is imported in place of another of its name",
         files: &[("library/extra.py", "SETTING = 'library'\n")],
         code: "import sys\nsys.path.append(str(HERE / 'library'))\nfrom extra import SETTING\n",
         before: "library",
@@ -67,7 +67,7 @@ pub(super) const CASES: &[Case] = &[
         after: "library",
     },
     Case {
-        name: "a module that pkgutil comes to find is seen",
+        name: "a module that appears where pkgutil has listed modules is seen",
         files: &[("plugins/one.py", ""), ("plugins/__init__.py", "")],
         code: "import pkgutil, plugins\nSETTING = ' '.join(module.name for module in pkgutil.iter_modules(plugins.__path__))\n",
         before: "one",
@@ -75,7 +75,7 @@ pub(super) const CASES: &[Case] = &[
         after: "one two",
     },
     Case {
-        name: "a distribution that importlib.metadata comes to find is seen",
+        name: "a distribution that importlib.metadata did not find is seen when it appears",
         files: &[],
         code: "import importlib.metadata as metadata\ntry:\n    SETTING = metadata.version('extra-of-site')\n\
                except metadata.PackageNotFoundError:\n    SETTING = 'none'\n",
