@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Uses the Django guestbook as a person does, in a real browser, through whatever server answers at BASE_URL.
+"""Uses the Django guestbook in a real browser as a person does, through the server at BASE_URL.
 
-Signs in, writes an entry in the admin, finds it in the admin's list and on the front page, signs out. OUTPUT_DIR
-gets a screenshot of each main step: front.png, login.png, admin.png, entry.png, guestbook.png; where a step fails,
-failed.png. Exit status 0 if everything was there.
+It signs in, writes an entry in the admin, finds it in the admin's list and on the front page, and signs out. It writes
+a screenshot of each main step to OUTPUT_DIR (front.png, login.png, admin.png, entry.png, guestbook.png), or failed.png
+where a step fails. The exit status is 0 if every step succeeds.
 
-Needs Chromium and its driver as packaged by the system (Debian: chromium chromium-driver), found in PATH. Their
-paths are given to Selenium, which therefore never downloads any.
+Chromium and its driver must be in PATH (Debian: chromium chromium-driver). Selenium gets their paths, so it downloads
+nothing.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def browser():
 
 
 class Visitor:
-    """A person at the browser; `find` and `press` wait, as a person does."""
+    """A person at the browser. `find` and `press` wait for the page."""
 
     def __init__(self, driver, base_url, output_dir):
         self.driver = driver
@@ -86,7 +86,7 @@ class Visitor:
         try:
             return WebDriverWait(self.driver, PATIENCE).until(condition)
         except TimeoutException:
-            raise AssertionError(f"{what}: not on {self.driver.current_url} ({self.driver.title!r})") from None
+            raise AssertionError(f"{what} is missing on {self.driver.current_url} ({self.driver.title!r})") from None
 
     def find(self, selector, what):
         return self.wait(expected.presence_of_element_located((By.CSS_SELECTOR, selector)), what)
@@ -97,14 +97,14 @@ class Visitor:
         field.send_keys(text)
 
     def press(self, selector, what):
-        """Press a button or follow a link, and wait until the page that it is on has gone."""
+        """Presses a button or follows a link, and waits until its page has gone."""
         target = self.find(selector, what)
         target.click()
         self.wait(expected.staleness_of(target), f"the page after {what}")
 
     def see(self, text, selector, where):
         seen = [element.text for element in self.driver.find_elements(By.CSS_SELECTOR, selector)]
-        assert any(text in one for one in seen), f"{text!r} is not {where} at {self.driver.current_url}; there: {seen}"
+        assert any(text in one for one in seen), f"{text!r} is not {where} at {self.driver.current_url}, where there is {seen}"
 
 
 def colours_come_from_the_style_sheet(visitor):
@@ -141,7 +141,7 @@ def use_the_guestbook(visitor, password):
     visitor.fill("#id_author", author, "the entry's author")
     visitor.fill("#id_text", text, "the entry's text")
     visitor.press("input[name='_save']", "the button 'Save'")
-    visitor.find(".messagelist .success", "the admin's word that the entry was saved")
+    visitor.find(".messagelist .success", "the admin's message that the entry was saved")
     visitor.see(text, "#result_list td", "in the admin's list of entries")
     visitor.screenshot("entry.png")
 
@@ -157,7 +157,7 @@ def use_the_guestbook(visitor, password):
 
 
 def failures_on_the_console(driver):
-    """What the browser itself complains of: files that are missing or refused, errors in scripts."""
+    """The errors on the browser's console: files that are missing or refused, errors in scripts."""
     severe = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
     # Django's admin names no icon, so the browser asks for the usual one, which the site does not have.
     return [message for message in severe if "/favicon.ico " not in message]
@@ -165,9 +165,9 @@ def failures_on_the_console(driver):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("base_url", metavar="BASE_URL", help="where the site is, for example http://localhost:8080")
-    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help="for the screenshots; made if missing")
-    parser.add_argument("--password", default="admin", help="of the site's user admin (default: admin)")
+    parser.add_argument("base_url", metavar="BASE_URL", help="the URL of the site, such as http://localhost:8080")
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help="the directory for the screenshots, which is made if it is missing")
+    parser.add_argument("--password", default="admin", help="the password of the site's user admin (default: admin)")
     arguments = parser.parse_args()
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
 

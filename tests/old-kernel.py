@@ -1,6 +1,6 @@
 """old-kernel.py COMMAND...: runs a command to which the kernel answers as Linux 3.10 does, which many hosts still have.
 
-System calls that came later are unknown (ENOSYS): memfd_create, getrandom, renameat2, execveat, copy_file_range, preadv2,
+Later system calls are unknown (ENOSYS): memfd_create, getrandom, renameat2, execveat, copy_file_range, preadv2,
 statx and everything from pidfd_send_signal on, which is number 424 on all processors: pidfd_open, clone3, close_range,
 openat2, faccessat2, process_madvise. Opening a file without a name (O_TMPFILE) fails with EISDIR, and the advice of
 madvise from MADV_COLD on is invalid (EINVAL).
@@ -38,7 +38,7 @@ def fails_with(number):
 
 
 def with_argument(call, index, comparison, value, error):
-    """The call fails if the lower half of that argument compares so."""
+    """Makes the call fail with `error` if the comparison of the lower half of that argument with `value` holds."""
     add((LOAD, 0, 0, 0), (EQUAL, 0, 3, call), (LOAD, 0, 0, 16 + 8 * index), (comparison, 0, 1, value), fails_with(error))
 
 
@@ -58,5 +58,5 @@ zero = ctypes.c_ulong(0)
 if libc.prctl(NO_NEW_PRIVILEGES, ctypes.c_ulong(1), zero, zero, zero) or libc.prctl(
     SECCOMP, ctypes.c_ulong(FILTER), ctypes.c_void_p(ctypes.addressof(filter)), zero, zero
 ):
-    sys.exit("no filter: " + os.strerror(ctypes.get_errno()))
+    sys.exit("the filter cannot be set: " + os.strerror(ctypes.get_errno()))
 os.execvp(sys.argv[1], sys.argv[1:])

@@ -43,7 +43,7 @@ fn check_prefix(words: &[OsString], variables: &Variables) {
     assert!(words.starts_with(&left), "{left:?} is not the beginning of {words:?}");
     let query = variables.get("QUERY_STRING").unwrap_or_default();
     let most = query.split(|byte| *byte == b'+').count();
-    assert!(words.len() - left.len() <= most, "more words went than the query has");
+    assert!(words.len() - left.len() <= most, "more words were removed than the query has");
     if query.is_empty() {
         assert_eq!(left, words, "no query explains a word");
     }

@@ -1,4 +1,4 @@
-"""What clients do with each application, and the lines that they write: the same however it is served."""
+"""What clients do with each application, and the lines that they write, which must be the same however it is served."""
 
 import concurrent.futures
 import dataclasses
@@ -39,8 +39,8 @@ class Client:
         self.lines += text.replace(self.data, "DATA").splitlines()
 
     def run(self, *command, cwd=None, check=True):
-        """Runs a program as the unprivileged user, with the environment's Python if it is of the environment, which may
-        have been moved. Returns its output."""
+        """Runs a program as the unprivileged user, and returns its output. A program of the environment is run with the
+        environment's Python, because the environment may have been moved."""
         tool = os.path.join(self.bin, os.path.basename(command[0]))
         if os.path.exists(tool) and os.path.basename(tool) != "python":
             command = [os.path.join(self.bin, "python"), tool, *command[1:]]
@@ -96,7 +96,7 @@ class Client:
         return answer.status, answer.headers, content
 
     def at_once(self, request, show=lambda answer: hashlib.sha256(answer[2]).hexdigest()[:12]):
-        """40 requests, 4 at a time: how often each answer came."""
+        """Makes 40 requests, 4 at a time, and notes how often it got each answer."""
         with concurrent.futures.ThreadPoolExecutor(CONCURRENCY) as pool:
             answers = list(pool.map(request, range(self.count)))
         seen = sorted(f"{answer[0]} {show(answer)}" for answer in answers)
@@ -300,7 +300,7 @@ def wagtail(client):
 
 
 def prepare_wagtail(client):
-    """Once for all ways: 300 migrations take a while."""
+    """Makes the database once for all ways, because of its 300 migrations."""
     made = os.path.join(client.server.tools["shared"], "wagtail.sqlite3")
     database = os.path.join(client.data, "db.sqlite3")
     with client.server.tools["lock"]:
@@ -385,9 +385,9 @@ class Application:
     drive: typing.Callable
     packages: list
     tried: str
-    # Makes its data, before the first request.
+    # Makes the application's data before the first request.
     prepare: typing.Callable = None
-    # What somebody who runs it has to know.
+    # What an operator has to know.
     know: str = ""
     # Whether it is part of the short form.
     short: bool = True
@@ -408,7 +408,7 @@ APPLICATIONS = [
     ),
     Application(
         "wsgidav",
-        "WsgiDAV as it comes",
+        "WsgiDAV with its defaults",
         "wsgidav_plain",
         wsgidav,
         ["WsgiDAV"],
@@ -462,7 +462,7 @@ APPLICATIONS = [
         prepare_zope,
         know="A FileStorage is open in one process at a time. The site takes a lock of its own before it starts Zope, "
         "so that requests wait for each other; without that, all but one of them fail. `--warm` gains nothing: each "
-        "change of Data.fs, which the import has read, takes another zygote, and after four in a row requests make "
+        "change of Data.fs, which the import has read, needs another zygote, and after four in a row requests make "
         "normal starts. For more than a few visitors use ZEO or RelStorage.",
     ),
     Application(

@@ -1,5 +1,5 @@
-"""An Apache with mod_cgid on the loopback interface, as an unprivileged user, in a directory of its own, that serves the
-applications of sites/ in one of three ways."""
+"""An Apache with mod_cgid on the loopback interface, which serves the applications of sites/ in one of three ways. It runs
+as an unprivileged user in its own directory."""
 
 import os
 import pwd
@@ -168,6 +168,7 @@ class Server:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     self.__exit__()
                     raise RuntimeError(f"Apache did not start:\n{self.log()}")
+            # Between two attempts to connect.
             time.sleep(0.05)
 
     def __exit__(self, *_):

@@ -262,7 +262,7 @@ impl Sites {
 
         let mut site = String::new();
         let modules = ["actions", "autoindex", "dir", "mime", "negotiation", "rewrite"];
-        let modules = modules.into_iter().chain(authentication::MODULES);
+        let modules = modules.iter().chain(authentication::MODULES);
         for module in modules.chain(filters::MODULES) {
             writeln!(site, "LoadModule {module}_module \"${{MODULES}}/mod_{module}.so\"")?;
         }

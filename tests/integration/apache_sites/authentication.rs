@@ -11,7 +11,7 @@ use crate::harness::exchange::Answer;
 use crate::harness::http::Request;
 use crate::harness::stage::Stage;
 
-pub(super) const MODULES: [&str; 4] = ["auth_basic", "authn_core", "authn_file", "authz_user"];
+pub(super) const MODULES: &[&str] = &["auth_basic", "authn_core", "authn_file", "authz_user"];
 
 /// A line as `htpasswd -s` writes it.
 const USERS: &str = "ann:{SHA}eEfrmVcfx6ZyitJ77p50R9tB0KI=\n";

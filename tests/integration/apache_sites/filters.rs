@@ -12,7 +12,7 @@ use crate::harness::http::{Body, Request};
 use crate::harness::server::{Kind, WebServer};
 use crate::harness::stage::Stage;
 
-pub(super) const MODULES: [&str; 2] = ["deflate", "sed"];
+pub(super) const MODULES: &[&str] = &["deflate", "sed"];
 
 /// The sites' part of the server's configuration: `/plain`, `/inflated`, `/limited` and `/edited`, each also with
 /// `--warm`.

@@ -185,7 +185,7 @@ def report(root):
 
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
-    # The audit hook stays: the report is made before the next one.
+    # `hooks` adds an audit hook, which cannot be removed: this process makes only one report.
     return ["\n".join(report(Path(os.environ["DIRECTORY"]))).encode()]
 
 

@@ -71,7 +71,7 @@ fn edits(stage: &Stage) -> Result<()> {
     // Python recognises stale bytecode by the source's time, in seconds, and size: no two versions have the same size.
     let mut version = "1".to_owned();
     for name in ["app.py", "helper.py"] {
-        let how: [Change; 4] = [
+        let how: &[Change] = &[
             // In place.
             |site, name, text| site.write(name, text),
             // By rename, as editors do.

@@ -209,7 +209,7 @@ fn other_zygotes(stage: &Stage) -> Result<()> {
     fs::create_dir(&elsewhere)?;
     let venv = stage.python_env().display().to_string();
     let beside = site.directory.display().to_string();
-    let ways: [(&[&str], &str); 6] = [
+    let ways: &[(&[&str], &str)] = &[
         (&[], ""),
         (&[], "a setting that the application may read"),
         (&["--chdir", &elsewhere, "--pythonpath", &beside], ""),
@@ -218,7 +218,7 @@ fn other_zygotes(stage: &Stage) -> Result<()> {
         (&["--warm-spare", "1"], ""),
     ];
     for round in 0..2 {
-        for (options, setting) in ways {
+        for &(options, setting) in ways {
             let usual = site.command("id=x");
             let mut command = site.copy_of(&usual, &stage.bridge());
             command.args(options).args(usual.get_args()).env("SETTING", setting);

@@ -237,7 +237,7 @@ fn silent_fronts(stage: &Stage) -> Result<()> {
 /// answered at once; each of the two that `--warm-max 2` allows is held for a quarter of a second at most.
 fn silent_in_front(stage: &Stage) -> Result<()> {
     const PREFIX: &[u8] = b"40:half";
-    let rounds: [(&[&str], usize, &[u8], u64); 6] = [
+    let rounds: &[(&[&str], usize, &[u8], u64)] = &[
         (&[], 2, b"", 200),
         (&[], 8, b"", 200),
         (&[], 8, PREFIX, 200),
@@ -245,7 +245,7 @@ fn silent_in_front(stage: &Stage) -> Result<()> {
         (&["--warm-max", "2"], 8, b"", 1500),
         (&["--warm-max", "2"], 8, PREFIX, 1500),
     ];
-    for (options, count, words, most) in rounds {
+    for &(options, count, words, most) in rounds {
         let site = Site::new(stage, options)?;
         site.body("id=first")?;
         let began = Instant::now();

@@ -19,8 +19,8 @@ const WARM: &str = "/case/surroundings-warm";
 
 /// Expected differences: a normal start inherits descriptors that the server forgets to close; a child of a zygote has
 /// only the first three, and the one of the directory that is listed.
-const OF_A_CHILD: [&str; 2] =
-    [r#" "child of a zygote": true"#, r#" "descriptors of a child": "0 1 2 3""#];
+const OF_A_CHILD: &[&str] =
+    &[r#" "child of a zygote": true"#, r#" "descriptors of a child": "0 1 2 3""#];
 
 /// Without `--warm`, and with it.
 pub(crate) fn mounts() -> [Mount; 2] {
@@ -59,7 +59,7 @@ fn check(world: &World, kind: Kind) -> Result<()> {
     };
     let mut expected = facts(&cold)?;
     ensure!(expected.len() > 200, "it says little: {expected:?}");
-    for child in OF_A_CHILD {
+    for &child in OF_A_CHILD {
         let name = child.split_once(':').context("no fact")?.0;
         let fact = expected.iter_mut().find(|line| line.starts_with(name));
         child.clone_into(fact.with_context(|| format!("it does not say{name}"))?);

@@ -189,7 +189,7 @@ fn rehearsed(stage: &Stage) -> Result<()> {
 }
 
 fn during_import(stage: &Stage) -> Result<()> {
-    let ways: [(&str, &str, &str); 3] = [
+    let ways: &[(&str, &str, &str)] = &[
         (
             "try:\n    from extra import SETTING\nexcept ImportError:\n    SETTING = 'none'\n",
             "extra.py",
@@ -198,7 +198,7 @@ fn during_import(stage: &Stage) -> Result<()> {
         ("import os\nSETTING = len(os.listdir(HERE / 'd'))\n", "d/one", ""),
         ("SETTING = int((HERE / 'flag').exists())\n", "flag", ""),
     ];
-    for (code, name, text) in ways {
+    for &(code, name, text) in ways {
         let site = Site::new(stage, &[])?;
         fs::create_dir(site.path("d"))?;
         let wait = "import time\nopen(HERE / 'importing', 'a').write('line\\n')\n\
