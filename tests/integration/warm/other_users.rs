@@ -1,4 +1,4 @@
-//! What `cgi2wsgi warm` does as root with other users' directories, which can contain anything (U1 to U3).
+//! What `cgi2wsgi warm` does as root with other users' directories, which can contain anything (U1 to U4).
 //!
 //! Where the tests do not run as root, the user looks into a hostile directory of its own.
 
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::harness::command::{Output, Test, collect};
-use crate::harness::process::{AtParentDeath, Running, User};
+use crate::harness::process::{AtParentDeath, PATIENCE, Running, User, until};
 use crate::harness::stage::Stage;
 use crate::warm::command::{Warm, hello};
 
@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("U2: another user's directory in the place of root's own hides no zygote", squatter),
     ("W8: root sees the last zygote in a server's own temporary directory", ended_elsewhere),
     ("U3: root's stop --all does not stop other users' zygotes, and --all-users does", all_users),
+    ("U4: a user who keeps swapping its directory for a link shows root no other file", swapped),
 ];
 
 /// Escape sequences that terminals obey, and characters that reverse the direction of text or are invisible.
@@ -194,6 +195,44 @@ fn squatter(stage: &Stage) -> Result<()> {
         output.ends(0)?.says("falling back to a normal (cold) start: ")?.response()?;
     ensure!(answered == 200, "{answered}");
     output.says(&why).map(drop)
+}
+
+/// The user puts a link to a directory of root's in the place of its own, and takes it away again, all the time. Between
+/// the look at a path and the next use of it, the path leads elsewhere.
+fn swapped(stage: &Stage) -> Result<()> {
+    const SWAP: &str = "import os, sys\nown, other = sys.argv[1:]\nwhile True:\n    \
+                        os.rename(own, own + '.aside'); os.symlink(other, own)\n    \
+                        os.unlink(own); os.rename(own + '.aside', own)\n";
+    let forged = Forged::new(stage, "u-swapped")?;
+    forged.write("alive.status", forged.status(true)?)?;
+    forged.write("warm.log", "2026-01-01T00:00:00Z 1 /forged: here\n")?;
+    let secret = stage.path("work/u-swapped-secret");
+    fs::create_dir(&secret)?;
+    let status = forged.status(true)?.replace("/forged", "/secret");
+    let log = "2026-01-01T00:00:00Z 1 /secret: here\n";
+    for (name, text) in [("alive.status", status.as_str()), ("warm.log", log)] {
+        fs::write(secret.join(name), text)?;
+        // The files must not be refused because of their owner.
+        chown(secret.join(name), Some(stage.user.uid), Some(stage.user.gid))?;
+    }
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o700))?;
+    let mut command = stage.command(&stage.python_env().join("bin/python"));
+    command.args(["-c", SWAP]).args([&forged.directory, &secret]);
+    let _swapping = Running::start(command, &stage.user, AtParentDeath::Kill)?;
+    let is_link = || Ok(forged.directory.is_symlink().then_some(()));
+    until(PATIENCE, "a link in the directory's place", is_link)?;
+    let (mut seen, mut tries) = (0, 0);
+    while seen < 12 {
+        tries += 1;
+        ensure!(tries < 1000, "the directory was found {seen} times of {tries}");
+        for verb in ["status", "log"] {
+            let shown = shown(&forged.verb(&[verb])?);
+            ensure!(!shown.contains("/secret"), "{verb}: {shown}");
+            seen += usize::from(shown.contains("/forged"));
+        }
+    }
+    ensure!(secret.join("alive.status").exists() && secret.join("warm.log").exists(), "removed");
+    Ok(())
 }
 
 /// When a zygote has ended, its directory is found by the server's process, which has the same `TMPDIR`.
