@@ -53,6 +53,7 @@ fn trickle(stage: &Stage) -> Result<()> {
                 while !is_over.load(SeqCst) {
                     // Fails once the program has ended.
                     let _ = stdin.write_all(b"x");
+                    // The visitor is slow: that is what is tested.
                     std::thread::sleep(Duration::from_millis(50));
                 }
             }

@@ -290,14 +290,15 @@ fn slow_imports(stage: &Stage) -> Result<()> {
     let slow = |name: &str, sleep: &str| {
         fs::write(place.join(name), format!("import time\n{sleep}\n")).context("not written")
     };
-    slow("quarter.py", "time.sleep(0.25)")?;
-    slow("half.py", "import quarter\ntime.sleep(0.5)")?;
-    slow("tenth.py", "time.sleep(0.1)")?;
-    slow("twentieth.py", "time.sleep(0.05)")?;
+    // The times are so far apart that a busy machine does not change their order.
+    slow("second.py", "time.sleep(0.6)")?;
+    slow("first.py", "import second\ntime.sleep(1)")?;
+    slow("third.py", "time.sleep(0.3)")?;
+    slow("fourth.py", "")?;
     let answer = "def application(environ, start_response):\n    import builtins\n    \
                   start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
                   return [type(builtins.__import__).__name__.encode()]\n";
-    let imports = "import twentieth\nimport tenth\nimport half\n";
+    let imports = "import fourth\nimport third\nimport first\n";
     fs::write(place.join("app.py"), format!("{imports}\n\n{answer}"))?;
     let application = place.join("app.py").display().to_string();
     let output = run(stage, bridge(stage, &[&application], &[("CGI2WSGI_TIMINGS", "1")]))?;
@@ -306,6 +307,6 @@ fn slow_imports(stage: &Stage) -> Result<()> {
     let (_, told) =
         output.stderr.split_once("; slowest imports: ").context(output.stderr.clone())?;
     let names: Vec<_> = told.split(", ").filter_map(|one| one.split(' ').next()).collect();
-    ensure!(names == ["half", "quarter", "tenth"], "{told}");
+    ensure!(names == ["first", "second", "third"], "{told}");
     Ok(())
 }

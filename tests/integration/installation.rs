@@ -311,6 +311,7 @@ fn no_python(stage: &Stage) -> Result<()> {
     refuses(&with_python(stage, &killed)?, &["does not start", "signal 9"])?;
     let nothing = script(stage, "nothing.sh", "#!/nowhere/sh\n")?;
     refuses(&with_python(stage, &nothing)?, &["cannot be started"])?;
+    // It writes something else than a reply, and stays.
     let noise = script(stage, "noise.sh", "#!/bin/sh\neval \"printf noise >&$6\"\nsleep 9\n")?;
     refuses(&with_python(stage, &noise)?, &["does not start"])?;
     let hangs = script(stage, "hangs.sh", "#!/bin/sh\nexec sleep 60\n")?;

@@ -60,6 +60,7 @@ class Body:
             raise
 
     def close(self):
+        # Or here.
         time.sleep(0.2)
         note("closed", os.getpid())
 

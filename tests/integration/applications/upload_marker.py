@@ -3,16 +3,21 @@
 import os
 
 
-def mark(text):
-    with open(os.environ["MARKER"], "a") as marker:
-        marker.write(text + "\n")
+BEGAN = b"began\n"
+
+
+def end(marker, ending):
+    """Writes how the upload ended, unless that has been written."""
+    if os.fstat(marker).st_size == len(BEGAN):
+        os.write(marker, b"ended: %s\n" % ending.encode())
 
 
 def application(environ, start_response):
-    mark("began")
-    # Apache's SIGTERM may raise SystemExit at any line.
+    marker = os.open(os.environ["MARKER"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    # Apache's SIGTERM may raise SystemExit once, before or after any of these calls, but within none of them.
     ending = "SystemExit"
     try:
+        os.write(marker, BEGAN)
         while environ["wsgi.input"].read(4096):
             pass
         ending = "whole"
@@ -20,10 +25,9 @@ def application(environ, start_response):
         ending = type(error).__name__
         raise
     finally:
-        # Here too, but only once.
         try:
-            mark("ended: " + ending)
+            end(marker, ending)
         except SystemExit:
-            mark("ended: " + ending)
+            end(marker, ending)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"whole\n"]

@@ -187,6 +187,7 @@ pub(crate) fn until<T>(
         if Instant::now() >= deadline {
             bail!("waited {} s for {what}, which did not come", patience.as_secs());
         }
+        // The pause between two attempts.
         std::thread::sleep(Duration::from_millis(5));
     }
 }

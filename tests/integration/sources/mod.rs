@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("no source of front, worker and benchmark has more than 450 lines", none_is_long),
         ("each module uses only modules of lower layers", modules::arrows_go_down),
         ("no modules use each other in a circle", modules::no_circle),
+        ("each unit test is in the library, where cargo test runs it", unit_tests_run),
         ("cgi uses no clock, no settings and no global variable", cgi_is_pure),
         ("wsgi uses neither argv nor the process environment", wsgi_knows_no_process),
     ];
@@ -117,6 +118,18 @@ fn has_none(directory: &str, words: &[&str]) -> Result<()> {
         ensure!(found.is_none(), "{path} has {found:?}");
     }
     ensure!(count > 5, "{directory} has {count} sources");
+    Ok(())
+}
+
+/// The executable and the worker have no test binaries: `test = false` in their manifests.
+fn unit_tests_run() -> Result<()> {
+    let (run, not_run): (Vec<_>, Vec<_>) = sources()?
+        .into_iter()
+        .filter(|(_, text)| text.contains("#[test]"))
+        .map(|(path, _)| path)
+        .partition(|path| path.starts_with("src/") && path != "src/main.rs");
+    ensure!(run.len() > 50, "only {} files have unit tests", run.len());
+    ensure!(not_run.is_empty(), "these have unit tests that never run: {not_run:?}");
     Ok(())
 }
 

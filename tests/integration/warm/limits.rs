@@ -278,7 +278,7 @@ fn is_bounded(stage: &Stage, code: &str) -> Result<()> {
     site.ends_clean()
 }
 
-/// The front that started the zygote is gone; another front waits in line.
+/// The front that started the zygote is gone; another front waits in line. The import takes longer than `--warm-idle`.
 fn awaited(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &["--warm-idle", "0.3"])?;
     let code = "note('importing', os.getpid())\nbegan = time.monotonic()\n\

@@ -52,6 +52,7 @@ fn stands(stage: &Stage) -> Result<()> {
         site.body("id=again")?;
         ensure!(last.elapsed() < IDLE, "requests are so slow that the zygote is idle");
         last = Instant::now();
+        // Requests that are closer than --warm-idle keep the zygote.
         until(PATIENCE, "half a second", || {
             Ok((last.elapsed() >= Duration::from_millis(500)).then_some(()))
         })?;
