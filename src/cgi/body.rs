@@ -337,8 +337,8 @@ impl Body {
                     return Err(io::Error::new(
                         io::ErrorKind::TimedOut,
                         format!(
-                            "the request body has more than the {} bytes of CONTENT_LENGTH, and \
-                             for {} seconds neither more of it came nor its end",
+                            "the request body is longer than the {} bytes of CONTENT_LENGTH, and for {} seconds \
+                             the server sent neither more of it nor its end",
                             self.length, SILENCE.tv_sec
                         ),
                     ));

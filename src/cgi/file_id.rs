@@ -21,7 +21,7 @@ impl FileId {
 /// The error for a descriptor that no longer refers to its file.
 pub fn closed(what: &str) -> io::Error {
     io::Error::other(format!(
-        "the application has closed the descriptor of the {what}: it must close no descriptor that \
-         it has not opened (os.closerange)"
+        "the application has closed the descriptor of the {what}: it must not close descriptors that it did not \
+         open (os.closerange)"
     ))
 }

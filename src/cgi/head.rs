@@ -39,7 +39,10 @@ impl fmt::Display for HeadError {
                 quoted(status)
             ),
             Self::StatusCode(code) => {
-                write!(f, "the status code {code} is not one that ends a response: use 200 to 599")
+                write!(
+                    f,
+                    "the status code {code} cannot be the final status of a response: use 200 to 599"
+                )
             }
             Self::Reason(status) => {
                 write!(f, "the status {} contains a control character", quoted(status))
@@ -54,11 +57,9 @@ impl fmt::Display for HeadError {
                 "the value of the header {name} contains a control character (a line break \
                  would let it forge other headers)"
             ),
-            Self::Length(value) => write!(
-                f,
-                "the Content-Length {} is not the one number of bytes that a response may have",
-                quoted(value)
-            ),
+            Self::Length(value) => {
+                write!(f, "the Content-Length {} is not a single number of bytes", quoted(value))
+            }
             Self::Forbidden(name, why) => write!(f, "the header {name} is refused: {why}"),
         }
     }
@@ -118,7 +119,7 @@ impl Head {
             return Err(HeadError::Forbidden(shown(), why));
         }
         if HOP_BY_HOP.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes())) {
-            let why = "hop-by-hop headers are the server's (PEP 3333, Other HTTP Features)";
+            let why = "only the server sets hop-by-hop headers (PEP 3333, Other HTTP Features)";
             return Err(HeadError::Forbidden(shown(), why));
         }
         if name.eq_ignore_ascii_case(b"content-length") {

@@ -38,7 +38,9 @@ impl Mount {
         }
         let path = path::collapse_slashes(text);
         if path::has_dot_segments(&path) || path.iter().any(|b| matches!(b, b'?' | b'#')) {
-            return Err(format!("{shown:?} is not a mount path: it must be plain segments"));
+            return Err(format!(
+                "{shown:?} is not a mount path: it may not contain ?, # or dot segments"
+            ));
         }
         Ok(Self::At(path.strip_suffix(b"/").unwrap_or(&path).to_vec()))
     }

@@ -322,7 +322,8 @@ pub fn too_large(sent: &str, max: u64) -> Refusal {
     Refusal::new(
         413,
         format!(
-            "the request body has {sent} and --max-body (CGI2WSGI_MAX_BODY) allows {max}: raise it if such a body is meant to arrive"
+            "the request body has {sent} and --max-body (CGI2WSGI_MAX_BODY) allows {max}: raise it if such \
+             bodies are to be accepted"
         ),
     )
 }

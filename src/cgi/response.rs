@@ -274,7 +274,7 @@ impl Response {
             let count = head.keep_last(name);
             if count > 1 {
                 self.warnings.push(format!(
-                    "the response has {count} {name} headers and may have one: the last one, {:?}, is sent",
+                    "the response has {count} {name} headers and may have only one: the last one, {:?}, is sent",
                     String::from_utf8_lossy(head.get(name).unwrap_or_default())
                 ));
             }
@@ -282,7 +282,7 @@ impl Response {
         if has_body && head.allows_body() && head.get("Content-Type").is_none() {
             self.warnings.push(
                 "the response has a body and no Content-Type: sent as application/octet-stream, \
-                 for servers guess one from the script's name"
+                 because servers guess a type from the script's name"
                     .into(),
             );
             head.set("Content-Type", b"application/octet-stream");
@@ -293,7 +293,7 @@ impl Response {
             let harmless = harmless_location(location, self.scheme, self.depth);
             self.warnings.push(format!(
                 "status 200 with Location {:?} would make the server throw the body away and \
-                 redirect internally: sent as {:?}; a redirect wants a 3xx status",
+                 redirect internally: sent as {:?}; a redirect needs a 3xx status",
                 String::from_utf8_lossy(location),
                 String::from_utf8_lossy(&harmless)
             ));

@@ -243,7 +243,7 @@ impl Zygote<'_> {
     ) -> io::Result<ImportOutput> {
         let socket = self.directory.stat(file).map_err(|_| {
             let path = self.directory.path().display();
-            io::Error::other(format!("{path} leads to another directory by now"))
+            io::Error::other(format!("{path} now leads to another directory"))
         })?;
         let deadline = match self.plan.deadline {
             Some(deadline) if !is_on_trial => deadline.at,

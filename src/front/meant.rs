@@ -84,11 +84,8 @@ fn unknown_option(given: &str, verb: &str) -> String {
     let here = long(own.unwrap_or(&command));
     let meant = did_you_mean::option(name, here.iter().map(String::as_str));
     let verb = own.map_or_else(String::new, |_| format!(" {verb}"));
-    let meant = if meant.is_empty() {
-        format!(": cgi2wsgi{verb} --help lists those there are")
-    } else {
-        meant
-    };
+    let meant =
+        if meant.is_empty() { format!(": cgi2wsgi{verb} --help lists the options") } else { meant };
     format!("unknown option {name}{meant}")
 }
 
@@ -105,7 +102,7 @@ fn behind(words: &[OsString]) -> Option<String> {
     let (app, first) = (words.next()?, words.next()?);
     if first.starts_with('/') || first.contains("://") {
         return Some(format!(
-            "{first:?} behind the application {app:?} is not read: did you mean cgi2wsgi request {app} \
+            "{first:?} after the application {app:?} is not read: did you mean cgi2wsgi request {app} \
              {first}?"
         ));
     }
@@ -115,9 +112,9 @@ fn behind(words: &[OsString]) -> Option<String> {
     let cure = if first.contains(['/', '.']) || app.contains(':') {
         ": give one application, and quote a path that has spaces".to_owned()
     } else {
-        format!(": write a callable behind a colon, {app}:{first}")
+        format!(": write a callable after a colon, {app}:{first}")
     };
-    Some(format!("{first:?} behind the application {app:?} is not read{cure}"))
+    Some(format!("{first:?} after the application {app:?} is not read{cure}"))
 }
 
 /// What to report about `request URL APP`, which is curl's order.

@@ -103,7 +103,7 @@ impl Plan {
             settings.mount = Mount::Handler { rest: handled.rest };
         }
         let app = settings.app.as_deref().context(
-            "no application: name one behind the options, or in CGI2WSGI_APP (the words of a query \
+            "no application: name one after the options, or in CGI2WSGI_APP (the words of a query \
              string are never taken for one)",
         )?;
         let form = form(settings.nph, Some(app), variables, program);

@@ -283,7 +283,10 @@ fn seconds(given: &Given) -> Result<Duration> {
         .filter(|seconds| *seconds >= 0.001 && *seconds < 1e9)
         .map(Duration::from_secs_f64)
         .with_context(|| {
-            format!("{} is not a number of seconds from 0.001 on, such as 30 or 2.5", given.shown())
+            format!(
+                "{} is not a number of seconds, at least 0.001, such as 30 or 2.5",
+                given.shown()
+            )
         })
 }
 
@@ -393,9 +396,9 @@ mod tests {
     fn errors_name_the_place_the_value_and_the_remedy() {
         for (name, value, remedy) in [
             ("CGI2WSGI_TIMEOUT", "soon", "such as 30 or 2.5"),
-            ("CGI2WSGI_TIMEOUT", "0", "from 0.001 on"),
-            ("CGI2WSGI_TIMEOUT", "1e-10", "from 0.001 on"),
-            ("CGI2WSGI_TIMEOUT", "inf", "from 0.001 on"),
+            ("CGI2WSGI_TIMEOUT", "0", "at least 0.001"),
+            ("CGI2WSGI_TIMEOUT", "1e-10", "at least 0.001"),
+            ("CGI2WSGI_TIMEOUT", "inf", "at least 0.001"),
             ("CGI2WSGI_MAX_BODY", "20 MB", "such as 1048576"),
             ("CGI2WSGI_MAX_BODY", "99999999999999G", "such as 1048576"),
             ("CGI2WSGI_WARM_MEMORY", "much", "such as 1048576"),

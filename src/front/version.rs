@@ -24,7 +24,7 @@ pub fn print(variables: &Variables) -> ExitCode {
         .and_then(|settings| find::python::without_application(&settings, variables));
     let python = match python {
         Ok(python) => format!(
-            "python: {} (an application with a virtual environment of its own gets that one's)",
+            "python: {} (an application with its own virtual environment gets the Python of that)",
             python.executable.display()
         ),
         Err(error) => format!("no python: {error:#}"),

@@ -38,8 +38,7 @@ impl Order {
         let build = fields.text().unwrap_or_default();
         if build != BUILD {
             return Err(format!(
-                "the front is build {build:?} and the worker is build {BUILD:?}: install both from \
-                 one build"
+                "the front is build {build:?} and the worker is build {BUILD:?}: install both from the same build"
             ));
         }
         let order = match fields.text() {
@@ -104,6 +103,6 @@ mod tests {
             }
         }
         let other = Order::decode(b"4:0000").expect_err("another build");
-        assert!(other.contains("install both from one build"), "{other}");
+        assert!(other.contains("install both from the same build"), "{other}");
     }
 }

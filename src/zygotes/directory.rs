@@ -302,7 +302,7 @@ pub fn status_name(name: &str) -> String {
 }
 
 fn odd(name: &str) -> io::Error {
-    io::Error::other(format!("{name} is no regular file of the directory's owner"))
+    io::Error::other(format!("{name} is not a regular file of the directory's owner"))
 }
 
 /// The directory of a user's zygotes without `XDG_RUNTIME_DIR`.
@@ -338,7 +338,7 @@ fn verified(path: &Path, owner: u32) -> Result<(OwnedFd, (u64, u64)), String> {
     }
     if stat.st_mode & 0o077 != 0 {
         return Err(format!(
-            "{shown} is open to others (mode {:o}): chmod 700, if all in it is yours",
+            "{shown} is open to others (mode {:o}): chmod 700, if everything in it is yours",
             stat.st_mode & 0o777
         ));
     }

@@ -28,7 +28,7 @@ const MOST: usize = 1000;
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
 
 /// Why a zygote has ended that could not serve and whose threads held what normal starts need.
-pub const HOLDS: &str = "its threads hold what normal starts need";
+pub const HOLDS: &str = "its threads hold resources that normal starts need";
 
 /// How far a zygote is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -194,7 +194,7 @@ fn cure(library: &str) -> Option<String> {
         ("omp", OPENMP),
     ];
     let (_, variable) = variable.iter().find(|(part, _)| library.contains(part))?;
-    Some(format!("set {variable}=1, or remove what sets its number of threads"))
+    Some(format!("set {variable}=1, or remove the code that sets its number of threads"))
 }
 
 #[cfg(test)]
@@ -258,9 +258,9 @@ mod tests {
         let blas = thread("", Some("libscipy_openblas64_-3.so"));
         let why = why_not_forked(&[blas.clone(), blas, thread("mystery", None)]);
         assert!(why.contains("(2 of libscipy_openblas64_-3.so; 1 of an unknown library: mystery)"));
-        assert!(
-            why.ends_with("set OPENBLAS_NUM_THREADS=1, or remove what sets its number of threads")
-        );
+        assert!(why.ends_with(
+            "set OPENBLAS_NUM_THREADS=1, or remove the code that sets its number of threads"
+        ));
         let many: Vec<_> = (0..6).map(|one| thread(&format!("t{one}"), Some("x.so"))).collect();
         assert!(why_not_forked(&many).contains("(6 of x.so: t0, t1, t2, t3 and 2 more)"));
     }

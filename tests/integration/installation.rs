@@ -119,7 +119,7 @@ fn missing(stage: &Stage) -> Result<()> {
     let prefix = installed(stage, "missing", None)?;
     let bin = prefix.join("bin").display().to_string();
     let output = hello(stage, &prefix, &[])?;
-    refuses(&output, &[&Stage::worker_name()?, "is neither in", &bin, "from one build"])?;
+    refuses(&output, &[&Stage::worker_name()?, "is neither in", &bin, "from the same build"])?;
     // A worker of another build beside the front is not used.
     let other = prefix.join("bin/cgi2wsgi_worker-0123456789abcdef.so");
     copy_executable(&stage.path("bin").join(Stage::worker_name()?), &other)?;
@@ -144,7 +144,7 @@ fn other_build(stage: &Stage) -> Result<()> {
         bytes[at..at + build.len()].copy_from_slice(b"0123456789abcdef");
     }
     fs::write(&worker, bytes)?;
-    refuses(&hello(stage, &prefix, &[])?, &["0123456789abcdef", "from one build"])
+    refuses(&hello(stage, &prefix, &[])?, &["0123456789abcdef", "from the same build"])
 }
 
 fn damaged(stage: &Stage) -> Result<()> {
@@ -320,7 +320,7 @@ fn no_python(stage: &Stage) -> Result<()> {
     let output = run(stage, piped(command, &[]))?;
     let (status, _) = output.ends(1)?.response()?;
     ensure!(status == 504, "{status}");
-    output.says("was not begun within --timeout, 0.5 s").map(drop)
+    output.says("was not started within --timeout, 0.5 s").map(drop)
 }
 
 fn wrapper_script(stage: &Stage) -> Result<()> {

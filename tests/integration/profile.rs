@@ -107,7 +107,7 @@ fn failures(stage: &Stage) -> Result<()> {
     let output = run(stage, profile(stage, &["{fixtures}/helo.py"]))?;
     output.ends(2)?.says("did you mean hello.py")?;
     let output = run(stage, profile(stage, &["{fixtures}/hello.py:nope"]))?;
-    output.ends(2)?.says("has no \"nope\"")?.says("what is wrong stands above")?;
+    output.ends(2)?.says("has no \"nope\"")?.says("the reason is above")?;
     let output = run(stage, profile(stage, &["{fixtures}/hello.py", "-n", "many"]))?;
     output.ends(2)?.says("-n \"many\" is not a number from 1 to 1000").map(drop)
 }

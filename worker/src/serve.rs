@@ -90,7 +90,7 @@ pub(crate) fn serve(
         Ok(descriptors) => descriptors,
         Err(error) => {
             return report::error(&format!(
-                "standard input and output cannot be set aside: {error}"
+                "standard input and output cannot be replaced: {error}"
             ));
         }
     };

@@ -30,14 +30,14 @@ impl std::fmt::Display for NoRoom {
         let directory = self.directory.display();
         write!(f, "it cannot be kept in a temporary file in {directory}: {}", self.error)?;
         if self.error.kind() == io::ErrorKind::FileTooLarge {
-            return write!(f, "; raise the limit of a file's size (ulimit -f), or set --max-body");
+            return write!(f, "; raise the limit on file size (ulimit -f), or set --max-body");
         }
         let cure = if self.is_full() {
             "make room there"
         } else {
             "make it a directory that this user can write to"
         };
-        write!(f, "; {cure}, or name another one in TMPDIR")
+        write!(f, "; {cure}, or name another directory in TMPDIR")
     }
 }
 

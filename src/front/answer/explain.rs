@@ -28,22 +28,24 @@ pub(super) fn not_begun(why: &NotBegun, plan: &Plan, variables: &Variables) -> S
             why_not_started(*how, variables)
         ),
         NotBegun::Gone { how, was_loaded: true } => format!(
-            "the worker's process {} before it had begun; {}",
+            "the worker's process {} before it had begun the request; {}",
             ended(*how),
             surroundings(variables)
         ),
         NotBegun::OtherBuild(build) => format!(
-            "the worker {} is of build {build}: install front and worker from one build",
+            "the worker {} is of build {build}: install front and worker from the same build",
             plan.worker.file().display()
         ),
         NotBegun::Stale => "the application changed while it was imported".to_owned(),
         NotBegun::Cold(reason) => reason.clone(),
         NotBegun::TimedOut => format!(
-            "the application was not begun within --timeout, {} s: the Python {python} or what it \
-             imports at its start takes longer, or requests wait in line",
+            "the application was not started within --timeout, {} s: the Python {python} or what it imports at \
+             its start takes longer than that, or requests wait in line",
             plan.deadline.map(|deadline| deadline.timeout.as_secs_f64()).unwrap_or_default()
         ),
-        NotBegun::NoSignals(error) => format!("the system gives no signals to wait for: {error}"),
+        NotBegun::NoSignals(error) => {
+            format!("the system cannot report signals (signalfd): {error}")
+        }
     }
 }
 
@@ -60,7 +62,7 @@ fn hint_for(error: &io::Error) -> Option<String> {
             let most = getrlimit(Resource::Nproc).current;
             let most = most.map_or("none".to_owned(), |most| most.to_string());
             Some(format!(
-                "; a request needs two processes: the limit of this user's processes (RLIMIT_NPROC, \
+                "; a request needs two processes: the limit on this user's processes (RLIMIT_NPROC, \
                  Apache's RLimitNPROC) is {most}"
             ))
         }
@@ -70,7 +72,7 @@ fn hint_for(error: &io::Error) -> Option<String> {
                               not mounted noexec?"
                 .to_owned(),
         ),
-        libc::ENOEXEC => Some("; it is no executable of this machine".to_owned()),
+        libc::ENOEXEC => Some("; it is not an executable for this machine".to_owned()),
         _ => None,
     }
 }
@@ -82,11 +84,11 @@ fn why_not_started(how: Option<ExitStatus>, variables: &Variables) -> String {
     match how.and_then(|how| how.code()) {
         // Every Python 3 understands the options that cgi2wsgi gives it.
         Some(2) => {
-            format!("it does not understand -X utf8, which Python 2 does not either; {ANOTHER}")
+            format!("it does not understand -X utf8 (Python 2 does not); {ANOTHER}")
         }
-        Some(0) => format!("it is no Python; {ANOTHER}"),
+        Some(0) => format!("it is not a Python; {ANOTHER}"),
         Some(1) if !is_set("PYTHONHOME") && is_set("PYTHONPATH") => format!(
-            "PYTHONPATH is set, to {:?}: unset it if it has the modules of another Python",
+            "PYTHONPATH is set, to {:?}: unset it if its modules are those of another Python",
             variables.get_os("PYTHONPATH").unwrap_or_default()
         ),
         _ => surroundings(variables),
@@ -116,7 +118,7 @@ fn cure(reason: &str) -> String {
     } else if says("failed to map segment") {
         "is it on a file system that is mounted noexec? Nothing there can be run".to_owned()
     } else {
-        "install front and worker anew, from one build".to_owned()
+        "install front and worker again, from the same build".to_owned()
     }
 }
 
@@ -130,7 +132,7 @@ fn surroundings(variables: &Variables) -> String {
     if let Some(limit) = limit_of_memory() {
         return limit.trim_start_matches("; ").to_owned();
     }
-    "what it wrote is above this line, if it wrote anything; if it is no Python, name one with --python"
+    "what it wrote, if anything, is above this line; if it is not a Python, name one with --python"
         .to_owned()
 }
 
@@ -157,12 +159,12 @@ mod tests {
             (format!("{worker}{loaders}"), "that Python is not"),
             (
                 format!("Python 3.9.1 cannot load the worker: libx.so.1: {loaders}"),
-                "from one build",
+                "from the same build",
             ),
             (format!("{worker}wrong ELF class: ELFCLASS64"), "that Python is not"),
             (format!("{worker}libc.so.6: version `GLIBC_2.34' not found"), "newer glibc"),
             (format!("{worker}failed to map segment from shared object"), "noexec"),
-            (format!("{worker}invalid ELF header"), "from one build"),
+            (format!("{worker}invalid ELF header"), "from the same build"),
             (
                 "Python 3.11.2 cannot load the worker: Error loading shared library \
                  ld-linux-x86-64.so.2: No such file or directory (needed by /w/w.so)"

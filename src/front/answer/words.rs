@@ -74,9 +74,8 @@ impl Words {
             });
             if !is_safe {
                 return Err(Unread::Visitors(format!(
-                    "the query string consists of the last words of the command line, {:?}, which \
-                     are an application or options there: whether they are the operator's or a \
-                     visitor's cannot be known",
+                    "the query string consists of the last words of the command line, {:?}, which would be an \
+                     application or options there: cgi2wsgi cannot tell whether the operator or a visitor wrote them",
                     self.explained
                 )));
             }
@@ -96,8 +95,8 @@ impl Words {
         {
             return Err(Unread::Wrong(anyhow!(
                 "the application is specified twice, as {app:?} on the command line and as {named:?} \
-                 in CGI2WSGI_APP: under a web server specify it once, for a visitor's query string \
-                 can stand on the command line"
+                 in CGI2WSGI_APP: under a web server specify it once, because a visitor's query string can be \
+                 on the command line"
             )));
         }
         Ok((app, options))
@@ -113,20 +112,20 @@ fn mistake(app: &OsStr, surplus: &[OsString]) -> Option<String> {
     let first = surplus.first()?;
     if first.as_bytes().starts_with(b"-") {
         return Some(format!(
-            "{surplus:?} stands behind the application {app:?}, where nothing is read under a web \
-             server, for a visitor's query string can stand there: write options before the \
+            "{surplus:?} is after the application {app:?}, where cgi2wsgi reads nothing under a web server, \
+             because a visitor's query string can be there: write options before the \
              application"
         ));
     }
     let is_name = |word: &OsStr| word.to_str().is_some_and(|word| !word.contains(['/', '.', ':']));
     let cure = if surplus.len() == 1 && is_name(first) && !text.contains(&b':') {
-        format!(": write a callable behind a colon, {}:{}", app.display(), first.display())
+        format!(": write a callable after a colon, {}:{}", app.display(), first.display())
     } else {
         ": quote a path that has spaces, and write options before the application".to_owned()
     };
     Some(format!(
-        "{surplus:?} behind the application {app:?} is not read under a web server, where a visitor's \
-         query string can stand there{cure}"
+        "{surplus:?} after the application {app:?} is not read under a web server, because a visitor's query \
+         string can be there{cure}"
     ))
 }
 
@@ -136,7 +135,7 @@ fn unknown_option(option: &OsStr) -> String {
     let command = UnderAServer::command();
     let known: Vec<&str> = command.get_arguments().filter_map(Arg::get_long).collect();
     let meant = did_you_mean::option(name, known);
-    let cure = if meant.is_empty() { ": cgi2wsgi --help lists those there are" } else { "" };
+    let cure = if meant.is_empty() { ": cgi2wsgi --help lists the options" } else { "" };
     format!("unknown option {name}{meant}{cure}")
 }
 
@@ -161,7 +160,7 @@ pub fn fault_of_script(words: &[OsString]) -> Option<String> {
     };
     let most = INTERPRETER_LINES.iter().find(is_cut_at)?;
     Some(format!(
-        "the #! line of {script} is longer than the {most} bytes that the system reads: set options by \
+        "the #! line of {script} is longer than the {most} bytes that the system reads: set options with \
          variables such as CGI2WSGI_CHDIR, or in the server's configuration"
     ))
 }

@@ -224,8 +224,10 @@ fn meaning(error: &Value, site: &Site, user: &User) -> (String, Option<String>) 
     }
     if is("KeyError") && error["in_os"] == true {
         let name = text.trim_matches('\'');
-        let hint =
-            format!("the environment has no {name}: a server's has what its configuration sets");
+        let hint = format!(
+            "the environment variable {name} is not set: a server passes on only what its \
+             configuration sets"
+        );
         return (hint, Some(format!("export {}=...", word(name))));
     }
     if is("ImproperlyConfigured") && text.contains("DJANGO_SETTINGS_MODULE") {

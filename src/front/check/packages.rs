@@ -68,7 +68,7 @@ fn look_up<'t>(table: &[(&str, &'t str)], name: &str) -> Option<&'t str> {
 pub(super) fn around(text: &str, directory: &Path) -> Option<(String, Option<String>)> {
     if text.contains("cannot open shared object file") {
         let library = text.split(':').next().unwrap_or_default();
-        let hint = format!("the library {library} of the system is missing");
+        let hint = format!("the system library {library} is missing");
         return Some((hint, Some(format!("apt-file search {}", word(library)))));
     }
     let name = text.split("; '").nth(1)?.strip_suffix("' is not a package")?;

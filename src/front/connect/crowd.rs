@@ -53,9 +53,9 @@ fn message(names: &BTreeSet<Vec<u8>>) -> String {
     }
     let differ = if all.is_empty() { "a variable".to_owned() } else { all.join(", ") };
     format!(
-        "four zygotes of this application run already that differ from this request in {differ} \
-         alone: if the server sets that from request to request, and the import does not use it, \
-         give --warm-ignore {first} (CGI2WSGI_WARM_IGNORE)"
+        "four zygotes of this application already run, and this request differs from them only in {differ}: if \
+         the server sets it anew for each request, and the import does not use it, give --warm-ignore {first} \
+         (CGI2WSGI_WARM_IGNORE)"
     )
 }
 
@@ -87,9 +87,9 @@ mod tests {
     fn v2_the_message_gives_the_option_and_no_line_of_its_own() {
         let names = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect();
         let text = message(&names(&["KIND"]));
-        assert!(text.contains("in KIND alone") && text.contains("--warm-ignore KIND ("), "{text}");
+        assert!(text.contains("only in KIND:") && text.contains("--warm-ignore KIND ("), "{text}");
         let text = message(&names(&["A\n", "B", "C", "D"]));
-        assert!(text.contains("B, C, 1 more alone") && !text.contains('\n'), "{text}");
+        assert!(text.contains("B, C, 1 more:") && !text.contains('\n'), "{text}");
         assert!(message(&names(&[])).contains("--warm-ignore NAME"), "{text}");
     }
 }

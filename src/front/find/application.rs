@@ -192,7 +192,7 @@ fn no_such_file(file: &Path, app: &OsStr) -> anyhow::Error {
             );
         }
         Some(obstacle) => return anyhow::anyhow!("no application {app:?}: {obstacle}"),
-        None => return anyhow::anyhow!("the application {app:?} is no regular file"),
+        None => return anyhow::anyhow!("the application {app:?} is not a regular file"),
     }
     let names = names_in(directory);
     let wanted = file.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -130,7 +130,7 @@ impl Carried {
         if let Err(error) = system::expect_executable(&file) {
             bail!(
                 "code cannot be loaded from {}: {error}: if its file system is mounted noexec, set TMPDIR \
-                 or XDG_RUNTIME_DIR to a directory of {} on another one",
+                 or XDG_RUNTIME_DIR to a directory of {} on another file system",
                 path.display(),
                 this_user()
             );

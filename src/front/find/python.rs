@@ -151,7 +151,7 @@ fn why_no_venv(directory: &Path) -> String {
     let python = directory.join("bin/python");
     if is_executable(&python) {
         return format!(
-            "{shown} has no pyvenv.cfg, but a Python: give --python {}",
+            "{shown} has no pyvenv.cfg, but it has a Python: give --python {}",
             python.display()
         );
     }
@@ -211,7 +211,7 @@ fn checked(interpreter: Interpreter) -> Result<Interpreter> {
     let executable = &interpreter.executable;
     let remake = || match &interpreter.venv {
         Some(venv) => format!(
-            ": make the virtual environment anew (python3 -m venv --clear {}) and install the site's \
+            ": make the virtual environment again (python3 -m venv --clear {}) and install the site's \
              packages again",
             venv.display()
         ),

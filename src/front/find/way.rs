@@ -77,7 +77,10 @@ fn walk(path: &Path) -> Result<(), Obstacle> {
             Ok(found) if found.is_symlink() => {
                 links += 1;
                 if links > MOST_LINKS {
-                    return Err(Obstacle::Other(next, "links lead in a circle".to_owned()));
+                    return Err(Obstacle::Other(
+                        next,
+                        "symbolic links lead in a circle".to_owned(),
+                    ));
                 }
                 let target = fs::read_link(&next).map_err(|error| other(&next, &error))?;
                 if target.is_absolute() {

@@ -35,8 +35,8 @@ impl Worker {
 /// The worker of this build. An executable that carries a worker uses no other.
 pub fn find() -> Result<Worker> {
     let here = this_executable().context(
-        "the worker of this build cannot be found, for this process cannot tell where its own \
-         executable is: is /proc mounted?",
+        "the worker of this build cannot be found, because this process cannot find its own executable: is \
+         /proc mounted?",
     )?;
     if let Some(carried) = carried::find(&here)? {
         return Ok(Worker::Carried(carried));
@@ -54,7 +54,7 @@ pub fn find() -> Result<Worker> {
     }
     bail!(
         "the worker of this build, {}, is neither in {} nor in its ../lib/cgi2wsgi, nor in the \
-         packages beside it: install front and worker from one build ({BUILD})",
+         packages beside it: install front and worker from the same build ({BUILD})",
         name.display(),
         directory.display()
     )

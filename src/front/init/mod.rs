@@ -93,8 +93,8 @@ fn composed_as(user: &User, arguments: &InitArgs, variables: &Variables) -> Resu
         u8::from(result.write_all(said.to_string().as_bytes()).is_err())
     })?;
     io::stderr().write_all(&ended.stderr)?;
-    let said: Value =
-        serde_json::from_slice(&ended.result).context("the check was ended before it was over")?;
+    let said: Value = serde_json::from_slice(&ended.result)
+        .context("the check was ended before it had finished")?;
     if let Some(error) = said["error"].as_str() {
         bail!("{error}\n(with the rights of {}; --as USER takes another's)", user.name);
     }
@@ -109,7 +109,7 @@ fn compose(arguments: &InitArgs, variables: &Variables) -> Result<Texts> {
     let host = name.clone().map(|name| name.split(':').next().unwrap_or_default().to_owned());
     let problems = check::problems(app, host, options, variables);
     if !problems.is_empty() {
-        bail!("nothing is written, for cgi2wsgi check finds:\n{}", problems.join(""));
+        bail!("nothing is written, because cgi2wsgi check finds:\n{}", problems.join(""));
     }
     let settings = Settings::new(Some(app.clone()), options.clone(), variables)?;
     let application = find::application::find(&settings, app)?;
@@ -219,7 +219,8 @@ fn script(application: &Application, program: &str) -> Result<String> {
     let line = format!("#!{program}");
     ensure!(
         line.len() <= LONGEST_LINE && !program.contains(char::is_whitespace),
-        "{program:?} cannot stand in a #! line, which has no blanks and at most {LONGEST_LINE} bytes: make a link to it"
+        "{program:?} cannot be in a #! line, which may have no blanks and at most {LONGEST_LINE} bytes: make a \
+         link to it"
     );
     let module = match &application.source {
         Source::Module(name) => Some(name.clone()),
@@ -263,7 +264,7 @@ fn write_folder(access: &str, script: &str, output: Option<PathBuf>) -> Result<(
         return write(&text, None, 0o644);
     };
     let program = file.with_file_name("index.cgi");
-    ensure!(!program.exists(), "{} is there already, and is left alone", program.display());
+    ensure!(!program.exists(), "{} already exists and is not changed", program.display());
     write(access, Some(file), 0o644)?;
     write(script, Some(program), 0o755)
 }
@@ -280,7 +281,7 @@ fn write(text: &str, output: Option<PathBuf>, mode: u32) -> Result<()> {
     if let Ok(found) = fs::symlink_metadata(&file) {
         ensure!(
             !found.is_file(),
-            "{shown} is there already, and is left alone: remove it, or give another -o"
+            "{shown} already exists and is not changed: remove it, or give another -o"
         );
     }
     let opened = File::options().write(true).create_new(true).mode(mode).open(&file);

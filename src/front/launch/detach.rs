@@ -27,7 +27,7 @@ fn leave_behind(command: &mut Command, kept: &[RawFd], ignores_sigchld: bool) ->
         Ok(Fork::Child) => {}
     }
     if let Err(error) = rustix::process::setsid() {
-        fail("a zygote gets no session", &error.into());
+        fail("a zygote cannot begin a session (setsid)", &error.into());
     }
     system::set_ignored(libc::SIGCHLD, ignores_sigchld);
     system::keep_only_on_exec(kept);

@@ -154,12 +154,15 @@ fn measure(plan: &Plan, variables: &Variables, began: Moment, is_shown: bool) ->
     let mut bytes = Vec::new();
     response.rewind().and_then(|()| response.read_to_end(&mut bytes)).context("the response")?;
     if bytes.is_empty() || ended.code() == Some(MISCONFIGURED.into()) {
-        bail!("there is no response to profile: what is wrong stands above");
+        bail!("there is no response to profile: the reason is above");
     }
     let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(bytes.len());
     let head = String::from_utf8_lossy(&bytes[..head]).into_owned();
     let phases = phases(&head);
-    ensure!(!phases.is_empty(), "the response has no timings: it came from no application");
+    ensure!(
+        !phases.is_empty(),
+        "the response has no timings: it does not come from the application"
+    );
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
     Ok(Run { imports: imports.in_phases(&phases), phases, status })
 }

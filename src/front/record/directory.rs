@@ -41,7 +41,7 @@ pub fn write(record: &Record, target: &Target) -> Result<(), String> {
 /// Opens the directory, and makes it if it does not exist. It must be this user's own.
 fn open(path: &Path) -> Result<OwnedFd, String> {
     let shown = path.display();
-    let name = path.file_name().ok_or_else(|| format!("{shown} is no directory for records"))?;
+    let name = path.file_name().ok_or_else(|| format!("{shown} is not a directory for records"))?;
     let parent = TrustedDirectory::of_file(path)?;
     match mkdirat(&parent.directory, name, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
@@ -49,7 +49,7 @@ fn open(path: &Path) -> Result<OwnedFd, String> {
     }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = openat(&parent.directory, name, flags, Mode::empty())
-        .map_err(|error| format!("{shown} is no directory, or a link to one: {error}"))?;
+        .map_err(|error| format!("{shown} is not a directory, or is a link to one: {error}"))?;
     let stat = fstat(&directory).map_err(|error| format!("{shown}: {error}"))?;
     if stat.st_uid != rustix::process::geteuid().as_raw() {
         return Err(format!("{shown} belongs to user {} and not to {}", stat.st_uid, this_user()));
@@ -162,9 +162,9 @@ mod tests {
         fs::create_dir(inside("real")).expect("made");
         mode(&inside("real"), 0o700);
         symlink(inside("real"), inside("link")).expect("a link");
-        assert!(refusal("link").contains("or a link to one"), "{}", refusal("link"));
+        assert!(refusal("link").contains("or is a link to one"), "{}", refusal("link"));
         fs::write(inside("file"), "").expect("written");
-        assert!(refusal("file").contains("is no directory"), "{}", refusal("file"));
+        assert!(refusal("file").contains("is not a directory"), "{}", refusal("file"));
         assert!(refusal("a/b").contains("cannot be opened"), "{}", refusal("a/b"));
         mode(temporary.path(), 0o1777);
         let reason = refusal("new");

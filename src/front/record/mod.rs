@@ -207,14 +207,14 @@ impl Record {
             let text = error.to_string();
             let what = text.split(" at line ").next().unwrap_or(&text);
             format!(
-                "{shown}, line {}, column {}: {what}: this is no record, or a damaged one",
+                "{shown}, line {}, column {}: {what}: this is not a record, or it is damaged",
                 error.line(),
                 error.column()
             )
         })?;
         if record.form != FORM {
             return Err(format!(
-                "{shown} has form {} (cgi2wsgi_record), and this cgi2wsgi reads form {FORM}",
+                "{shown} has format {} (cgi2wsgi_record), and this cgi2wsgi reads format {FORM}",
                 record.form
             ));
         }
@@ -275,7 +275,7 @@ pub(crate) mod tests {
         assert!(wrong(&text[..text.len() / 2]).contains(", column "));
         assert!(wrong("{}").contains("missing field `cgi2wsgi_record`"), "{}", wrong("{}"));
         let other = wrong(&text.replacen("\"cgi2wsgi_record\": 1", "\"cgi2wsgi_record\": 9", 1));
-        assert!(other.contains("has form 9"), "{other}");
+        assert!(other.contains("has format 9"), "{other}");
         for end in 0..text.len() {
             // It must not panic. Without its last line break the record is still whole.
             let _ = Record::decode(&text.as_bytes()[..end], Path::new("r.json"));

@@ -194,7 +194,7 @@ fn follow(arguments: &mut RequestArgs, status: u16, url: String) -> Result<()> {
     if has_body && redirect::keeps_method(status) {
         let reads = |data: &OsString| data.as_encoded_bytes().ends_with(b"@-");
         if arguments.data.iter().chain(&arguments.json).any(reads) {
-            bail!("-L: the body of standard input cannot be sent again after a {status}");
+            bail!("-L: the body from standard input cannot be sent again after a {status}");
         }
     } else if has_body {
         (arguments.data, arguments.form, arguments.json) = (Vec::new(), Vec::new(), None);

@@ -50,13 +50,13 @@ pub(super) fn run(
     }
     let differences = differences(&record.response, &ended);
     if differences.is_empty() {
-        report::plain("replay: the answer is the recorded one");
+        report::plain("replay: the answer is the same as the recorded one");
     } else {
         report::plain(&format!("replay: the answer changed: {}", differences.join("; ")));
     }
     if !record.left_out.is_empty() {
         report::plain(&format!(
-            "replay: the record lacks what is secret: {} (-H, -b and -u add headers)",
+            "replay: the record does not have what is secret: {} (-H, -b and -u add headers)",
             record.left_out.join(", ")
         ));
     }
@@ -171,7 +171,7 @@ fn request(
         Some(body) => {
             let Some(content) = &body.content else {
                 bail!(
-                    "the record has not the body, of {} bytes: {}",
+                    "the record does not have the body, of {} bytes: {}",
                     body.length,
                     body.why_not.as_deref().unwrap_or("it was left out")
                 );

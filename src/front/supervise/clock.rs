@@ -61,7 +61,7 @@ impl Supervision<'_> {
             self.held = None;
             self.exit = FAILED;
             account::done(false);
-            report::error("the server did not take the end of the response within --timeout");
+            report::error("the server did not read the end of the response within --timeout");
         }
         if self.is_finished || self.death.is_some() {
             return None;

@@ -22,7 +22,7 @@ pub(super) fn before_response(
         }
         Some(Cause::ConnectionLost) => {
             "the application has closed the descriptors that belong to cgi2wsgi, or its process was \
-             lost, before it answered: it must close no descriptor that it has not opened"
+             lost, before it answered: it must not close descriptors that it did not open"
                 .to_owned()
         }
         Some(Cause::OwnServer) | None => format!(
@@ -30,7 +30,7 @@ pub(super) fn before_response(
             ended(how),
             where_it_crashed(how),
             match how.and_then(|how| how.code()) {
-                Some(_) => ": an application returns, and does not call os._exit(), exec or a library's exit()",
+                Some(_) => ": an application must return, and must not call os._exit(), exec or a library's exit()",
                 None => "",
             }
         ),
@@ -104,10 +104,12 @@ pub(in super::super) fn ended(how: Option<ExitStatus>) -> String {
                 return format!("crashed (signal {signal}{name})");
             }
             libc::SIGKILL => {
-                ": it was killed from outside, or the system was out of memory (dmesg tells)"
+                ": it was killed from outside, or the system was out of memory (see dmesg)"
             }
-            libc::SIGXCPU => ": it has used the processor time of its limit (RLIMIT_CPU)",
-            libc::SIGXFSZ => ": a file has become larger than its limit (RLIMIT_FSIZE)",
+            libc::SIGXCPU => {
+                ": it has used all the processor time that its limit allows (RLIMIT_CPU)"
+            }
+            libc::SIGXFSZ => ": a file has become larger than the limit allows (RLIMIT_FSIZE)",
             _ => "",
         };
         return format!("was killed by signal {signal}{name}{hint},");

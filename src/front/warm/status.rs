@@ -98,8 +98,8 @@ fn table(rows: &[Row], coloured: bool) -> String {
         }
     }
     if rows.iter().any(|row| !row.memory.is_proportional) {
-        text += "RSS: this system does not tell how much memory processes share, so shared pages \
-                 are counted in each.\n";
+        text += "RSS: this system does not report how much memory processes share, so shared pages are counted \
+                 for each process.\n";
     }
     text
 }

@@ -113,8 +113,8 @@ fn told(status: &Status, how: &str) -> String {
     let requests = if *requests == 1 { "1 request".into() } else { format!("{requests} requests") };
     let busy = match status.busy {
         0 => String::new(),
-        1 => "; one that has begun is finished".to_owned(),
-        count => format!("; {count} that have begun are finished"),
+        1 => "; 1 request that has begun will be finished".to_owned(),
+        count => format!("; {count} requests that have begun will be finished"),
     };
     format!("{how} {application} (pid {pid}, {requests}{busy})\n")
 }
@@ -133,7 +133,7 @@ fn stop(status: &Status, owner: u32) -> Result<How> {
         Err(Errno::SRCH) => return Ok(How::Ended),
         // Linux before 5.3. The start time is compared before each signal.
         Err(Errno::NOSYS) => None,
-        Err(error) => bail!("the system gives no hold of it ({error}): kill {}", status.pid),
+        Err(error) => bail!("it cannot be opened as a process ({error}): kill {}", status.pid),
     };
     for (signal, how) in [(Signal::TERM, How::Ended), (Signal::KILL, How::Killed)] {
         // The pidfd refers to one process: the zygote, if the zygote is alive now.
@@ -147,7 +147,7 @@ fn stop(status: &Status, owner: u32) -> Result<How> {
         match sent {
             Ok(()) => {}
             Err(Errno::SRCH) => return Ok(How::Ended),
-            Err(error) => bail!("it cannot be told to end: {error}"),
+            Err(error) => bail!("it cannot be sent a signal: {error}"),
         }
         if has_ended(status, hold.as_ref()) {
             return Ok(how);
@@ -201,7 +201,7 @@ mod tests {
         let told = |status: &Status| told(status, "stopped");
         assert_eq!(
             told(&status),
-            "stopped /srv/site/app.py (pid 7, 12 requests; one that has begun is finished)\n"
+            "stopped /srv/site/app.py (pid 7, 12 requests; 1 request that has begun will be finished)\n"
         );
         (status.busy, status.requests) = (0, 1);
         assert_eq!(told(&status), "stopped /srv/site/app.py (pid 7, 1 request)\n");

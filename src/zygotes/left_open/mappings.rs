@@ -72,7 +72,7 @@ impl Mapping {
         let is_shared = self.protection.writes && (is_private || is_device || is_nameless);
         (is_shared && !self.is_unnamed()).then(|| {
             Finding::new(
-                &format!("memory mapped that is shared ({:?})", self.name),
+                &format!("shared memory mapped ({:?})", self.name),
                 "map it in the request",
             )
         })

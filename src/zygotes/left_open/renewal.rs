@@ -94,7 +94,7 @@ impl Reopened {
         if FileId::of(&file) == self.0.first.file {
             Ok(file)
         } else {
-            Err(io::Error::other(format!("{:?} is another file by now", self.0.first.target)))
+            Err(io::Error::other(format!("{:?} is now another file", self.0.first.target)))
         }
     }
 
@@ -108,7 +108,7 @@ impl Reopened {
     pub(super) fn finding(&self) -> Option<Finding> {
         let error = self.open().err()?;
         let what = format!(
-            "{:?} open, of which a request cannot have a position of its own ({error})",
+            "{:?} open, in which a request cannot have its own position ({error})",
             self.0.first.target
         );
         Some(Finding::new(&what, "close it at the end of the import, or open it in the request"))

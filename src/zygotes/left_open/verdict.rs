@@ -123,7 +123,7 @@ fn of_socket(socket: &Socket) -> Verdict {
     let is_internet = matches!(socket.family, AddressFamily::INET | AddressFamily::INET6);
     if socket.listens {
         let own = socket.own.as_ref().unwrap_or(&Address::Other);
-        return shared(format!("a socket open that listens at {own}"), "listen in the request");
+        return shared(format!("a listening socket open at {own}"), "listen in the request");
     }
     match &socket.peer {
         Some(Address::Unnamed) => Verdict::MakeAnew(Finding::new(
@@ -167,7 +167,7 @@ fn of_anonymous(target: &str) -> Verdict {
             Verdict::MakeAnew(Finding::new("an eventfd open", "make it in the request"))
         }
         "anon_inode:inotify" | "anon_inode:[fanotify]" => {
-            shared("a watch of files open (inotify)", "start to watch in the request")
+            shared("a watch for file changes open (inotify)", "start the watch in the request")
         }
         "anon_inode:[timerfd]" => shared("a timer open (timerfd)", "set it in the request"),
         "anon_inode:[pidfd]" => {
@@ -304,7 +304,7 @@ mod tests {
         let receives = Socket { own: log(), ..socket(unix, datagram, None) };
         assert!(said(receives).contains("at \"/dev/log\""));
         let listens = Socket { listens: true, own: Some(internet()), ..socket(inet, stream, None) };
-        assert!(said(listens).contains("listens at 127.0.0.1:5432"));
+        assert!(said(listens).contains("listening socket open at 127.0.0.1:5432"));
         said(socket(AddressFamily::NETLINK, datagram, Some(Address::Other)));
     }
 

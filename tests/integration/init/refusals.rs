@@ -104,7 +104,7 @@ fn bad_input(stage: &Stage) -> Result<()> {
     }
     fs::write(place.join("site.conf"), "mine\n")?;
     let output = init(stage, &place, &["lighttpd", "shown.py", "-o", "site.conf"])?;
-    output.ends(2)?.says("is there already")?;
+    output.ends(2)?.says("already exists")?;
     ensure!(fs::read_to_string(place.join("site.conf"))? == "mine\n", "it was changed");
     Ok(())
 }

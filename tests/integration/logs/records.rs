@@ -275,7 +275,7 @@ fn saved(stage: &Stage) -> Result<()> {
     let mut command = bridge(stage, &["request", "--replay", &file, "-b", "id=1"], &[]);
     command.current_dir("/");
     let again = run(stage, command)?;
-    again.ends(0)?.says("replay: the record lacks what is secret: HTTP_COOKIE")?;
+    again.ends(0)?.says("replay: the record does not have what is secret: HTTP_COOKIE")?;
     let lines = |text: &str| -> Vec<String> {
         // This line has the address of an object.
         let lines = text.lines().filter(|line| !line.starts_with("wsgi.input="));
@@ -347,7 +347,7 @@ fn damaged(stage: &Stage) -> Result<()> {
         (String::new(), "line 1, column 0"),
         ("\x1b[2J".to_owned(), "line 1, column 1"),
         ("[]".to_owned(), "line 1, column "),
-        (whole.replacen("\"cgi2wsgi_record\": 1", "\"cgi2wsgi_record\": 7", 1), "has form 7"),
+        (whole.replacen("\"cgi2wsgi_record\": 1", "\"cgi2wsgi_record\": 7", 1), "has format 7"),
     ] {
         fs::write(&file, &text)?;
         let output = replay(stage, &[&shown(&file)])?;

@@ -16,7 +16,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     app(
         "no callable of a usual name",
         &[("app.py", "def site(environ, start_response):\n    return []\n")],
-        "{site}/app.py has neither application nor app: name the callable behind a colon; it has site",
+        "{site}/app.py has neither application nor app: name the callable after a colon; it has site",
     )
     .outcome(Setup),
     app(
@@ -43,7 +43,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     app(
         "a module in place of its callable",
         &[("app.py", "import json as application\n")],
-        "application in {site}/app.py is a module and cannot be called: name what in it is the application",
+        "application in {site}/app.py is a module and cannot be called: name the application in it",
     )
     .outcome(Setup),
     app(
@@ -57,7 +57,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "a factory with optional arguments and without its parentheses",
         &[("app.py", "def create_app(config=None, debug=False):\n    return lambda environ, start_response: []\n")],
         "the application returned <function create_app.<locals>.<lambda>>, not an iterable of bytes such as \
-         [b\"...\"]: it made an application, so it is a factory: write its name with ()",
+         [b\"...\"]: it returned an application, so it is a factory: write its name with ()",
     )
     .words(&["app.py:create_app"]),
     app(
@@ -79,7 +79,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     app(
         "parentheses behind what is no factory",
         &[("app.py", "application = {}\n")],
-        "application in {site}/app.py is a dict and no factory: write its name without ()",
+        "application in {site}/app.py is a dict and not a factory: write its name without ()",
     )
     .words(&["app.py:application()"])
     .outcome(Setup),
@@ -87,8 +87,9 @@ pub(super) const MISTAKES: &[Mistake] = &[
     app(
         "an ASGI function",
         &[("app.py", "async def application(scope, receive, send):\n    pass\n")],
-        "<function application> is an asynchronous (ASGI) application, and cgi2wsgi runs WSGI: take its framework's \
-         WSGI entry, such as Django's wsgi.py, or wrap it: from a2wsgi import ASGIMiddleware; application = \
+        "<function application> is an asynchronous (ASGI) application, and cgi2wsgi runs WSGI: use its \
+         framework's WSGI entry point, such as Django's wsgi.py, or wrap it: from a2wsgi import ASGIMiddleware; \
+         application = \
          ASGIMiddleware(app)",
     ),
     app(
@@ -98,14 +99,16 @@ pub(super) const MISTAKES: &[Mistake] = &[
             "class FastAPI:\n    def __repr__(self):\n        return '<FastAPI>'\n\n    async def __call__(self, \
              scope, receive, send):\n        pass\n\n\napp = FastAPI()\n",
         )],
-        "<FastAPI> is an asynchronous (ASGI) application, and cgi2wsgi runs WSGI: take its framework's WSGI entry, \
+        "<FastAPI> is an asynchronous (ASGI) application, and cgi2wsgi runs WSGI: use its framework's WSGI \
+         entry point, \
          such as Django's wsgi.py, or wrap it: from a2wsgi import ASGIMiddleware; application = ASGIMiddleware(app)",
     ),
     app(
         "an asynchronous function of two parameters",
         &[("app.py", "async def application(environ, start_response):\n    return [b'']\n")],
-        "<function application> is an asynchronous (ASGI) application, and cgi2wsgi runs WSGI: take its framework's \
-         WSGI entry, such as Django's wsgi.py, or wrap it: from a2wsgi import ASGIMiddleware; application = \
+        "<function application> is an asynchronous (ASGI) application, and cgi2wsgi runs WSGI: use its \
+         framework's WSGI entry point, such as Django's wsgi.py, or wrap it: from a2wsgi import ASGIMiddleware; \
+         application = \
          ASGIMiddleware(app)",
     ),
     // Imports.
@@ -144,7 +147,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "a missing package without a virtual environment",
         &[("app.py", "import yaml_of_nobody\n")],
         "the application raised ModuleNotFoundError: No module named 'yaml_of_nobody'; no virtual environment is in \
-         use, and Python {version} (/usr/bin/python3) does not have it: give the one that has it with --venv, or \
+         use, and Python {version} (/usr/bin/python3) does not have it: give the virtual environment that has \
+         it with --venv, or \
          put .venv into {site}",
     )
     .words(&["--python", "/usr/bin/python3", "app.py"])
@@ -158,7 +162,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
             ("venv/lib/python3.2/site-packages/left_behind/__init__.py", ""),
         ],
         "the application raised ModuleNotFoundError: No module named 'left_behind'; the virtual environment \
-         {site}/venv has it for Python 3.2, and its Python is {version} now: make it anew (python3 -m venv --clear \
+         {site}/venv has it for Python 3.2, and its Python is {version} now: make it again (python3 -m venv --clear \
          {site}/venv) and install the site's packages again",
     )
     .words(&["--venv", "venv", "app.py"]),
@@ -166,14 +170,14 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "a module of the directory above",
         &[("shop/app.py", "import models_of_shop\n"), ("models_of_shop.py", "")],
         "the application raised ModuleNotFoundError: No module named 'models_of_shop'; models_of_shop is in {site}, \
-         which is no import directory: give --pythonpath {site}",
+         which is not an import directory: give --pythonpath {site}",
     )
     .words(&["shop/app.py"]),
     app(
         "PYTHONPATH of another Python",
         &[("app.py", "import left\n"), ("python3.2/left.py", "def broken(:\n")],
         "the application raised SyntaxError: invalid syntax (left.py, line 1); {site}/python3.2/left.py is imported \
-         from PYTHONPATH, {site}/python3.2: unset it if that has the modules of another Python than this one, \
+         from PYTHONPATH, {site}/python3.2: unset it if its modules are those of another Python than this one, \
          {version}",
     )
     .variables(&[("PYTHONPATH", "{site}/python3.2")]),
@@ -194,9 +198,9 @@ pub(super) const MISTAKES: &[Mistake] = &[
     app(
         "a relative import outside of a package",
         &[("app.py", "from .views import index\n"), ("views.py", "")],
-        "the application raised ImportError: attempted relative import with no known parent package; the file is in \
-         no package, as there is no __init__.py beside it, or was named as a file of its own: write an absolute \
-         import, or give --chdir with the directory around the package and APP as package.module",
+        "the application raised ImportError: attempted relative import with no known parent package; the file \
+         is not in a package, because there is no __init__.py beside it or APP names it as a single file: write \
+         an absolute import, or give --chdir with the directory around the package and APP as package.module",
     ),
     app(
         "a server of its own while it is imported",
@@ -217,8 +221,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
     app(
         "sys.exit while it is imported",
         &[("app.py", "import sys\n\nsys.exit('usage: app.py PORT')\n")],
-        "the application called sys.exit('usage: app.py PORT'); it ended while it was imported: put what is for the \
-         command line below if __name__ == \"__main__\":",
+        "the application called sys.exit('usage: app.py PORT'); it ends the program while it is imported: put \
+         the code for the command line below if __name__ == \"__main__\":",
     ),
     app(
         "a call that does not return while it is imported",
@@ -230,8 +234,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
     app(
         "os._exit while it is imported",
         &[("app.py", "import os\n\nos._exit(3)\n")],
-        "the application's process ended itself with exit status 3 before it answered: an application returns, and \
-         does not call os._exit(), exec or a library's exit()",
+        "the application's process ended itself with exit status 3 before it answered: an application must \
+         return, and must not call os._exit(), exec or a library's exit()",
     ),
     app(
         "a file relative to another directory",
@@ -252,8 +256,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
     app(
         "a full disk",
         &[("app.py", "with open('/dev/full', 'w') as full:\n    full.write('x')\n")],
-        "the application raised OSError: [Errno 28] No space left on device; a file system is full, which the \
-         traceback tells: make room there",
+        "the application raised OSError: [Errno 28] No space left on device; a file system is full (the \
+         traceback shows which file): make room there",
     ),
     // What works only at a shell or on another machine.
     app(
@@ -263,14 +267,14 @@ pub(super) const MISTAKES: &[Mistake] = &[
             ("views_of_shop.py", "from app import NAME\n"),
         ],
         "the application raised ImportError: cannot import name 'NAME' from partially initialized module 'app' (most \
-         likely due to a circular import) ({site}/app.py); app is imported again by what it imports: move what both \
-         need into a module of its own, or the import into the function that needs it",
+         likely due to a circular import) ({site}/app.py); app is imported again by a module that it imports: \
+         move what both need into a third module, or move the import into the function that needs it",
     ),
     app(
         "a variable that the server does not set",
         &[("app.py", "import os\n\nKEY = os.environ['KEY_OF_SHOP']\n")],
-        "the application raised KeyError: 'KEY_OF_SHOP'; the environment has no KEY_OF_SHOP: a server's has what its \
-         configuration sets (Apache: SetEnv KEY_OF_SHOP ..., nginx: fastcgi_param), and nothing of a shell's",
+        "the application raised KeyError: 'KEY_OF_SHOP'; the environment variable KEY_OF_SHOP is not set: a server \
+         passes on only what its configuration sets (Apache: SetEnv KEY_OF_SHOP ..., nginx: fastcgi_param), not the variables of a shell",
     ),
     app(
         "a name that the installed version of a package does not have",
@@ -304,26 +308,26 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "a library of the system that is missing",
         &[("app.py", "import ctypes\n\nctypes.CDLL('libnobody.so.4')\n")],
         "the application raised OSError: libnobody.so.4: cannot open shared object file: No such file or directory; the \
-         library libnobody.so.4 of the system is missing: install the package that has it (Debian: apt-file search \
+         system library libnobody.so.4 is missing: install the package that has it (Debian: apt-file search \
          libnobody.so.4), or name its directory in LD_LIBRARY_PATH in the server's configuration",
     ),
     app(
         "a locale that is not there",
         &[("app.py", "import locale\n\nlocale.setlocale(locale.LC_ALL, 'xx_XX.nothing')\n")],
-        "the application raised Error: unsupported locale setting; this machine does not have that locale: locale -a \
-         lists those that it has (Debian: dpkg-reconfigure locales), and C.UTF-8 is always there",
+        "the application raised Error: unsupported locale setting; this machine does not have that locale: \
+         locale -a lists those that exist (Debian: dpkg-reconfigure locales), and C.UTF-8 is always there",
     ),
     app(
         "a question at import",
         &[("app.py", "name = input()\n")],
-        "the application raised EOFError: EOF when reading a line; it asks for input while it is imported, and under a \
-         server nobody types: put what asks below if __name__ == \"__main__\":",
+        "the application raised EOFError: EOF when reading a line; it asks for input while it is imported, and \
+         a server gives none: put the code that asks below if __name__ == \"__main__\":",
     ),
     app(
         "a file of the application's that cannot be read",
         &[("app.py", "import closed\n"), ("closed.py", "")],
         "the application raised PermissionError: [Errno 13] Permission denied: '{site}/closed.py'; this process runs as \
-         user {uid}, which has to read it: chmod a+r {site}/closed.py",
+         user {uid}, who must be able to read it: chmod a+r {site}/closed.py",
     )
     .modes(&[("closed.py", 0)]),
     // PEP 3333.
@@ -380,7 +384,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
             "def application(environ, start_response):\n    start_response('200 OK', [])\n    \
              start_response('500 No', [])\n",
         )],
-        "the application raised RuntimeError: start_response was called before: a second call needs exc_info",
+        "the application raised RuntimeError: start_response was already called: a second call needs exc_info",
     ),
     app(
         "a str in place of bytes",

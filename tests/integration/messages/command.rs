@@ -12,7 +12,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "no application",
         &[],
-        "no application: name one behind the options, or in CGI2WSGI_APP (the words of a query string are never \
+        "no application: name one after the options, or in CGI2WSGI_APP (the words of a query string are never \
          taken for one)",
     )
     .only(Server),
@@ -80,15 +80,15 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "a callable without its colon",
         &["app.py", "application"],
-        "[\"application\"] behind the application \"app.py\" is not read under a web server, where a visitor's \
-         query string can stand there: write a callable behind a colon, app.py:application",
+        "[\"application\"] after the application \"app.py\" is not read under a web server, because a \
+         visitor's query string can be there: write a callable after a colon, app.py:application",
     )
     .files(APP)
     .only(Server),
     Mistake::new(
         "a callable without its colon at a shell",
         &["app.py", "application"],
-        "\"application\" behind the application \"app.py\" is not read: write a callable behind a colon, \
+        "\"application\" after the application \"app.py\" is not read: write a callable after a colon, \
          app.py:application",
     )
     .files(APP)
@@ -131,7 +131,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "the application named twice",
         &["app.py"],
         "the application is specified twice, as \"app.py\" on the command line and as \"other.py\" in \
-         CGI2WSGI_APP: under a web server specify it once, for a visitor's query string can stand on the \
+         CGI2WSGI_APP: under a web server specify it once, because a visitor's query string can be on the \
          command line",
     )
     .files(APP)
@@ -175,15 +175,16 @@ pub(super) const MISTAKES: &[Mistake] = &[
     .files(&[("app.py", RIGHT), ("closed/x.py", "")])
     .modes(&[("closed", 0o600)]),
     // Options and variables.
-    Mistake::new("gunicorn's option", &["--workers", "3", "app.py"], "unknown option --workers: cgi2wsgi --help lists those there are")
+    Mistake::new("gunicorn's option", &["--workers", "3", "app.py"], "unknown option --workers: cgi2wsgi --help \
+                  lists the options")
         .files(APP),
     Mistake::new("a misspelt option", &["--time-out", "30", "app.py"], "unknown option --time-out; did you mean --timeout?")
         .files(APP),
     Mistake::new(
         "options behind the application",
         &["app.py", "--debug"],
-        "[\"--debug\"] stands behind the application \"app.py\", where nothing is read under a web server, for \
-         a visitor's query string can stand there: write options before the application",
+        "[\"--debug\"] is after the application \"app.py\", where cgi2wsgi reads nothing under a web server, \
+         because a visitor's query string can be there: write options before the application",
     )
     .files(APP)
     .only(Server),
@@ -198,7 +199,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "a timeout with a unit",
         &["--timeout", "30s", "app.py"],
-        "--timeout \"30s\" is not a number of seconds from 0.001 on, such as 30 or 2.5",
+        "--timeout \"30s\" is not a number of seconds, at least 0.001, such as 30 or 2.5",
     )
     .files(APP),
     Mistake::new(
@@ -230,7 +231,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "a body that is larger than --max-body",
         &["--max-body", "5", "app.py"],
-        "the request body has 6 bytes and --max-body (CGI2WSGI_MAX_BODY) allows 5: raise it if such a body is meant to arrive",
+        "the request body has 6 bytes and --max-body (CGI2WSGI_MAX_BODY) allows 5: raise it if such bodies are \
+         to be accepted",
     )
     .files(APP)
     .only(Server)
@@ -246,13 +248,13 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "an option of a #! line that is not there",
         &[],
-        "unknown option --processes: cgi2wsgi --help lists those there are",
+        "unknown option --processes: cgi2wsgi --help lists the options",
     )
     .files(&[("index.cgi", "#!{bridge} --debug --processes 4\nfrom app import application\n"), ("app.py", RIGHT)]),
     Mistake::new(
         "a #! line that is too long",
         &[],
-        "the #! line of {site}/index.cgi is longer than the 255 bytes that the system reads: set options by \
+        "the #! line of {site}/index.cgi is longer than the 255 bytes that the system reads: set options with \
          variables such as CGI2WSGI_CHDIR, or in the server's configuration",
     )
     .files(&[(
@@ -287,7 +289,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "Python 2",
         &["--python", "{site}/python2.7", "app.py"],
         "the Python {site}/python2.7 does not start: its process ended itself with exit status 2 before it had \
-         loaded the worker; it does not understand -X utf8, which Python 2 does not either; cgi2wsgi needs \
+         loaded the worker; it does not understand -X utf8 (Python 2 does not); cgi2wsgi needs \
          CPython 3.9 or newer: name another with --python",
     )
     .files(&[
@@ -299,7 +301,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "no Python at all",
         &["--python", "/bin/true", "app.py"],
         "the Python /bin/true does not start: its process ended itself with exit status 0 before it had loaded \
-         the worker; it is no Python; cgi2wsgi needs CPython 3.9 or newer: name another with --python",
+         the worker; it is not a Python; cgi2wsgi needs CPython 3.9 or newer: name another with --python",
     )
     .files(APP),
     Mistake::new(
@@ -334,7 +336,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "a virtual environment whose Python is gone",
         &["--venv", "{site}/old", "app.py"],
-        "there is no Python {site}/old/bin/python: make the virtual environment anew (python3 -m venv --clear \
+        "there is no Python {site}/old/bin/python: make the virtual environment again (python3 -m venv --clear \
          {site}/old) and install the site's packages again",
     )
     .files(&[("app.py", RIGHT), ("old/pyvenv.cfg", ""), ("old/bin/pip", "")]),
@@ -351,7 +353,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "the forgotten request",
         &["app.py", "/shop"],
-        "\"/shop\" behind the application \"app.py\" is not read: did you mean cgi2wsgi request app.py /shop?",
+        "\"/shop\" after the application \"app.py\" is not read: did you mean cgi2wsgi request app.py /shop?",
     )
     .files(APP)
     .only(Shell),
@@ -403,8 +405,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "a package where an import is of a private directory",
         &["{site}/app.py"],
         "the application raised PermissionError: [Errno 13] Permission denied: '{site}/data.txt'; this process runs \
-         as user {uid}: give that user the right to {site}/data.txt and {site}, or let the application use a \
-         place of its own",
+         as user {uid}: give that user the right to {site}/data.txt and {site}, or let the application use \
+         another place",
     )
     .files(&[("app.py", "open(__file__.replace('app.py', 'data.txt'))\n"), ("data.txt", "")])
     .modes(&[("data.txt", 0o200)])

@@ -123,8 +123,9 @@ fn django_error(stage: &Stage) -> Result<()> {
     ensure!(status == 500 && !page.contains("LookupError"), "{status} {page}");
     output.says("in shop\n    raise LookupError")?;
     output.says(
-        "warning: the application raised LookupError: no such <item>, which Django caught (answered 500) and does \
-         not log itself, for DEBUG is off and LOGGING in the settings has no handler for the logger django.request [",
+        "warning: the application raised LookupError: no such <item>, which Django caught (answered 500) and \
+         does not log itself, because DEBUG is off and LOGGING in the settings has no handler for the logger \
+         django.request [",
     )?;
     // If Django logs the exception, the log has it once; if not, cgi2wsgi logs it and says why.
     for (keeps, is_told) in [("False", false), ("True", true)] {
@@ -146,7 +147,7 @@ fn django_host(stage: &Stage) -> Result<()> {
     let output = answer(stage, "django-host", &django, &[], &[("HTTP_HOST", "www.shop.example")])?;
     ensure!(output.ends(0)?.response()?.0 == 400, "{}", output.stderr);
     output.says(
-        "cgi2wsgi: warning: Django answered 400, for the host \"www.shop.example\" is not in ALLOWED_HOSTS, \
+        "cgi2wsgi: warning: Django answered 400, because the host \"www.shop.example\" is not in ALLOWED_HOSTS, \
          ['shop.example']: add it in ",
     )?;
     let other = django.replace(

@@ -79,8 +79,8 @@ const KINDS: &[(&str, Served)] = &[
         "unix_connection",
         Cold("/listens\" open, which all requests would share: connect in the request"),
     ),
-    ("listening", Cold("left a socket open that listens at \"/")),
-    ("inotify", Cold("left a watch of files open (inotify)")),
+    ("listening", Cold("left a listening socket open at \"/")),
+    ("inotify", Cold("left a watch for file changes open (inotify)")),
     ("timer", Cold("left a timer open (timerfd)")),
     ("process_handle", Cold("left a process open (pidfd)")),
     ("large_mapped_memory", Cold("of shared memory open (\"/dev/zero (deleted)\")")),
@@ -255,7 +255,7 @@ fn one_process(stage: &Stage) -> Result<()> {
     for number in 0..3 {
         let output = place.ask(true, "none")?;
         ensure!(good(&output)? == "True", "request {number}: {}", output.stderr);
-        let is_told = output.stderr.contains("left a socket open that listens at \"@/");
+        let is_told = output.stderr.contains("left a listening socket open at \"@/");
         ensure!(is_told == (number == 0), "request {number}: {}", output.stderr);
     }
     place.site.ends_clean()

@@ -162,7 +162,7 @@ fn no_fork(stage: &Stage) -> Result<()> {
 fn stillborn(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.write("import.py", "os.register_at_fork(after_in_child=lambda: os._exit(3))\n")?;
-    is_cold_and_said_once(&site, "children end before they have a request")?;
+    is_cold_and_said_once(&site, "children end before they get a request")?;
     site.ends_clean()
 }
 

@@ -149,7 +149,7 @@ fn traps(stage: &Stage) -> Result<()> {
     let listener = std::os::unix::net::UnixListener::bind(path("s.status"))?;
     forged.verb(&["status"])?;
     // No log can be read there; other users may have one.
-    forged.verb(&["log"])?.says("skipped: ")?.says("is no regular file")?;
+    forged.verb(&["log"])?.says("skipped: ")?.says("is not a regular file")?;
     for number in 0..10_000 {
         fs::write(path(&format!("{number}.status")), "")?;
     }

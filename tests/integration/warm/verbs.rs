@@ -152,7 +152,7 @@ fn stop_busy(stage: &Stage) -> Result<()> {
     let held = Held::begun(&warm, 1, &[])?;
     warm.row_when("a busy child", |row| row.busy == 1)?;
     let said = warm.shows(&["stop", "--all"])?;
-    ensure!(said.contains("; one that has begun is finished)"), "{said}");
+    ensure!(said.contains("; 1 request that has begun will be finished)"), "{said}");
     warm.verb(&["status"])?.ends(1)?;
     held.finish()
 }

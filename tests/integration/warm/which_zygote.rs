@@ -131,7 +131,7 @@ fn all(stage: &Stage) -> Result<()> {
         let (parent, told) = told(&exchange.finish()?)?;
         ensure!(told.starts_with(&format!("/a {kind}/{kind} ")), "{told}");
         ensure!(!site.zygotes().contains(&parent), "it has another zygote");
-        log.wait_for("differ from this request in KIND alone")?;
+        log.wait_for("this request differs from them only in KIND")?;
         log.wait_for("give --warm-ignore KIND (CGI2WSGI_WARM_IGNORE)")?;
     }
     let (same, _) = ask("/warm", "/a", &[("X-Kind", "2")])?;

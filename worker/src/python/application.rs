@@ -78,7 +78,7 @@ fn load_callable<'py>(
         "{} in {named} is a {kind} and cannot be called{}",
         shown_name(&application.callable),
         match kind.as_str() {
-            "module" => ": name what in it is the application",
+            "module" => ": name the application in it",
             "NoneType" if application.callable.is_factory =>
                 ": the factory has to return the application; is there a return?",
             _ => ": an application is called with environ and start_response",
@@ -313,8 +313,8 @@ fn in_package<'py>(
         return Ok(module.into_any());
     }
     Err(LoadError::Setup(format!(
-        "{} is {name} of a package, but importing {name} finds {}: something of the same name \
-         stands before it on sys.path",
+        "{} is {name} of a package, but importing {name} finds {}: something of the same name comes before it \
+         on sys.path",
         file.display(),
         imported.map_or_else(|| "something else".into(), |path| path.display().to_string())
     )))
@@ -338,7 +338,7 @@ fn find<'py>(
                 ", nor any other callable of its own: give the file that has the application"
                     .to_owned()
             } else {
-                format!(": name the callable behind a colon; it has {}", there.join(", "))
+                format!(": name the callable after a colon; it has {}", there.join(", "))
             }
         )));
     }
@@ -356,7 +356,7 @@ fn find<'py>(
     }
     if !found.is_callable() {
         return Err(LoadError::Setup(format!(
-            "{place} is a {} and no factory: write its name without ()",
+            "{place} is a {} and not a factory: write its name without ()",
             found.get_type().qualname()?
         )));
     }

@@ -212,8 +212,8 @@ impl Case<'_, '_> {
         let text = self.text();
         if text.contains("attempted relative import") {
             return Some(
-                "the file is in no package, as there is no __init__.py beside it, or was named as a file \
-                 of its own: write an absolute import, or give --chdir with the directory around the \
+                "the file is not in a package, because there is no __init__.py beside it or APP names it as a \
+                 single file: write an absolute import, or give --chdir with the directory around the \
                  package and APP as package.module"
                     .to_owned(),
             );
@@ -250,7 +250,7 @@ impl Case<'_, '_> {
         });
         if let Some(around) = around {
             return format!(
-                "{first} is in {}, which is no import directory: give --pythonpath {0}",
+                "{first} is in {}, which is not an import directory: give --pythonpath {0}",
                 around.display()
             );
         }
@@ -260,7 +260,7 @@ impl Case<'_, '_> {
         let Some(venv) = &self.application.venv else {
             return format!(
                 "no virtual environment is in use, and Python {major}.{minor} ({}) does not have it: \
-                 give the one that has it with --venv, or put .venv into {}",
+                 give the virtual environment that has it with --venv, or put .venv into {}",
                 self.executable(),
                 directory.display()
             );
@@ -275,8 +275,8 @@ impl Case<'_, '_> {
         let mut entries = std::fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
         if let Some(other) = entries.find_map(library) {
             return format!(
-                "the virtual environment {} has it for Python {other}, and its Python is {major}.{minor} \
-                 now: make it anew (python3 -m venv --clear {0}) and install the site's packages again",
+                "the virtual environment {} has it for Python {other}, and its Python is {major}.{minor} now: \
+                 make it again (python3 -m venv --clear {0}) and install the site's packages again",
                 venv.display()
             );
         }
@@ -317,7 +317,7 @@ impl Case<'_, '_> {
             );
         }
         self.is::<PySystemExit>().then(|| {
-            "it ended while it was imported: put what is for the command line below if __name__ == \
+            "it ends the program while it is imported: put the code for the command line below if __name__ == \
              \"__main__\":"
                 .to_owned()
         })
@@ -332,15 +332,15 @@ impl Case<'_, '_> {
             let file = file?;
             if Path::new(&file).extension() == Some("py".as_ref()) {
                 return Some(format!(
-                    "this process runs as user {user}, which has to read it: chmod a+r {file}"
+                    "this process runs as user {user}, who must be able to read it: chmod a+r {file}"
                 ));
             }
             let directory = Path::new(&file).parent().filter(|it| !it.as_os_str().is_empty());
             let directory =
                 directory.map_or_else(String::new, |it| format!(" and {}", it.display()));
             return Some(format!(
-                "this process runs as user {user}: give that user the right to {file}{directory}, or let \
-                 the application use a place of its own"
+                "this process runs as user {user}: give that user the right to {file}{directory}, or let the \
+                 application use another place"
             ));
         }
         if self.is::<PyFileNotFoundError>() {
@@ -365,7 +365,7 @@ impl Case<'_, '_> {
         (self.is::<PyOSError>() && is_full).then(|| {
             let place = match file {
                 Some(file) => format!("the file system of {file} is full"),
-                None => "a file system is full, which the traceback tells".to_owned(),
+                None => "a file system is full (the traceback shows which file)".to_owned(),
             };
             format!("{place}: make room there")
         })
@@ -389,8 +389,8 @@ impl Case<'_, '_> {
         let (major, minor) = self.version();
         (!own(&file)).then(|| {
             format!(
-                "{} is imported from PYTHONPATH, {}: unset it if that has the modules of another Python \
-                 than this one, {major}.{minor}",
+                "{} is imported from PYTHONPATH, {}: unset it if its modules are those of another Python than \
+                 this one, {major}.{minor}",
                 file.display(),
                 directory.display()
             )

@@ -118,8 +118,8 @@ fn is_asynchronous(callable: &Bound<'_, PyAny>) -> bool {
 /// The message about an ASGI application.
 fn asgi(application: &Bound<'_, PyAny>) -> String {
     format!(
-        "{} is an asynchronous (ASGI) application, and cgi2wsgi runs WSGI: take its framework's WSGI \
-         entry, such as Django's wsgi.py, or wrap it: from a2wsgi import ASGIMiddleware; application = \
+        "{} is an asynchronous (ASGI) application, and cgi2wsgi runs WSGI: use its framework's WSGI entry \
+         point, such as Django's wsgi.py, or wrap it: from a2wsgi import ASGIMiddleware; application = \
          ASGIMiddleware(app)",
         shown(application)
     )
@@ -134,7 +134,7 @@ fn not_iterable(application: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) -> St
         let _ = result.call_method0("close");
         return asgi(application);
     } else if result.is_callable() {
-        ": it made an application, so it is a factory: write its name with ()"
+        ": it returned an application, so it is a factory: write its name with ()"
     } else {
         ""
     };

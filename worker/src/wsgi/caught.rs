@@ -165,7 +165,7 @@ impl<'py> Django<'py> {
             return Ok(());
         }
         report::warning(&format!(
-            "Django answered 400, for the host {given:?} is not in ALLOWED_HOSTS, {}: add it in {} if the \
+            "Django answered 400, because the host {given:?} is not in ALLOWED_HOSTS, {}: add it in {} if the \
              site has that name",
             allowed.repr()?,
             self.module()
@@ -208,7 +208,7 @@ impl<'py> Django<'py> {
         }
         let summary = log_exception(self.0.py(), &error, false).summary;
         report::warning(&format!(
-            "{summary}, which Django caught (answered 500) and does not log itself, for DEBUG is off and \
+            "{summary}, which Django caught (answered 500) and does not log itself, because DEBUG is off and \
              LOGGING in {} has no handler for the logger django.request",
             self.module()
         ));

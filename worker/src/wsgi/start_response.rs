@@ -41,7 +41,7 @@ impl StartResponse {
             Some(exc_info) if self.exchange.head_state().1 => return Err(raised_again(exc_info)?),
             None if was_called => {
                 return Err(PyRuntimeError::new_err(
-                    "start_response was called before: a second call needs exc_info",
+                    "start_response was already called: a second call needs exc_info",
                 ));
             }
             _ => {}

@@ -25,7 +25,7 @@ impl Ceiling {
     /// leave.
     pub(super) fn new(bytes: u64, listener: &OwnedFd) -> Self {
         if let Err(error) = set_socket_timeout(listener, Timeout::Recv, Some(LOOK)) {
-            note(&format!("--warm-memory: children that wait will not leave: {error}"));
+            note(&format!("--warm-memory: waiting children do not end: {error}"));
         }
         Self { bytes, measured: None, was_told: false }
     }
@@ -65,9 +65,9 @@ impl Ceiling {
 fn told(used: u64, ceiling: u64, children: usize, busy: usize) -> String {
     let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
     format!(
-        "the zygote and its {children} child(ren), {busy} of them with a request, have {} MiB, and \
-         --warm-memory allows {} MiB: until they have less, requests wait in line; raise \
-         --warm-memory, or see what in the application is large",
+        "the zygote and its {children} child(ren), {busy} of them with a request, use {} MiB of memory, and \
+         --warm-memory allows {} MiB: until they use less, requests wait in line; raise \
+         --warm-memory, or find out what uses memory in the application",
         mebibytes(used),
         mebibytes(ceiling),
     )

@@ -197,7 +197,7 @@ fn accepted(order: &[u8], zygote: &ZygoteOrder) -> Result<(Box<Call>, Service), 
         return Err("what the front sent is no request".into());
     };
     if call.identity.as_ref() != Some(&zygote.identity) {
-        return Err("two applications have zygotes of one name".into());
+        return Err("the request is for another application than this zygote's".into());
     }
     let service = call.service().ok_or("what the front sent is damaged")?;
     Ok((call, service))

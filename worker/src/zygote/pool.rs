@@ -156,7 +156,7 @@ impl<'z> Pool<'z> {
             }
             self.reap();
             if self.stillborn >= STILLBORN {
-                return Ending::Useless("children end before they have a request".into());
+                return Ending::Useless("children end before they get a request".into());
             }
             if self.busy() > 0 {
                 self.last_request = Instant::now();

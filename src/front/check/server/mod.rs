@@ -119,7 +119,7 @@ pub(super) fn judge(given: &str, app: Option<&Path>, user: &User) -> Told {
     }
     // Only a regular file is opened: a FIFO would block.
     if !file.is_file() {
-        let seen = format!("{} is no regular file, and no configuration", file.display());
+        let seen = format!("{} is not a regular file, and no configuration", file.display());
         return only(Finding::problem(ABOUT, seen));
     }
     let raw = text::read(&file);

@@ -106,7 +106,7 @@ pub(super) const SITES: &[Site] = &[
         name: "a library of the system that is missing is named",
         files: &[("app.py", "import ctypes\n\nctypes.CDLL('libnobody.so.4')\n")],
         about: "✗ import",
-        seen: &["the library libnobody.so.4 of the system is missing"],
+        seen: &["the system library libnobody.so.4 is missing"],
         cure: "apt-file search libnobody.so.4",
         ..SITE
     },
@@ -158,7 +158,7 @@ pub(super) const SITES: &[Site] = &[
         name: "a variable that the environment lacks",
         files: &[("app.py", "import os\nos.environ['DATABASE_URL']\n")],
         about: "✗ import",
-        seen: &["the environment has no DATABASE_URL"],
+        seen: &["the environment variable DATABASE_URL is not set"],
         cure: "export DATABASE_URL=...",
         ..SITE
     },

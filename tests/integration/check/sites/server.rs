@@ -117,7 +117,7 @@ pub(super) const SITES: &[Site] = &[
         files: &[("app.py", HELLO)],
         arguments: &["--server", "/dev/zero", "app.py"],
         about: "✗ server",
-        seen: &["/dev/zero is no regular file"],
+        seen: &["/dev/zero is not a regular file"],
         ..SITE
     },
     Site {

@@ -43,8 +43,8 @@ impl Case<'_, '_> {
             let module = text.split("partially initialized module '").nth(1);
             let module = module.and_then(|rest| rest.split('\'').next()).unwrap_or("a module");
             format!(
-                "{module} is imported again by what it imports: move what both need into a module of its own, or \
-                 the import into the function that needs it"
+                "{module} is imported again by a module that it imports: move what both need into a third \
+                 module, or move the import into the function that needs it"
             )
         })
     }
@@ -122,12 +122,12 @@ impl Case<'_, '_> {
         if is_library {
             let library = text.split(':').next().unwrap_or_default();
             return Some(format!(
-                "the library {library} of the system is missing: install the package that has it (Debian: apt-file \
+                "the system library {library} is missing: install the package that has it (Debian: apt-file \
                  search {library}), or name its directory in LD_LIBRARY_PATH in the server's configuration"
             ));
         }
         (text == "unsupported locale setting").then(|| {
-            "this machine does not have that locale: locale -a lists those that it has (Debian: dpkg-reconfigure \
+            "this machine does not have that locale: locale -a lists those that exist (Debian: dpkg-reconfigure \
              locales), and C.UTF-8 is always there"
                 .to_owned()
         })
@@ -143,12 +143,13 @@ impl Case<'_, '_> {
             let name = self.error.value(self.py).getattr("args").and_then(|it| it.get_item(0));
             let name: String = name.and_then(|name| name.extract()).ok()?;
             return Some(format!(
-                "the environment has no {name}: a server's has what its configuration sets (Apache: SetEnv {name} \
-                 ..., nginx: fastcgi_param), and nothing of a shell's"
+                "the environment variable {name} is not set: a server passes on only what its configuration \
+                 sets (Apache: SetEnv {name} \
+                 ..., nginx: fastcgi_param), not the variables of a shell"
             ));
         }
         (self.is::<PyEOFError>() && self.is_import && self.text().contains("reading a line")).then(|| {
-            "it asks for input while it is imported, and under a server nobody types: put what asks below if \
+            "it asks for input while it is imported, and a server gives none: put the code that asks below if \
              __name__ == \"__main__\":"
                 .to_owned()
         })
