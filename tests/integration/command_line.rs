@@ -150,7 +150,7 @@ fn forged_server(stage: &Stage) -> Result<()> {
             let output = run(stage, bridge(stage, &[word], &variables))?;
             let (status, _) = output
                 .ends(1)
-                .and_then(|output| output.says("cannot be known"))
+                .and_then(|output| output.says("cannot tell whether the operator"))
                 .and_then(Output::response)
                 .with_context(|| format!("{word} under {software:?}"))?;
             ensure!(status == 400, "{word} under {software:?} is a {status}");

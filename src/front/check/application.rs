@@ -91,7 +91,7 @@ fn is_a_file(file: &Path, app: &OsStr) -> Result<(), Finding> {
         [] => String::new(),
         all => format!(": it has {}", shown(all)),
     };
-    Err(Finding::problem(ABOUT, format!("{} is {what} and no file{others}", app.display()))
+    Err(Finding::problem(ABOUT, format!("{} is {what}, not a file{others}", app.display()))
         .maybe_cure(cure))
 }
 
@@ -123,16 +123,19 @@ fn is_python(file: &Path, beginning: &[u8]) -> Result<(), Finding> {
     if beginning.starts_with(b"\x7fELF") {
         return Err(Finding::problem(
             ABOUT,
-            format!("{shown} is an executable (ELF) and no Python"),
+            format!("{shown} is an executable (ELF), not Python source"),
         ));
     }
     if file.extension() == Some(OsStr::new("pyc")) {
-        return Err(Finding::problem(ABOUT, format!("{shown} is compiled: name the source")));
+        return Err(Finding::problem(
+            ABOUT,
+            format!("{shown} is compiled Python: name the source file"),
+        ));
     }
     let size = fs::metadata(file).map_or(0, |found| found.len());
     if size > LARGEST {
         let size = size >> 20;
-        return Err(Finding::problem(ABOUT, format!("{shown} has {size} MiB, and is no Python")));
+        return Err(Finding::problem(ABOUT, format!("{shown} has {size} MiB, and is not Python")));
     }
     if beginning.contains(&0) {
         let wide = beginning.starts_with(b"\xff\xfe") || beginning.starts_with(b"\xfe\xff");

@@ -28,7 +28,10 @@ pub(super) fn judge(
         return (finding, false);
     }
     if facts.is_null() {
-        return (Finding::problem(ABOUT, "the process ended before there was one"), false);
+        return (
+            Finding::problem(ABOUT, "the process ended before the application was found"),
+            false,
+        );
     }
     if let Some(finding) = problem(facts, site) {
         return (finding, false);

@@ -108,13 +108,16 @@ fn hosts(facts: &Value, host: Option<&str>, is_debug: bool) -> Option<Finding> {
         } else {
             let mut with = hosts;
             with.push(host);
-            Finding::problem(ABOUT, format!("{shown} lacks {host}: every request for it is a 400"))
-                .cure(format!("ALLOWED_HOSTS = {with:?}"))
+            Finding::problem(
+                ABOUT,
+                format!("{shown} lacks {host}: every request for it gets a 400"),
+            )
+            .cure(format!("ALLOWED_HOSTS = {with:?}"))
         });
     }
     if hosts.is_empty() && !is_debug {
         return Some(
-            Finding::problem(ABOUT, "is empty: every request is a 400")
+            Finding::problem(ABOUT, "is empty: every request gets a 400")
                 .cure("ALLOWED_HOSTS = [\"example.org\"]"),
         );
     }
@@ -130,11 +133,11 @@ fn key(facts: &Value, cure: &str) -> Option<Finding> {
             Finding::warning(KEY, "is not set: sessions and signed values do not work").cure(cure),
         );
     } else if facts["is_insecure"] == true {
-        "begins with django-insecure-: startproject made it, and it is in the project's history"
+        "begins with django-insecure-: startproject generated it, and the project's version history may have it"
     } else if facts["is_known"] == true {
-        "is a word that everybody tries"
+        "is a word that attackers try first"
     } else if length < 16 || facts["different"].as_u64().unwrap_or_default() < 5 {
-        "is short, or nearly one letter: an attacker who guesses it can sign in as any user"
+        "is short, or repeats a few characters: an attacker who guesses it can sign in as any user"
     } else {
         return None;
     };
@@ -176,7 +179,7 @@ fn databases(facts: &Value, user: &User, migrate: &str) -> Vec<Finding> {
             ));
         }
         if facts["is_there"] == false {
-            let seen = format!("{path} is not there yet, and can be made");
+            let seen = format!("{path} does not exist yet, and can be made");
             return Finding::warning(DATABASE, seen).cure(migrate);
         }
         Finding::fine(DATABASE, format!("{path} can be written"))
@@ -189,16 +192,19 @@ fn static_files(facts: &Value, site: &Site) -> Finding {
     let text = |name: &str| facts[name].as_str().unwrap_or_default();
     let (url, root) = (text("url"), text("root"));
     if root.is_empty() {
-        let seen = "STATIC_ROOT is not set: with DEBUG off they are not served";
+        let seen = "STATIC_ROOT is not set: with DEBUG off static files are not served";
         let here = word(site.application.directory.join("static"));
         return Finding::warning(ABOUT, seen).cure(format!("STATIC_ROOT = {here:?}"));
     }
     if facts["is_filled"] == false {
-        return Finding::warning(ABOUT, format!("{root} (STATIC_ROOT) is empty or not there"))
+        return Finding::warning(ABOUT, format!("{root} (STATIC_ROOT) is empty or does not exist"))
             .cure(manage(site, "collectstatic"));
     }
-    let by =
-        if facts["whitenoise"] == true { "WhiteNoise" } else { "the server, if it is told to," };
+    let by = if facts["whitenoise"] == true {
+        "WhiteNoise"
+    } else {
+        "the server, if its configuration says so,"
+    };
     Finding::fine(ABOUT, format!("{root}, which {by} serves at {url}"))
 }
 
@@ -301,8 +307,11 @@ mod tests {
     fn a_key_that_can_be_guessed_is_told_and_never_shown() {
         for (facts, expected) in [
             (json!({"is_empty": true}), Some("is not set")),
-            (json!({"length": 3, "is_known": true, "different": 3}), Some("everybody tries (3")),
-            (json!({"length": 40, "different": 1}), Some("nearly one letter")),
+            (
+                json!({"length": 3, "is_known": true, "different": 3}),
+                Some("attackers try first (3"),
+            ),
+            (json!({"length": 40, "different": 1}), Some("repeats a few characters")),
             (json!({"length": 50, "different": 30}), None),
         ] {
             let finding = key(&facts, "x");

@@ -65,7 +65,7 @@ pub(super) fn judge(
         findings.push(
             Finding::warning(
                 "packages",
-                format!("{file} names what is not installed: {}", missing.join(", ")),
+                format!("{file} names packages that are not installed: {}", missing.join(", ")),
             )
             .cure(site.pip_install(&format!("-r {}", word(file)))),
         );
@@ -187,7 +187,7 @@ fn meaning(error: &Value, site: &Site, user: &User) -> (String, Option<String>) 
     let of_module = of_module.and_then(|(_, file)| file.strip_suffix(')'));
     let frames = error["frames"].as_array().into_iter().flatten();
     if of_module.is_some() && { frames }.any(|frame| frame["file"].as_str() == of_module) {
-        let hint = "the two import each other: move what both need into a module of its own";
+        let hint = "the two modules import each other: move what both need into a third module";
         return (hint.to_owned(), last_own(error, site));
     }
     if is("ModuleNotFoundError") {
@@ -200,14 +200,16 @@ fn meaning(error: &Value, site: &Site, user: &User) -> (String, Option<String>) 
             return ("this is Python 2".to_owned(), cure);
         }
         if !site.owns(file) && std::env::var_os("PYTHONPATH").is_some() {
-            let hint = format!("{file} is of another Python: PYTHONPATH is set");
+            let hint = format!("{file} belongs to another Python: PYTHONPATH is set");
             return (hint, Some("unset PYTHONPATH".to_owned()));
         }
         return (format!("{file}:{line}"), cure);
     }
     if is("SystemExit") {
         return (
-            format!("it ends the program at import: what does so belongs below {GUARD}"),
+            format!(
+                "it ends the program while it is imported: put the call that does so below {GUARD}"
+            ),
             last_own(error, site),
         );
     }
@@ -249,7 +251,7 @@ fn last_own(error: &Value, site: &Site) -> Option<String> {
 
 fn missing(name: &str, site: &Site) -> (String, Option<String>) {
     if let Some(successor) = successor(name) {
-        let hint = format!("{name} is of Python 2, and {successor} has its place");
+        let hint = format!("{name} is a module of Python 2, which {successor} replaces");
         return (hint, None);
     }
     let is_application = match &site.application.source {

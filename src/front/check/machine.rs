@@ -66,7 +66,8 @@ pub(super) fn misspelt(variables: &Variables) -> Vec<Finding> {
         .map(|(name, _)| {
             let name = String::from_utf8_lossy(name);
             let meant = did_you_mean::names(&name, VARIABLES);
-            let finding = Finding::warning("settings", format!("{name} is no setting of cgi2wsgi"));
+            let finding =
+                Finding::warning("settings", format!("{name} is not a setting of cgi2wsgi"));
             finding.maybe_cure(meant.first().map(|meant| (*meant).to_owned()))
         })
         .collect()
@@ -91,7 +92,7 @@ pub(super) fn temporary(variables: &Variables, user: &User) -> Finding {
         return finding.cure(cure.unwrap_or_else(|| format!("mkdir -m 1777 {}", word(&place))));
     }
     if !place.is_dir() {
-        return Finding::problem(ABOUT, format!("{shown} is no directory")).cure("unset TMPDIR");
+        return Finding::problem(ABOUT, format!("{shown} is not a directory")).cure("unset TMPDIR");
     }
     let free = statvfs(&place).map_or(u64::MAX, |it| it.f_bavail.saturating_mul(it.f_frsize)) >> 20;
     let written = tempfile::tempfile_in(&place).and_then(|mut file| file.write_all(&[0; 4096]));

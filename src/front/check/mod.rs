@@ -100,7 +100,7 @@ pub(super) fn problems(
 fn as_user(name: &str, arguments: CheckArgs, mut variables: Variables) -> Result<u8> {
     let user = User::for_root(name, "check")?;
     user.make_own(&mut variables);
-    match system::fork().context("no process can be forked")? {
+    match system::fork().context("a process cannot be forked")? {
         Fork::Child => {
             let code = match user.become_it() {
                 Ok(()) => {

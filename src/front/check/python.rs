@@ -153,7 +153,7 @@ pub(super) fn locale(facts: &Value, variables: &Variables) -> Finding {
     match set {
         Some(set) if facts["no_locale"] == true => {
             let seen = format!(
-                "{set} names a locale that is not installed: C libraries and subprocesses have ASCII"
+                "{set} names a locale that is not installed: C libraries and subprocesses use ASCII"
             );
             Finding::warning("locale", seen).cure("export LC_ALL=C.UTF-8")
         }
@@ -161,15 +161,15 @@ pub(super) fn locale(facts: &Value, variables: &Variables) -> Finding {
             let seen = format!("file names are {encoding}: PYTHONUTF8 is off");
             Finding::warning("locale", seen).cure("export PYTHONUTF8=1")
         }
-        Some(set) => Finding::fine("locale", format!("{set}, and Python has UTF-8")),
-        None => Finding::fine("locale", "none is set, and Python has UTF-8"),
+        Some(set) => Finding::fine("locale", format!("{set}, and Python uses UTF-8")),
+        None => Finding::fine("locale", "none is set, and Python uses UTF-8"),
     }
 }
 
 /// Judges the virtual environment: whether it fits this version of Python, and was not moved.
 pub(super) fn venv(interpreter: &Interpreter, facts: &Value) -> Vec<Finding> {
     let Some(venv) = &interpreter.venv else {
-        return vec![Finding::fine(VENV, "none: packages are those of the Python itself")];
+        return vec![Finding::fine(VENV, "none: the packages of the Python itself are used")];
     };
     let numbers: Vec<u64> = (0..2).filter_map(|index| facts["numbers"][index].as_u64()).collect();
     let [major, minor] = numbers[..] else { return Vec::new() };
@@ -186,7 +186,7 @@ pub(super) fn venv(interpreter: &Interpreter, facts: &Value) -> Vec<Finding> {
     let packages = venv.join(format!("lib/python{major}.{minor}/site-packages"));
     if let Some(made) = made_with.filter(is_other) {
         let seen = format!(
-            "{shown} was made with Python {made}, and its Python is {major}.{minor} by now: its packages are not found"
+            "{shown} was made with Python {made}, and its Python is now {major}.{minor}: its packages are not found"
         );
         findings.push(Finding::problem(VENV, seen).cure(remake.clone()));
     } else if !packages.is_dir() {
@@ -195,7 +195,7 @@ pub(super) fn venv(interpreter: &Interpreter, facts: &Value) -> Vec<Finding> {
     }
     if let Some(old) = moved_from(venv) {
         let seen = format!(
-            "{shown} was made at {}, and moved: pip and the other commands in it do not start",
+            "{shown} was made at {} and then moved: pip and the other commands in it do not start",
             old.display()
         );
         findings.push(Finding::warning(VENV, seen).cure(remake));

@@ -76,7 +76,7 @@ pub(super) fn judge(answer: &Ended, app: &OsString, host: &str, site: &Site) -> 
     let Some(head) = head(&answer.stdout) else {
         let how = match answer.status {
             None => format!("was not answered within {:.0} s", answer.took.as_secs_f64()),
-            Some(_) => format!("has no answer: the process {}", ended(answer.status)),
+            Some(_) => format!("got no response: the process {}", ended(answer.status)),
         };
         return vec![Finding::problem(ABOUT, format!("{url} {how}")).detail(said)];
     };
@@ -94,7 +94,7 @@ pub(super) fn judge(answer: &Ended, app: &OsString, host: &str, site: &Site) -> 
         }
         400 => Finding::warning(ABOUT, seen).cure(debugging).detail(said),
         404 => {
-            let seen = format!("{seen}: is there another page than / ?");
+            let seen = format!("{seen}: is there a page other than / ?");
             Finding::warning(ABOUT, seen).cure(format!("cgi2wsgi request -i {} /page", word(app)))
         }
         _ if answer.status.is_none_or(|status| !status.success()) => {
@@ -223,10 +223,10 @@ mod tests {
         for (head, stderr, code, level, expected) in [
             ("Status: 200 OK\r\n\r\n", "", 0, Level::Fine, "gives 200 OK in 12 ms"),
             ("Status: 302 Found\r\nLocation: /x\r\n\r\n", "", 0, Level::Fine, "302"),
-            ("Status: 404 Not Found\r\n\r\n", "", 0, Level::Warning, "another page"),
+            ("Status: 404 Not Found\r\n\r\n", "", 0, Level::Warning, "a page other than"),
             ("Status: 500 x\r\n\r\n", "", 1, Level::Problem, "nothing was written"),
             ("Status: 500 x\r\n\r\n", "no such table: t\n", 1, Level::Problem, "500 x"),
-            ("", "", 1, Level::Problem, "no answer"),
+            ("", "", 1, Level::Problem, "got no response"),
             ("Status: 200 OK\r\n\r\n", "cut", 1, Level::Warning, "exit status 1"),
         ] {
             let finding = &judged(head, stderr, code)[0];

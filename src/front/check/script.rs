@@ -73,7 +73,7 @@ fn stray_bytes(file: &Path, line: &[u8], is_marked: bool) -> Vec<Finding> {
         findings.push(
             Finding::problem(
                 ABOUT,
-                "a byte order mark (EF BB BF) stands before #!: the kernel sees no #! line",
+                "a byte order mark (EF BB BF) comes before #!: the kernel sees no #! line",
             )
             .cure(format!("sed -i '1s/^\\xef\\xbb\\xbf//' {}", word(file))),
         );
@@ -83,7 +83,8 @@ fn stray_bytes(file: &Path, line: &[u8], is_marked: bool) -> Vec<Finding> {
         findings.push(
             Finding::problem(
                 ABOUT,
-                format!("#!{named} ends with a carriage return (Windows line ends): the kernel looks for a program whose name has it too"),
+                format!("#!{named} ends with a carriage return (Windows line ends): the kernel takes it as part \
+                         of the program's name"),
             )
             .cure(format!("sed -i 's/\\r$//' {}", word(file))),
         );
@@ -107,7 +108,7 @@ fn program<'w>(
         return found_by_env(file, line, options, front, is_there);
     }
     let seen = if !program.is_absolute() {
-        Some(format!("names {shown}, which is relative to where the server happens to be"))
+        Some(format!("names {shown}, which is relative to the server's current directory"))
     } else if !is_there(&program) {
         Some(format!("names {shown}, which does not exist"))
     } else {
@@ -131,8 +132,9 @@ fn found_by_env<'w>(
         words = &words[1..];
     } else if words.len() > 1 {
         let rest = String::from_utf8_lossy(line).trim().to_owned();
-        let seen =
-            format!("#!{rest}: env looks for one program with that whole name, blanks and all");
+        let seen = format!(
+            "#!{rest}: env takes the whole text as the name of one program, blanks included"
+        );
         let cure = format!("sed -i '1s|env |env -S |' {}", word(file));
         findings.push(Finding::problem(ABOUT, seen).cure(cure));
     }
@@ -197,7 +199,7 @@ fn read(words: &[&OsStr]) -> Result<Options, String> {
             Err(format!("has an unknown option {unknown:?}{meant}"))
         }
         Some(surplus) => {
-            Err(format!("{surplus:?} is no option, and the script itself is the application"))
+            Err(format!("{surplus:?} is not an option, and the script itself is the application"))
         }
         None => Ok(parsed.options),
     }
@@ -237,7 +239,7 @@ mod tests {
             (b"#!/usr/bin/cgi2wsgi\r\n", "Windows line ends", "s/\\r$//"),
             (b"#!/opt/cgi2wsgi\n", "/opt/cgi2wsgi, which does not exist", "#!/usr/bin/cgi2wsgi"),
             (b"#!bin/cgi2wsgi\n", "relative", "#!/usr/bin/cgi2wsgi"),
-            (b"#!/usr/bin/env cgi2wsgi --debug\n", "one program with that whole name", "env -S"),
+            (b"#!/usr/bin/env cgi2wsgi --debug\n", "the name of one program", "env -S"),
             (b"#!/usr/bin/env cgi2wsgi-0\n", "not in /usr/local/bin", "sed"),
             (long.as_bytes(), "bytes long", "ln -s"),
         ] {

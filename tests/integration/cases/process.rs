@@ -125,7 +125,7 @@ fn query_as_arguments() -> Vec<Case> {
 }
 
 /// What the log says of words that could be the operator's or a visitor's.
-pub(crate) const WHOSE: &str = "whether they are the operator's or a visitor's cannot be known";
+pub(crate) const WHOSE: &str = "cgi2wsgi cannot tell whether the operator or a visitor wrote them";
 
 pub(crate) fn is_refused(answer: &Answer) -> Result<()> {
     answer.status(400)?.exit_code(1)?.page("The request is malformed.\n").map(drop)

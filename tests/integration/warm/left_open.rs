@@ -59,7 +59,7 @@ const KINDS: &[(&str, Served)] = &[
     ("pipe_with_content", Cold("left a pipe open (")),
     ("pipe_to_process", Cold("left a pipe open (")),
     ("fifo", Cold("/fifo\"), which all requests would share: open it in the request")),
-    ("forbidden_file", Cold("\" open, of which a request cannot have a position of its own (")),
+    ("forbidden_file", Cold("\" open, in which a request cannot have its own position (")),
     (
         "written_file",
         Cold(

@@ -71,7 +71,7 @@ pub(super) fn judge(lines: &[Line], file: &Path, app: Option<&Path>) -> Vec<Find
         findings.push(
             Finding::warning(
                 ABOUT,
-                "AllowEncodedSlashes is off: a %2F in a path is a 404 of Apache's own",
+                "AllowEncodedSlashes is off: Apache itself answers 404 for a path with %2F",
             )
             .cure("AllowEncodedSlashes NoDecode"),
         );
@@ -100,7 +100,11 @@ fn folder(lines: &[Line]) -> Vec<Finding> {
         findings.push(
             Finding::warning(
                 ABOUT,
-                format!("line {} lets visitors download each file of the folder, sources and databases too", line.number),
+                format!(
+                    "line {} lets visitors download every file of the folder, also source code and \
+                     databases",
+                    line.number
+                ),
             )
             .cure("RewriteRule ^static/ - [END]"),
         );

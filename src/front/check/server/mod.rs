@@ -127,7 +127,7 @@ pub(super) fn judge(given: &str, app: Option<&Path>, user: &User) -> Told {
     let lines = text::gather(&file, kind == Kind::Apache);
     let mut findings = vec![Finding::fine(
         ABOUT,
-        format!("{} by {}, {} lines", kind.name(), file.display(), lines.len()),
+        format!("{}, configured by {} ({} lines)", kind.name(), file.display(), lines.len()),
     )];
     findings.extend(match kind {
         Kind::Apache => apache::judge(&lines, &file, app),
@@ -238,7 +238,8 @@ fn private_temporary(kind: Kind) -> Option<Finding> {
     });
     let (unit, _) = private.next()?;
     let seen = format!(
-        "the service {unit} has a /tmp of its own (PrivateTmp): files there, and zygotes, are seen by root and by it alone"
+        "the service {unit} has its own /tmp (PrivateTmp): only root and the service see the files and the \
+         zygotes in it"
     );
     Some(Finding::fine("PrivateTmp", seen).cure("sudo cgi2wsgi warm status"))
 }

@@ -31,7 +31,7 @@ pub(super) fn caddy(lines: &[Line]) -> Vec<Finding> {
         match words.as_slice() {
             ["cgi", matcher, ..] if matcher.starts_with('/') && matcher.contains("cgi2wsgi") => {
                 let seen = format!(
-                    "line {}: {matcher} is taken for the matcher, not for the program",
+                    "line {}: {matcher} is read as the matcher, not as the program",
                     line.number
                 );
                 findings.push(
@@ -45,7 +45,7 @@ pub(super) fn caddy(lines: &[Line]) -> Vec<Finding> {
             {
                 let path = matcher.trim_end_matches('*');
                 let seen = format!(
-                    "line {}: {matcher} takes {path}lication too, and what begins like it",
+                    "line {}: {matcher} also matches {path}lication, and all that begins with {path}",
                     line.number
                 );
                 findings
@@ -55,7 +55,7 @@ pub(super) fn caddy(lines: &[Line]) -> Vec<Finding> {
                 if has(lines, "cgi2wsgi") && !words.contains(&"/static/*") =>
             {
                 let seen = format!(
-                    "line {}: {} takes the prefix out of REQUEST_URI too",
+                    "line {}: {} removes the prefix from REQUEST_URI too",
                     line.number, words[0]
                 );
                 findings.push(Finding::warning(ABOUT, seen).cure("script_name /app"));
@@ -97,7 +97,7 @@ pub(super) fn lighttpd(lines: &[Line]) -> Vec<Finding> {
         findings.push(
             Finding::warning(
                 ABOUT,
-                "server.stream-response-body is 0: an answer that streams arrives at its end",
+                "server.stream-response-body is 0: a streamed response arrives only when it is complete",
             )
             .cure("server.stream-response-body = 2"),
         );
@@ -149,14 +149,14 @@ pub(super) fn nginx(lines: &[Line], is_open: impl Fn(&Path) -> bool) -> Vec<Find
         findings.push(
             Finding::warning(
                 ABOUT,
-                "fastcgi_buffer_size is 4 KiB: a few cookies make an answer a 502",
+                "fastcgi_buffer_size is 4 KiB: a response with a few cookies becomes a 502",
             )
             .cure("fastcgi_buffer_size 32k; fastcgi_buffers 4 32k;"),
         );
     }
     if !lines.iter().any(|line| first(line) == "client_max_body_size") {
         findings.push(
-            Finding::warning(ABOUT, "client_max_body_size is 1 MiB: a larger upload is a 413")
+            Finding::warning(ABOUT, "client_max_body_size is 1 MiB: a larger upload gets a 413")
                 .cure("client_max_body_size 100m;"),
         );
     }
@@ -179,10 +179,10 @@ mod tests {
         );
         for (text, expected) in [
             ("respond x\n", "no directive"),
-            ("cgi /usr/bin/cgi2wsgi app.py\n", "taken for the matcher"),
-            ("cgi /app* /usr/bin/cgi2wsgi\n", "/application too"),
+            ("cgi /usr/bin/cgi2wsgi app.py\n", "read as the matcher"),
+            ("cgi /app* /usr/bin/cgi2wsgi\n", "also matches /application,"),
             ("cgi * /c\nenv A=1\nenv B=2\n", "replaces the first"),
-            ("handle_path /x/* {\ncgi * /usr/bin/cgi2wsgi\n", "out of REQUEST_URI"),
+            ("handle_path /x/* {\ncgi * /usr/bin/cgi2wsgi\n", "from REQUEST_URI"),
         ] {
             let found = caddy(&parse(text, 1));
             assert_eq!(found.len(), 1, "{found:?}");

@@ -9,7 +9,7 @@ pub(super) const SITES: &[Site] = &[
         files: &[("app.py", django!("DEBUG=False, SECRET_KEY='x' * 60"))],
         python: Packages,
         about: "✗ ALLOWED_HOSTS",
-        seen: &["every request is a 400"],
+        seen: &["every request gets a 400"],
         cure: "ALLOWED_HOSTS = [\"example.org\"]",
         ..SITE
     },
@@ -107,7 +107,7 @@ pub(super) const SITES: &[Site] = &[
         ],
         python: Packages,
         about: "! static files",
-        seen: &["{place}/static (STATIC_ROOT) is empty or not there"],
+        seen: &["{place}/static (STATIC_ROOT) is empty or does not exist"],
         cure: "manage.py collectstatic",
         code: 1,
         ..SITE
@@ -130,7 +130,7 @@ pub(super) const SITES: &[Site] = &[
         )],
         python: Packages,
         about: "! SECRET_KEY",
-        seen: &["a word that everybody tries (3 characters)"],
+        seen: &["a word that attackers try first (3 characters)"],
         cure: "secrets.token_hex",
         code: 1,
         ..SITE

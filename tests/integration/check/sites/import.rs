@@ -71,7 +71,7 @@ pub(super) const SITES: &[Site] = &[
         name: "M5: for a module of Python 2 its successor is named",
         files: &[("app.py", "import urllib2\n")],
         about: "✗ import",
-        seen: &["urllib2 is of Python 2", "urllib.request"],
+        seen: &["urllib2 is a module of Python 2", "urllib.request"],
         ..SITE
     },
     Site {
@@ -89,7 +89,7 @@ pub(super) const SITES: &[Site] = &[
             ("views_of_shop.py", "from app import NAME\n"),
         ],
         about: "✗ import",
-        seen: &["the two import each other"],
+        seen: &["the two modules import each other"],
         cure: "vi +1 {place}/views_of_shop.py",
         ..SITE
     },

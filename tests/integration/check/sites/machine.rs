@@ -17,7 +17,7 @@ pub(super) const SITES: &[Site] = &[
         files: &[("app.py", HELLO)],
         variables: &[("CGI2WSGI_TIMEOTU", "3")],
         about: "! settings",
-        seen: &["CGI2WSGI_TIMEOTU is no setting"],
+        seen: &["CGI2WSGI_TIMEOTU is not a setting"],
         cure: "CGI2WSGI_TIMEOUT",
         code: 1,
         ..SITE

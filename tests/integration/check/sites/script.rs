@@ -35,7 +35,7 @@ pub(super) const SITES: &[Site] = &[
         files: &[("index.cgi", "#!/usr/bin/env cgi2wsgi --debug\n")],
         arguments: &["index.cgi"],
         about: "✗ #! line",
-        seen: &["one program with that whole name"],
+        seen: &["the name of one program"],
         cure: "env -S ",
         ..SITE
     },

@@ -107,7 +107,7 @@ pub(super) const SITES: &[Site] = &[
         ],
         arguments: &["--server", "Caddyfile", "app.py"],
         about: "! server",
-        seen: &["line 2: /app* takes /application too"],
+        seen: &["line 2: /app* also matches /application"],
         cure: "@app path /app /app/*",
         code: 1,
         ..SITE
