@@ -222,7 +222,7 @@ fn swapped(stage: &Stage) -> Result<()> {
     let is_link = || Ok(forged.directory.is_symlink().then_some(()));
     until(PATIENCE, "a link in the directory's place", is_link)?;
     let (mut seen, mut tries) = (0, 0);
-    while seen < 12 {
+    while seen < 6 {
         tries += 1;
         ensure!(tries < 1000, "the directory was found {seen} times of {tries}");
         for verb in ["status", "log"] {
