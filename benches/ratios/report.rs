@@ -135,7 +135,7 @@ fn row_name(of: Of, subject: &str, peer: &str) -> String {
 
 impl Verdict {
     pub(crate) fn new(what: String, value: Value, rounds: usize, held_back: &str) -> Self {
-        let target = targets::of(&what);
+        let target = targets::find(&what);
         Self { what, value, target, rounds, held_back: held_back.to_owned() }
     }
 

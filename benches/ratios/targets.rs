@@ -84,7 +84,7 @@ impl Limit {
 }
 
 /// The target of a row, if it has one.
-pub(crate) fn of(what: &str) -> Option<Target> {
+pub(crate) fn find(what: &str) -> Option<Target> {
     TARGETS.into_iter().find(|target| target.what == what)
 }
 

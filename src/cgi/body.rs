@@ -74,7 +74,7 @@ impl Body {
         {
             let _ = rustix::pipe::fcntl_setpipe_size(&stdin, PIPE);
         }
-        let file = FileId::of(&stdin);
+        let file = FileId::from_descriptor(&stdin);
         Self { stdin: Some(stdin), owed: length, length, file, ..Self::empty() }
     }
 
@@ -290,7 +290,7 @@ impl Body {
             self.give_up();
         }
         let Some(stdin) = &self.stdin else { return Ok(0) };
-        if FileId::of(stdin) != self.file {
+        if FileId::from_descriptor(stdin) != self.file {
             return Err(closed("request body"));
         }
         let most = match self.end {

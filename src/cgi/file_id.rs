@@ -11,7 +11,7 @@ pub struct FileId(u64, u64);
 
 impl FileId {
     /// The file of `descriptor`; nothing if it is closed.
-    pub fn of(descriptor: impl AsFd) -> Option<Self> {
+    pub fn from_descriptor(descriptor: impl AsFd) -> Option<Self> {
         let stat = fstat(descriptor).ok()?;
         #[allow(clippy::useless_conversion, reason = "types differ by system")]
         Some(Self(stat.st_dev.into(), stat.st_ino.into()))

@@ -54,7 +54,7 @@ type Split = (Vec<u8>, Vec<u8>);
 pub fn split(variables: &Variables, mount: &Mount) -> Result<Split, Refusal> {
     let script_name = variables.get("SCRIPT_NAME").unwrap_or_default();
     let path_info = variables.get("PATH_INFO").unwrap_or_default();
-    let requested = RequestedPath::of(variables);
+    let requested = RequestedPath::from_variables(variables);
     let (root, info) = match mount {
         Mount::Server => (script_name.to_vec(), path_info.to_vec()),
         Mount::At(root) => at(root, script_name, path_info, &requested)?,
@@ -71,7 +71,7 @@ pub fn split(variables: &Variables, mount: &Mount) -> Result<Split, Refusal> {
 struct RequestedPath(Option<Vec<u8>>);
 
 impl RequestedPath {
-    fn of(variables: &Variables) -> Self {
+    fn from_variables(variables: &Variables) -> Self {
         let uri = variables.get_nonempty("REQUEST_URI");
         Self(uri.map(|uri| path::decode(path::of_request_uri(uri))))
     }

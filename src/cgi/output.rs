@@ -38,7 +38,7 @@ impl Output {
     pub fn new(fd: OwnedFd) -> Self {
         let kind =
             fstat(&fd).map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
-        let file = FileId::of(&fd);
+        let file = FileId::from_descriptor(&fd);
         Self { fd, kind, file }
     }
 
@@ -141,7 +141,11 @@ impl Output {
 
     /// P11: an error if the descriptor no longer refers to its file.
     fn check(&self) -> io::Result<()> {
-        if FileId::of(&self.fd) == self.file { Ok(()) } else { Err(closed("response")) }
+        if FileId::from_descriptor(&self.fd) == self.file {
+            Ok(())
+        } else {
+            Err(closed("response"))
+        }
     }
 
     /// B6. Returns whether the server still has bytes of the body to deliver; if so, the descriptor has room for

@@ -98,7 +98,8 @@ pub fn answer(
 /// Closes standard output: the server sees the end of the response when the worker closes it. Under Apache's `mod_cgid`
 /// standard input and output are one socket, which stays open as input: returns it, to be closed with the worker.
 pub fn release_output() -> Option<Output> {
-    let is_one = FileId::of(stdin()).is_some_and(|input| FileId::of(stdout()) == Some(input));
+    let is_one = FileId::from_descriptor(stdin())
+        .is_some_and(|input| FileId::from_descriptor(stdout()) == Some(input));
     let socket = is_one.then(|| stdin().try_clone_to_owned().ok()).flatten();
     // Standard error stays open anyway.
     let _ = dup2_stdout(stderr());

@@ -47,24 +47,25 @@ impl<'d> Lock<'d> {
     }
 
     /// Removes the zygote's socket if it is the one with this [`socket_identity`], and returns whether it did.
-    pub fn remove_socket(&self, of: u64) -> bool {
+    pub fn remove_socket(&self, identity: u64) -> bool {
         let [socket, trial] = [socket_name(&self.name), trial_name(&self.name)];
         // An error is ignored: the next process makes a socket, and reports if it cannot.
-        let is_removed = |name: &str| self.is_of(name, of) && self.directory.remove(name).is_ok();
+        let is_removed =
+            |name: &str| self.has_identity(name, identity) && self.directory.remove(name).is_ok();
         is_removed(&socket) || is_removed(&trial)
     }
 
     /// Lets requests find the zygote whose socket has this [`socket_identity`]. Until now no request waited for it.
-    pub fn publish(&self, of: u64) -> io::Result<()> {
+    pub fn publish(&self, identity: u64) -> io::Result<()> {
         let trial = trial_name(&self.name);
-        if self.is_of(&trial, of) {
+        if self.has_identity(&trial, identity) {
             self.directory.rename(&trial, &socket_name(&self.name))?;
         }
         Ok(())
     }
 
-    fn is_of(&self, name: &str, of: u64) -> bool {
-        self.directory.stat(name).is_ok_and(|file| socket_identity(&file) == of)
+    fn has_identity(&self, name: &str, identity: u64) -> bool {
+        self.directory.stat(name).is_ok_and(|file| socket_identity(&file) == identity)
     }
 
     /// Releases the lock and removes its file.
@@ -90,11 +91,11 @@ pub fn socket_identity(file: &Stat) -> u64 {
 
 /// At the end of a zygote whose socket has this [`socket_identity`]: requests that wait there are refused and start another;
 /// nothing is left in the directory.
-pub fn leave(directory: &Directory, name: &str, of: u64) {
+pub fn leave(directory: &Directory, name: &str, identity: u64) {
     let Ok(lock) = Lock::take(directory, name) else { return };
     let is_gone = || directory.stat(&socket_name(name)).is_err();
     // A zygote that took this one's place may have ended before it.
-    if lock.remove_socket(of) || is_gone() {
+    if lock.remove_socket(identity) || is_gone() {
         lock.remove();
     }
 }

@@ -57,7 +57,7 @@ struct Ahead {
 }
 
 impl Ahead {
-    fn of(database: &Path) -> Option<Self> {
+    fn from_database(database: &Path) -> Option<Self> {
         let log = beside(database, "-wal")?;
         let stat = rustix::fs::stat(log).ok().filter(|it| it.st_size > 0)?;
         let mut index = [0; 48];
@@ -90,7 +90,7 @@ pub fn write_ahead_log(database: &Path) -> Option<PathBuf> {
 impl Stamp {
     /// `is_asked`: whether to ask another machine, on which the file is. The system caches its answers for up to a
     /// minute.
-    fn of(path: &Path, part: Part, is_asked: bool) -> Option<Self> {
+    fn read(path: &Path, part: Part, is_asked: bool) -> Option<Self> {
         let follow = if part == Part::Link { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
         if is_asked {
             force(path, follow);
@@ -117,7 +117,7 @@ impl Stamp {
             device: stat.st_dev.into(),
             inode: stat.st_ino.into(),
             contents,
-            log: (part == Part::Rows).then(|| Ahead::of(path)).flatten(),
+            log: (part == Part::Rows).then(|| Ahead::from_database(path)).flatten(),
         })
     }
 }
@@ -148,13 +148,13 @@ pub struct Looked {
 impl Looked {
     /// Records its present state, which must not change from now on.
     pub fn new(path: PathBuf, part: Part, is_asked: bool) -> Self {
-        let stamp = Stamp::of(&path, part, is_asked);
+        let stamp = Stamp::read(&path, part, is_asked);
         Self { path, part, is_asked, stamp }
     }
 
     /// Its path, if it has changed.
     fn changed(&self) -> Option<PathBuf> {
-        let is_changed = Stamp::of(&self.path, self.part, self.is_asked) != self.stamp;
+        let is_changed = Stamp::read(&self.path, self.part, self.is_asked) != self.stamp;
         is_changed.then(|| self.path.clone())
     }
 }

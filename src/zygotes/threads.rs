@@ -34,7 +34,7 @@ pub fn variables_to_limit(is_set: impl Fn(&str) -> bool) -> Vec<&'static str> {
         return Vec::new();
     }
     let is_said = |name: &&str| {
-        let mut synonyms = SYNONYMS.iter().filter(|(of, _)| of == name);
+        let mut synonyms = SYNONYMS.iter().filter(|(synonym, _)| synonym == name);
         is_set(name) || synonyms.any(|(_, others)| others.iter().any(|other| is_set(other)))
     };
     OF_LIBRARIES.into_iter().filter(|name| !is_said(name)).chain([OPENMP]).collect()
@@ -48,7 +48,7 @@ pub struct Thread {
     /// Its name, or nothing if it has none of its own.
     pub name: String,
     /// What has started it, if that is known: a library's file name, or [`PYTHON`].
-    pub of: Option<String>,
+    pub library: Option<String>,
 }
 
 /// How much of a stack is looked at, in bytes.
@@ -77,7 +77,7 @@ pub fn others() -> Vec<Thread> {
     let programs = name_of(&first);
     let thread = |id: i32| {
         let name = Some(name_of(&id.to_string())).filter(|name| *name != programs);
-        Thread { id, name: name.unwrap_or_default(), of: library(id, &mappings) }
+        Thread { id, name: name.unwrap_or_default(), library: library(id, &mappings) }
     };
     ids.into_iter().map(thread).collect()
 }
@@ -152,16 +152,16 @@ const MOST_NAMES: usize = 4;
 pub fn why_not_forked(threads: &[Thread]) -> String {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for thread in threads {
-        let of = thread.of.as_deref().unwrap_or("an unknown library");
-        match groups.iter_mut().find(|(other, _)| *other == of) {
+        let library = thread.library.as_deref().unwrap_or("an unknown library");
+        match groups.iter_mut().find(|(other, _)| *other == library) {
             Some((_, names)) => names.push(&thread.name),
-            None => groups.push((of, vec![&thread.name])),
+            None => groups.push((library, vec![&thread.name])),
         }
     }
-    let shown: Vec<String> = groups.iter().map(|(of, names)| group(of, names)).collect();
+    let shown: Vec<String> = groups.iter().map(|(library, names)| group(library, names)).collect();
     let cure = groups
         .iter()
-        .find_map(|(of, _)| cure(of))
+        .find_map(|(library, _)| cure(library))
         .unwrap_or_else(|| "start them in the request, or when they are first needed".to_owned());
     format!(
         "the application has started {} thread(s) while it was imported ({}), and a process with \
@@ -172,17 +172,17 @@ pub fn why_not_forked(threads: &[Thread]) -> String {
 }
 
 /// The number of threads of one library, and their names.
-fn group(of: &str, names: &[&str]) -> String {
+fn group(library: &str, names: &[&str]) -> String {
     let mut different: Vec<&str> = names.iter().copied().filter(|name| !name.is_empty()).collect();
     different.dedup();
     let more = different.len().saturating_sub(MOST_NAMES);
     different.truncate(MOST_NAMES);
     let colon = if different.is_empty() { String::new() } else { ": ".to_owned() };
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{} of {of}{colon}{}{rest}", names.len(), different.join(", "))
+    format!("{} of {library}{colon}{}{rest}", names.len(), different.join(", "))
 }
 
-/// The value of [`Thread::of`] for threads that Python has started.
+/// The value of [`Thread::library`] for threads that Python has started.
 pub const PYTHON: &str = "Python";
 
 /// What keeps a library from starting threads.
@@ -226,7 +226,7 @@ mod tests {
         let me = std::env::current_exe().expect("a path");
         let me = me.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         let found = found.expect("it is there");
-        assert!(found.of == me, "{found:?} {me:?}");
+        assert!(found.library == me, "{found:?} {me:?}");
     }
 
     #[test]
@@ -244,10 +244,10 @@ mod tests {
 
     #[test]
     fn the_message_names_each_thread_and_the_cure() {
-        let thread = |name: &str, of: Option<&str>| Thread {
+        let thread = |name: &str, library: Option<&str>| Thread {
             id: 1,
             name: name.into(),
-            of: of.map(str::to_owned),
+            library: library.map(str::to_owned),
         };
         assert_eq!(
             why_not_forked(&[thread("Thread-1 (poll)", Some(PYTHON))]),

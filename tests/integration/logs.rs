@@ -118,7 +118,7 @@ fn has_entries(world: &World, kind: Kind, mount: &Mount) -> Result<()> {
         let target = format!("{path}?entries");
         server.begin(mount, &Request::get(&target))?.finish()?.status(status)?;
         let wanted = format!("\"GET {}{target}\" {status} ", mount.prefix);
-        let entry = Entry::of(log, &wanted)?;
+        let entry = Entry::find(log, &wanted)?;
         ensure!(entry.first.ends_with(end), "{path}: {}", entry.first);
         if let Some(bytes) = bytes {
             let numbers = format!("{wanted}{bytes} ");
@@ -141,7 +141,7 @@ struct Entry {
 
 impl Entry {
     /// The entry whose first line has `wanted`. The front writes the entry when the response is over.
-    fn of(log: &Path, wanted: &str) -> Result<Self> {
+    fn find(log: &Path, wanted: &str) -> Result<Self> {
         until(PATIENCE, &format!("{wanted:?} in {}", log.display()), || {
             let text = fs::read_to_string(log).unwrap_or_default();
             let Some(first) = text.lines().find(|line| line.contains(wanted)) else {

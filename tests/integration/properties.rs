@@ -98,7 +98,7 @@ impl Chance {
         self.below(100) < chance
     }
 
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+    fn choose<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
 
@@ -108,7 +108,7 @@ impl Chance {
         let of_paths = self.percent(50);
         let byte = |chance: &mut Self| {
             if of_paths {
-                chance.of(b"//..%%2efFaZ09 +=&?#;:[]-_\n\r\t\xe9\xff")
+                chance.choose(b"//..%%2efFaZ09 +=&?#;:[]-_\n\r\t\xe9\xff")
             } else {
                 u8::try_from(1 + chance.below(255)).expect("it is a byte")
             }

@@ -22,7 +22,7 @@ impl Connection {
     /// The connection that this process uses from here on.
     pub(crate) fn new(socket: OwnedFd) -> Self {
         CONNECTION.store(socket.as_raw_fd(), SeqCst);
-        let file = FileId::of(&socket);
+        let file = FileId::from_descriptor(&socket);
         Self { socket, file }
     }
 
@@ -33,7 +33,8 @@ impl Connection {
 
     /// Sends a reply and a descriptor to the front.
     pub(crate) fn send_with(&self, reply: &Reply, descriptor: Option<BorrowedFd<'_>>) -> bool {
-        FileId::of(&self.socket) == self.file && send_reply(&self.socket, reply, descriptor)
+        FileId::from_descriptor(&self.socket) == self.file
+            && send_reply(&self.socket, reply, descriptor)
     }
 }
 

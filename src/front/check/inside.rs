@@ -79,10 +79,10 @@ impl Inside {
             u8::MAX
         };
         let ended = trial::run_watched(patience + START, action, &mut is_server)?;
-        Ok(Self::of(ended))
+        Ok(Self::from_ended(ended))
     }
 
-    fn of(ended: Ended) -> Self {
+    fn from_ended(ended: Ended) -> Self {
         let result = String::from_utf8_lossy(&ended.result);
         let facts = result.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
@@ -196,7 +196,7 @@ mod tests {
             status: None,
             took: Duration::ZERO,
         };
-        let inside = Inside::of(ended);
+        let inside = Inside::from_ended(ended);
         assert_eq!(inside.about("python").and_then(|facts| facts["version"].as_str()), Some("3"));
         assert!(inside.about("import").is_none());
         assert_eq!(inside.output, "\u{fffd}");

@@ -20,7 +20,7 @@ pub fn variables(
     for (name, value) in all.iter() {
         let Ok(name) = std::str::from_utf8(name) else { continue };
         if secrets {
-            kept.insert(name.to_owned(), Text::of(value));
+            kept.insert(name.to_owned(), Text::from_bytes(value));
             continue;
         }
         if !is_of_a_request(name.as_bytes()) || name.starts_with("CGI2WSGI_") || name == "_" {
@@ -38,7 +38,7 @@ pub fn variables(
         if shown != value {
             left_out.push(name.to_owned());
         }
-        kept.insert(name.to_owned(), Text::of(&shown));
+        kept.insert(name.to_owned(), Text::from_bytes(&shown));
     }
     kept
 }
@@ -56,7 +56,7 @@ pub fn body(
         return Body { length, content: None, why_not: Some(why_not) };
     };
     if secrets {
-        return Body { length, content: Some(Text::of(content)), why_not: None };
+        return Body { length, content: Some(Text::from_bytes(content)), why_not: None };
     }
     let Some((kept, names)) = without_secrets(content, content_type) else {
         left_out.push("the body".to_owned());
@@ -64,7 +64,7 @@ pub fn body(
         return Body { length, content: None, why_not: Some(why_not) };
     };
     left_out.extend(names.iter().map(|name| format!("{name} in the body")));
-    Body { length, content: Some(Text::of(&kept)), why_not: None }
+    Body { length, content: Some(Text::from_bytes(&kept)), why_not: None }
 }
 
 /// A body without the values of secret fields, and the names of these. `None` if it may have some and cannot be parsed.
@@ -170,7 +170,7 @@ pub fn head(sent: &[u8], secrets: bool) -> Vec<(String, Text)> {
             (false, true) => LEFT_OUT.into(),
             (false, false) => secrets::without_query_values(value),
         };
-        (name != "Status").then(|| (name, Text::of(&value)))
+        (name != "Status").then(|| (name, Text::from_bytes(&value)))
     });
     fields.collect()
 }

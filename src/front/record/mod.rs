@@ -170,7 +170,7 @@ pub struct Response {
 
 impl Text {
     /// The text for `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn from_bytes(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Plain(text.to_owned()),
             Err(_) => Self::Encoded { base64: BASE64_STANDARD.encode(bytes) },
@@ -235,16 +235,20 @@ pub(crate) mod tests {
             run: Run { app: Some("/srv/app.py".into()), ..Run::default() },
             versions: Versions::default(),
             variables: [
-                ("REQUEST_METHOD".to_owned(), Text::of(b"POST")),
-                ("PATH_INFO".to_owned(), Text::of(b"/\xff")),
+                ("REQUEST_METHOD".to_owned(), Text::from_bytes(b"POST")),
+                ("PATH_INFO".to_owned(), Text::from_bytes(b"/\xff")),
             ]
             .into(),
-            body: Some(Body { length: 4, content: Some(Text::of(b"\x1b[2J")), why_not: None }),
+            body: Some(Body {
+                length: 4,
+                content: Some(Text::from_bytes(b"\x1b[2J")),
+                why_not: None,
+            }),
             response: Response {
                 status: Some(500),
                 whole: true,
                 own: false,
-                head: vec![("Content-Type".into(), Text::of(b"text/plain"))],
+                head: vec![("Content-Type".into(), Text::from_bytes(b"text/plain"))],
                 bytes: Some(3),
                 digest: Some("cbf29ce484222325".into()),
             },

@@ -98,7 +98,7 @@ fn is_empty(number: RawFd) -> bool {
 }
 
 impl End {
-    fn of(descriptors: &[Descriptor]) -> Option<Self> {
+    fn from_descriptors(descriptors: &[Descriptor]) -> Option<Self> {
         let flags = descriptors.first()?.flags;
         let numbers = descriptors.iter().map(|one| (one.number, one.closes_on_exec)).collect();
         descriptors.iter().all(|one| one.flags == flags).then_some(Self { numbers, flags })
@@ -115,7 +115,11 @@ impl End {
 fn pipe(ends: Vec<Descriptor>) -> Option<Anew> {
     let (writes, reads): (Vec<_>, Vec<_>) = ends.into_iter().partition(Descriptor::is_written);
     let has_all = is_empty(reads.first()?.number) && !reads.iter().any(Descriptor::is_written);
-    Some(Anew::Pipe { reads: End::of(&reads)?, writes: End::of(&writes)? }).filter(|_| has_all)
+    Some(Anew::Pipe {
+        reads: End::from_descriptors(&reads)?,
+        writes: End::from_descriptors(&writes)?,
+    })
+    .filter(|_| has_all)
 }
 
 /// A socket and the other of its pair, if this process has that too: a byte that is sent to one arrives at the other.
@@ -141,7 +145,7 @@ fn pair(
     recv(&*borrowed(other.number), &mut byte, RecvFlags::DONTWAIT).ok()?;
     let other: Vec<_> = others.into_iter().filter(|other| other.inode == inode).collect();
     rest.retain(|(other, _)| other.inode != inode);
-    Some(Anew::Pair { kind, ends: [End::of(one)?, End::of(&other)?] })
+    Some(Anew::Pair { kind, ends: [End::from_descriptors(one)?, End::from_descriptors(&other)?] })
 }
 
 /// A number of `/proc/self/fdinfo`.
@@ -156,7 +160,7 @@ fn event(ends: &[Descriptor]) -> Option<Anew> {
     // 6.5) it is not known what a read does.
     number_of(details, "eventfd-id", 10)?;
     Some(Anew::Event {
-        end: End::of(ends)?,
+        end: End::from_descriptors(ends)?,
         count: number_of(details, "eventfd-count", 16)?.try_into().ok()?,
         is_semaphore: number_of(details, "eventfd-semaphore", 10)? == 1,
     })
@@ -173,7 +177,7 @@ fn event_loop(ends: &[Descriptor], all: &[(RawFd, u64)]) -> Option<Anew> {
     let lines = only.details.lines().filter(|line| line.starts_with("tfd:"));
     let entries = lines.map(entry).collect::<Option<Vec<_>>>()?;
     let is_known = |entry: &Entry| all.contains(&(entry.number, entry.inode));
-    let end = End::of(ends)?;
+    let end = End::from_descriptors(ends)?;
     entries.iter().all(is_known).then_some(Anew::EventLoop { end, entries })
 }
 

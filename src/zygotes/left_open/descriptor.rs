@@ -98,12 +98,12 @@ impl Descriptor {
         let flags = fcntl_getfl(&*held)?;
         Ok(Self {
             number,
-            file: FileId::of(&*held),
+            file: FileId::from_descriptor(&*held),
             inode: stat.st_ino,
             flags,
             closes_on_exec: fcntl_getfd(&*held)?.contains(FdFlags::CLOEXEC),
             details: fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?,
-            kind: Kind::of(&held, &stat, flags, target.as_encoded_bytes())?,
+            kind: Kind::recognize(&held, &stat, flags, target.as_encoded_bytes())?,
             target,
         })
     }
@@ -123,7 +123,7 @@ impl Descriptor {
 }
 
 impl Kind {
-    fn of(held: &OwnedFd, stat: &Stat, flags: OFlags, target: &[u8]) -> io::Result<Self> {
+    fn recognize(held: &OwnedFd, stat: &Stat, flags: OFlags, target: &[u8]) -> io::Result<Self> {
         let has_path = target.starts_with(b"/");
         Ok(match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile if has_path => Self::File {
@@ -137,7 +137,7 @@ impl Kind {
                 Self::CharacterDevice { major: major(stat.st_rdev), minor: minor(stat.st_rdev) }
             }
             FileType::Fifo => Self::Pipe,
-            FileType::Socket => Self::Socket(Socket::of(held)?),
+            FileType::Socket => Self::Socket(Socket::inspect(held)?),
             _ => Self::Anonymous,
         })
     }
@@ -151,7 +151,7 @@ fn is_sqlite(held: &OwnedFd, flags: OFlags) -> bool {
 }
 
 impl Socket {
-    fn of(held: &OwnedFd) -> io::Result<Self> {
+    fn inspect(held: &OwnedFd) -> io::Result<Self> {
         let family = socket_domain(held)?;
         let (own, peer) = if family == AddressFamily::UNIX {
             // Also for other kinds than streams: their addresses have the same form.

@@ -38,7 +38,7 @@ impl LeftOpen {
     /// Looks at all descriptors of this process from 3 on, except cgi2wsgi's `own`, and at its memory. To be called
     /// after the import, while standard error is still the import's.
     pub fn look(own: &[RawFd]) -> io::Result<Self> {
-        let standard_error = FileId::of(rustix::stdio::stderr());
+        let standard_error = FileId::from_descriptor(rustix::stdio::stderr());
         let mut left = Self::default();
         let mut numbers = descriptor::numbers()?;
         numbers.retain(|number| *number > 2 && !own.contains(number));
@@ -65,13 +65,13 @@ impl LeftOpen {
         let mappings = mappings::shared()?;
         left.findings.extend(mappings.iter().filter_map(mappings::Mapping::finding));
         // A file that is written to here may also have a descriptor for reading, or a mapping.
-        let copies = Copy::of(&to_copy, &mappings, &mut to_reopen);
+        let copies = Copy::needed_for(&to_copy, &mappings, &mut to_reopen);
         for copy in &copies {
             if let Some(what) = copy.too_large(LARGEST_COPY) {
                 left.findings.push(Finding::new(&what, "make it in the request"));
             }
         }
-        left.reopened = Group::of(to_reopen).into_iter().map(Reopened::new).collect();
+        left.reopened = Group::by_open_file(to_reopen).into_iter().map(Reopened::new).collect();
         // Opening a file again and closing it releases this process' locks on it. So this is not done if there are
         // findings, such as a lock.
         if left.findings.is_empty() {
@@ -106,8 +106,10 @@ impl LeftOpen {
     /// locks, addresses and connections.
     pub fn let_go(&self) -> io::Result<()> {
         let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
-        let are_same =
-            self.numbers.iter().filter(|(number, file)| FileId::of(&*borrowed(*number)) == *file);
+        let are_same = self
+            .numbers
+            .iter()
+            .filter(|(number, file)| FileId::from_descriptor(&*borrowed(*number)) == *file);
         let numbers: Vec<_> = are_same.map(|(number, _)| (*number, true)).collect();
         put(OwnedFd::from(null), &numbers)
     }

@@ -42,7 +42,7 @@ pub(super) struct Group {
 
 impl Group {
     /// Groups descriptors by open file.
-    pub(super) fn of(descriptors: Vec<Descriptor>) -> Vec<Self> {
+    pub(super) fn by_open_file(descriptors: Vec<Descriptor>) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         for descriptor in descriptors {
             let number = (descriptor.number, descriptor.closes_on_exec);
@@ -91,7 +91,7 @@ impl Reopened {
     fn open(&self) -> io::Result<OwnedFd> {
         let flags = self.0.first.flags & KEPT;
         let file = open(self.0.link(), flags | OFlags::CLOEXEC, Mode::empty())?;
-        if FileId::of(&file) == self.0.first.file {
+        if FileId::from_descriptor(&file) == self.0.first.file {
             Ok(file)
         } else {
             Err(io::Error::other(format!("{:?} is now another file", self.0.first.target)))
@@ -135,7 +135,7 @@ pub(super) struct Copy {
 
 impl Copy {
     /// The copies for these descriptors and mappings. Descriptors of the same files are taken from `others`.
-    pub(super) fn of(
+    pub(super) fn needed_for(
         descriptors: &[Descriptor],
         mappings: &[Mapping],
         others: &mut Vec<Descriptor>,
@@ -156,7 +156,7 @@ impl Copy {
             others.retain(|one| !mine(one));
             let mapped = mappings.iter().filter(|one| copy.is(one.name.as_ref(), one.inode));
             copy.mappings = mapped.cloned().collect();
-            copy.groups = Group::of(files);
+            copy.groups = Group::by_open_file(files);
         }
         copies
     }

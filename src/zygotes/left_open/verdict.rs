@@ -215,7 +215,7 @@ mod tests {
 
     /// The verdict on a descriptor that is not standard error.
     fn about(target: &str, flags: i32, kind: Kind) -> Verdict {
-        decide(&descriptor(target, flags, kind), FileId::of(std::io::stdin()))
+        decide(&descriptor(target, flags, kind), FileId::from_descriptor(std::io::stdin()))
     }
 
     fn found(target: &str, flags: i32, kind: Kind) -> String {

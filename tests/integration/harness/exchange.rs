@@ -165,7 +165,7 @@ impl Exchange {
     fn body(&mut self) -> Result<(Vec<u8>, bool)> {
         self.parse_head()?;
         let (head, length) = self.head.as_ref().context("no head")?;
-        Framing::of(head, &self.method)?.decode(&self.received[*length..], self.closed)
+        Framing::from_head(head, &self.method)?.decode(&self.received[*length..], self.closed)
     }
 
     fn parse_head(&mut self) -> Result<()> {

@@ -223,7 +223,7 @@ pub(crate) enum Framing {
 }
 
 impl Framing {
-    pub(crate) fn of(head: &Head, method: &str) -> Result<Self> {
+    pub(crate) fn from_head(head: &Head, method: &str) -> Result<Self> {
         if method == "HEAD" || matches!(head.status, 204 | 304) {
             return Ok(Self::Nothing);
         }

@@ -61,7 +61,7 @@ fn command(stage: &Stage, arguments: &[&str], variables: &[(&str, &str)]) -> Com
 }
 
 fn entry(log: &str, wanted: &str) -> Result<Entry> {
-    Entry::of(Path::new(log), wanted)
+    Entry::find(Path::new(log), wanted)
 }
 
 fn json(stage: &Stage) -> Result<()> {

@@ -5,7 +5,7 @@ use super::Chance;
 /// The query of `headers.py`.
 pub(super) fn headers_query(chance: &mut Chance) -> Vec<u8> {
     let mut query = b"status=".to_vec();
-    let status: &[u8] = chance.of(&[
+    let status: &[u8] = chance.choose(&[
         b"200 OK".as_slice(),
         b"404 Not Found",
         b"204 No Content",
@@ -28,7 +28,9 @@ pub(super) fn headers_query(chance: &mut Chance) -> Vec<u8> {
             3 => b"Location:/elsewhere".to_vec(),
             4 => b"X-A:b\r\nX-Injected: 1".to_vec(),
             5 => b"X-B\r\nX-Injected:1".to_vec(),
-            6 => chance.of(&["Status:200", "Connection:close", "Transfer-Encoding:chunked"]).into(),
+            6 => chance
+                .choose(&["Status:200", "Connection:close", "Transfer-Encoding:chunked"])
+                .into(),
             7 => [b"X-Bytes:", chance.bytes(30).as_slice()].concat(),
             8 => [b"X-Long:".as_slice(), &vec![b'x'; chance.below(9000)]].concat(),
             _ => [b"Set-Cookie:a=".as_slice(), chance.below(9).to_string().as_bytes()].concat(),
@@ -39,7 +41,7 @@ pub(super) fn headers_query(chance: &mut Chance) -> Vec<u8> {
         query.extend_from_slice(b"&body=");
         encode(&mut query, &chance.bytes(30));
     }
-    query.extend_from_slice(chance.of(&["", "", "&catch=1", "&noct=1"]).as_bytes());
+    query.extend_from_slice(chance.choose(&["", "", "&catch=1", "&noct=1"]).as_bytes());
     query
 }
 

@@ -41,11 +41,11 @@ const FAILURES: &[&str] = &[
 
 impl App {
     fn any(chance: &mut Chance) -> Self {
-        match chance.of(APPS) {
+        match chance.choose(APPS) {
             Self::Missing if chance.percent(10) => Self::Missing,
-            Self::Missing => Self::Fails(chance.of(FAILURES)),
+            Self::Missing => Self::Fails(chance.choose(FAILURES)),
             // These two are slow, so they are rarer.
-            Self::Hello if chance.percent(30) => chance.of(&[Self::Download, Self::Prints]),
+            Self::Hello if chance.percent(30) => chance.choose(&[Self::Download, Self::Prints]),
             other => other,
         }
     }
@@ -74,14 +74,15 @@ impl App {
     fn query(self, chance: &mut Chance) -> (Vec<u8>, Option<usize>) {
         match self {
             Self::Echo => {
-                let ways: Vec<u8> = (0..chance.below(12)).map(|_| chance.of(b"rolLsnz")).collect();
+                let ways: Vec<u8> =
+                    (0..chance.below(12)).map(|_| chance.choose(b"rolLsnz")).collect();
                 let stream: &[u8] = if chance.percent(50) { b"&stream=1" } else { b"" };
                 ([b"ways=", ways.as_slice(), stream].concat(), None)
             }
             Self::Hello => (vec![], Some("Hello, world!\n".len())),
             Self::Headers => (headers_query(chance), None),
             Self::ReadBody => {
-                let how = chance.of(&["read", "readn", "readline", "readlines", "iter", "all"]);
+                let how = chance.choose(&["read", "readn", "readline", "readlines", "iter", "all"]);
                 let size = match how {
                     "read" | "iter" | "all" => String::new(),
                     _ if chance.percent(50) => String::new(),
@@ -105,7 +106,7 @@ impl App {
             }
             Self::Prints => (vec![], Some("clean\n".len())),
             Self::Closes => (
-                chance.of(&["", "big=9", "fail=first", "fail=mid", "big=40&fail=mid"]).into(),
+                chance.choose(&["", "big=9", "fail=first", "fail=mid", "big=40&fail=mid"]).into(),
                 None,
             ),
             Self::Writes => (vec![], Some("written\nreturned\n".len())),
@@ -144,7 +145,7 @@ impl Sample {
         sample.fill_body(chance);
         sample.configure(chance, stage, file);
         if chance.percent(8) {
-            sample.stdout = Stdout::Left(chance.of(&[0, 1, 20, 200, 70_000]));
+            sample.stdout = Stdout::Left(chance.choose(&[0, 1, 20, 200, 70_000]));
         } else if sample.declared.is_some_and(|declared| declared >= sample.body.len())
             && sample.stdin != Stdin::Missing
             && chance.percent(40)
@@ -190,7 +191,7 @@ impl Sample {
         ];
         for (name, values) in USUAL {
             match chance.below(20) {
-                0..=9 => self.set(name, chance.of(values)),
+                0..=9 => self.set(name, chance.choose(values)),
                 10 => self.set(name, chance.bytes(40)),
                 11 if chance.percent(20) => self.set(name, vec![b'x'; chance.below(100_000)]),
                 _ => {}
@@ -219,7 +220,7 @@ impl Sample {
             0 => self.set("QUERY_STRING", chance.bytes(60)),
             1 => self.set(
                 "QUERY_STRING",
-                chance.of(&["--debug", "-d+x%3d1", "--handler+--chdir+/", "+++"]),
+                chance.choose(&["--debug", "-d+x%3d1", "--handler+--chdir+/", "+++"]),
             ),
             _ => self.set("QUERY_STRING", query),
         }
@@ -237,7 +238,7 @@ impl Sample {
             _ => chance.below(400_000),
         };
         self.body = (0..size)
-            .map(|_| chance.of(b"abcdefghijklmnopqrstuvwxyz0123456789\n\r\0\xff"))
+            .map(|_| chance.choose(b"abcdefghijklmnopqrstuvwxyz0123456789\n\r\0\xff"))
             .collect();
         let (said, declared) = match chance.below(20) {
             0 => (None, Some(0)),
@@ -254,7 +255,7 @@ impl Sample {
                 (Some(less.to_string()), Some(less))
             }
             6 => {
-                let said = chance.of(&["-1", "+5", "1_0", "5 ", "abc", "99999999999999999999"]);
+                let said = chance.choose(&["-1", "+5", "1_0", "5 ", "abc", "99999999999999999999"]);
                 (Some(said.to_owned()), None)
             }
             7 if size == 0 => (Some(String::new()), Some(0)),
@@ -310,13 +311,13 @@ impl Sample {
         if chance.percent(20) {
             self.sound = false;
             for _ in 0..=chance.below(2) {
-                let (name, values) = chance.of(VARIABLES);
-                self.set(name, chance.of(values));
+                let (name, values) = chance.choose(VARIABLES);
+                self.set(name, chance.choose(values));
             }
         }
         if chance.percent(6) {
             self.sound = false;
-            let (name, value) = chance.of(OF_PYTHON);
+            let (name, value) = chance.choose(OF_PYTHON);
             self.set(name, value);
         }
         if self.app == App::Download {
@@ -330,7 +331,7 @@ impl Sample {
             4 | 5 => &["--nph"],
             6..=8 => {
                 self.sound = false;
-                chance.of(&[
+                chance.choose(&[
                     ["--nph", "--venv=/nonexistent"].as_slice(),
                     &["--timeout", "soon"],
                     &["--vnev", "x"],

@@ -113,7 +113,7 @@ impl Sample {
         ensure!(status != 204 || head.one("Content-Length").is_none(), "R6: a length on 204");
         let method = String::from_utf8_lossy(self.get("REQUEST_METHOD").unwrap_or(b"GET"));
         // R7: exit status 1 reports a body that is too short. One that is too long is cut.
-        let framing = Framing::of(head, &method)?;
+        let framing = Framing::from_head(head, &method)?;
         let (body, is_whole) = framing.decode(body, true)?;
         ensure!(
             is_whole || code == 1,

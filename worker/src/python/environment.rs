@@ -14,7 +14,7 @@ pub(crate) fn become_requests(
     is_of_a_request: impl Fn(&[u8]) -> bool,
 ) -> PyResult<()> {
     let environ = py.import("os")?.getattr("environb")?;
-    let plain = Plain::of(py, &environ).unwrap_or_default();
+    let plain = Plain::recognize(py, &environ).unwrap_or_default();
     for (name, value) in variables.iter() {
         // The front has withheld the last two from Python's start.
         let is_missing =
@@ -46,7 +46,7 @@ const USED: [&str; 4] = ["encodekey", "encodevalue", "putenv", "_data"];
 impl<'py> Plain<'py> {
     /// None if the class, one of its methods or what encodes names is not Python's own, or has an unknown form: an
     /// application may have replaced it.
-    fn of(py: Python<'py>, environ: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+    fn recognize(py: Python<'py>, environ: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
         let os = py.import("os")?;
         let class = environ.get_type();
         if !class.is(os.getattr("_Environ")?) {

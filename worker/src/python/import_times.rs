@@ -14,11 +14,11 @@ use pyo3::types::{PyDict, PyTuple};
 struct Importer {
     original: Py<PyAny>,
     thread: ThreadId,
-    taken: Mutex<Taken>,
+    times: Mutex<Times>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct Times {
     packages: HashMap<String, Duration>,
     /// For each import under way, the time of the imports in it.
     inner: Vec<Duration>,
@@ -37,25 +37,25 @@ impl Importer {
         if thread::current().id() != self.thread {
             return original.call(args, kwargs).map(Bound::unbind);
         }
-        self.taken().inner.push(Duration::ZERO);
+        self.lock().inner.push(Duration::ZERO);
         let began = Instant::now();
         let imported = original.call(args, kwargs);
         let took = began.elapsed();
-        let mut taken = self.taken();
-        let inner = taken.inner.pop().unwrap_or_default();
-        if let Some(outer) = taken.inner.last_mut() {
+        let mut times = self.lock();
+        let inner = times.inner.pop().unwrap_or_default();
+        if let Some(outer) = times.inner.last_mut() {
             *outer += took;
         }
         if let Some(package) = package(args) {
-            *taken.packages.entry(package).or_default() += took.saturating_sub(inner);
+            *times.packages.entry(package).or_default() += took.saturating_sub(inner);
         }
         imported.map(Bound::unbind)
     }
 }
 
 impl Importer {
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,7 +83,7 @@ impl<'py> ImportTimes<'py> {
         let importer = Importer {
             original: builtins.getattr("__import__")?.unbind(),
             thread: thread::current().id(),
-            taken: Mutex::default(),
+            times: Mutex::default(),
         };
         let importer = Bound::new(py, importer)?;
         builtins.setattr("__import__", &importer)?;
@@ -97,6 +97,6 @@ impl<'py> ImportTimes<'py> {
         if self.builtins.getattr("__import__").is_ok_and(|current| current.is(&self.importer)) {
             let _ = self.builtins.setattr("__import__", importer.original.bind(py));
         }
-        std::mem::take(&mut importer.taken().packages).into_iter().collect()
+        std::mem::take(&mut importer.lock().packages).into_iter().collect()
     }
 }

@@ -61,7 +61,7 @@ fn keep(exception: &Bound<'_, PyAny>) {
     }
 }
 
-fn taken(py: Python<'_>) -> Option<PyErr> {
+fn take_last(py: Python<'_>) -> Option<PyErr> {
     let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take()?;
     Some(PyErr::from_value(last.into_bound(py)))
 }
@@ -106,10 +106,10 @@ fn receive(py: Python<'_>, _keywords: Option<&Bound<'_, PyDict>>) -> PyResult<()
 /// DEBUG is on, its own page says more.
 pub(crate) fn instead(py: Python<'_>, exchange: &Exchange) -> Option<PyErr> {
     let is_failure = IS_SHOWN.load(SeqCst) && exchange.status() == Some(500);
-    if !is_failure || Django::of(py).ok().flatten().is_some_and(|django| django.debugs()) {
+    if !is_failure || Django::find(py).ok().flatten().is_some_and(|django| django.debugs()) {
         return None;
     }
-    let caught = taken(py);
+    let caught = take_last(py);
     if caught.is_none() {
         report::warning(
             "--debug: the application answered 500 itself, and logged no exception: turn on the \
@@ -124,7 +124,7 @@ pub(crate) fn tell(py: Python<'_>, exchange: &Exchange, variables: &Variables) {
     let status = exchange.status();
     if !IS_SHOWN.load(SeqCst)
         && matches!(status, Some(400 | 500))
-        && let Ok(Some(django)) = Django::of(py)
+        && let Ok(Some(django)) = Django::find(py)
         && !django.debugs()
     {
         let _ = if status == Some(400) { django.tell_host(variables) } else { django.tell_error() };
@@ -135,7 +135,7 @@ pub(crate) fn tell(py: Python<'_>, exchange: &Exchange, variables: &Variables) {
 struct Django<'py>(Bound<'py, PyAny>);
 
 impl<'py> Django<'py> {
-    fn of(py: Python<'py>) -> PyResult<Option<Self>> {
+    fn find(py: Python<'py>) -> PyResult<Option<Self>> {
         if imported(py, "django.core.handlers.base")?.is_none() {
             return Ok(None);
         }
@@ -202,7 +202,7 @@ impl<'py> Django<'py> {
     }
 
     fn tell_error(&self) -> PyResult<()> {
-        let Some(error) = taken(self.0.py()) else { return Ok(()) };
+        let Some(error) = take_last(self.0.py()) else { return Ok(()) };
         if self.is_logged()? {
             return Ok(());
         }

@@ -11,7 +11,7 @@ pub(super) struct Edited {
 }
 
 impl Edited {
-    pub(super) fn of(application: &Application) -> Self {
+    pub(super) fn from_application(application: &Application) -> Self {
         Self { directory: application.directory.clone(), venv: application.venv.clone() }
     }
 

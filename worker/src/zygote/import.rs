@@ -90,7 +90,7 @@ pub(super) fn check_threads(py: Python<'_>) -> Result<(), String> {
     }
     for (id, name) in pythons_threads(py).unwrap_or_default() {
         if let Some(thread) = threads.iter_mut().find(|thread| thread.id == id) {
-            (thread.name, thread.of) = (name, Some(threads::PYTHON.into()));
+            (thread.name, thread.library) = (name, Some(threads::PYTHON.into()));
         }
     }
     Err(threads::why_not_forked(&threads))

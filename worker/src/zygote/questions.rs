@@ -30,22 +30,26 @@ pub(super) struct Questions {
     looked_for: HashMap<PathBuf, bool>,
     /// What the import itself has made or removed.
     written: HashSet<PathBuf>,
-    of: HashMap<PathBuf, Question>,
+    by_directory: HashMap<PathBuf, Question>,
 }
 
 impl Questions {
     /// `packages`: directories in which every name is watched.
-    pub(super) fn of(py: Python<'_>, consulted: Consulted, packages: &[PathBuf]) -> Self {
+    pub(super) fn from_consulted(
+        py: Python<'_>,
+        consulted: Consulted,
+        packages: &[PathBuf],
+    ) -> Self {
         super::stat_calls::stop(py);
         let Consulted { mut looked_for, written, listed, .. } = consulted;
-        let mut of: HashMap<PathBuf, Question> = HashMap::new();
+        let mut by_directory: HashMap<PathBuf, Question> = HashMap::new();
         for (directory, module) in misses::take() {
             if !packages.contains(&directory) {
-                of.entry(directory).or_default().asked.modules.insert(module);
+                by_directory.entry(directory).or_default().asked.modules.insert(module);
             }
         }
         for (directory, Listed { by, names }) in listed {
-            let question = of.entry(directory).or_default();
+            let question = by_directory.entry(directory).or_default();
             question.asked.listings = by;
             question.listed = Some(names);
         }
@@ -55,7 +59,7 @@ impl Questions {
         for directory in absolute.flatten().filter(|directory| !directory.exists()) {
             looked_for.insert(directory, false);
         }
-        Self { looked_for, written, of }
+        Self { looked_for, written, by_directory }
     }
 
     /// What was looked for and not there.
@@ -70,7 +74,7 @@ impl Questions {
     }
 
     pub(super) fn ask(&mut self, directory: PathBuf, name: OsString, was_there: bool) {
-        let question = self.of.entry(directory).or_default();
+        let question = self.by_directory.entry(directory).or_default();
         question.asked.names.insert(name.clone());
         question.were_there.insert(name, was_there);
     }
@@ -89,12 +93,12 @@ impl Questions {
 
     /// The number of directories of which something was asked.
     pub(super) fn count(&self) -> usize {
-        self.of.len()
+        self.by_directory.len()
     }
 
     /// All of them, those of what people edit first.
     pub(super) fn take(&mut self, edited: &Edited) -> Vec<(PathBuf, Question)> {
-        let mut all: Vec<_> = std::mem::take(&mut self.of).into_iter().collect();
+        let mut all: Vec<_> = std::mem::take(&mut self.by_directory).into_iter().collect();
         all.sort_unstable_by(|(a, _), (b, _)| (!edited.has(a), a).cmp(&(!edited.has(b), b)));
         all
     }

@@ -74,7 +74,7 @@ impl Watch {
         code.insert(order.worker.clone());
         let mut files: Vec<PathBuf> = code.iter().cloned().chain(consulted.read.drain()).collect();
         code.extend(packages.iter().cloned());
-        let edited = Edited::of(application);
+        let edited = Edited::from_application(application);
         files.sort_unstable_by(|a, b| (!edited.has(a), a).cmp(&(!edited.has(b), b)));
         files.dedup();
         let mut watch = Self {
@@ -93,7 +93,7 @@ impl Watch {
         for directory in &packages {
             watch.watch(directory, Part::Entries);
         }
-        watch.add_questions(py, Questions::of(py, consulted, &packages), began);
+        watch.add_questions(py, Questions::from_consulted(py, consulted, &packages), began);
         watch
     }
 
@@ -103,7 +103,7 @@ impl Watch {
             kernel: None,
             polled_files: PolledFiles::default(),
             systems: FileSystems::default(),
-            edited: Edited::of(&order.service.application),
+            edited: Edited::from_application(&order.service.application),
             code: HashSet::new(),
             early: None,
             passed: HashSet::new(),

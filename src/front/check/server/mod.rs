@@ -72,7 +72,7 @@ impl Kind {
     }
 
     /// Guesses the server from the name and text of a file.
-    fn of(file: &Path, text: &str) -> Self {
+    fn guess(file: &Path, text: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
         if has(&["server.modules", "server.document-root", "$HTTP[", "alias.url", "cgi.assign"]) {
             Self::Lighttpd
@@ -123,7 +123,7 @@ pub(super) fn judge(given: &str, app: Option<&Path>, user: &User) -> Told {
         return only(Finding::problem(ABOUT, seen));
     }
     let raw = text::read(&file);
-    let kind = Kind::named(given).unwrap_or_else(|| Kind::of(&file, &raw));
+    let kind = Kind::named(given).unwrap_or_else(|| Kind::guess(&file, &raw));
     let lines = text::gather(&file, kind == Kind::Apache);
     let mut findings = vec![Finding::fine(
         ABOUT,
@@ -257,7 +257,7 @@ mod tests {
             ("a.conf", "ScriptAlias /a /b\n", Kind::Apache),
             (".htaccess", "RewriteEngine On\n", Kind::Apache),
         ] {
-            assert_eq!(Kind::of(Path::new(file), text), expected, "{text}");
+            assert_eq!(Kind::guess(Path::new(file), text), expected, "{text}");
         }
     }
 

@@ -27,7 +27,7 @@ impl<'py> Survey<'py> {
             Err(error) => return Err(error),
         };
         let is_memory = below.get_type().is(&self.py.import("_io")?.getattr("BytesIO")?);
-        let holds = match (nature, self.nature(Class::of(&below))) {
+        let holds = match (nature, self.nature(Class::from_object(&below))) {
             _ if below.is_none() || is_memory => false,
             (Nature::Text, Nature::Reader) | (Nature::Reader, Nature::RawFile) => false,
             (Nature::Text, Nature::Writer) | (Nature::Writer, Nature::RawFile) => true,

@@ -26,7 +26,7 @@ pub(super) enum Slot {
 }
 
 impl Class {
-    pub(super) fn of(object: &Bound<'_, PyAny>) -> Self {
+    pub(super) fn from_object(object: &Bound<'_, PyAny>) -> Self {
         Self(object.get_type().as_type_ptr())
     }
 
@@ -112,7 +112,8 @@ pub(super) fn class_at(list: &Bound<'_, PyList>, index: usize) -> Option<Class> 
 /// Whether the collector tracks an object.
 pub(super) fn is_tracked(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: the object lives; PyObject_GC_IsTracked is called only if its type is collected.
-    Class::of(object).is_collected() && unsafe { ffi::PyObject_GC_IsTracked(object.as_ptr()) != 0 }
+    Class::from_object(object).is_collected()
+        && unsafe { ffi::PyObject_GC_IsTracked(object.as_ptr()) != 0 }
 }
 
 /// What a weak reference, or a proxy, refers to.

@@ -47,8 +47,8 @@ fn search<'py>(
     if !finder.get_type().is(&originals.file_finder) {
         return None;
     }
-    let full_name = Text::of(name)?;
-    let directory = Text::of(&finder.getattr(intern!(py, "path")).ok()?)?;
+    let full_name = Text::from_object(name)?;
+    let directory = Text::from_object(&finder.getattr(intern!(py, "path")).ok()?)?;
     let (full_name, directory) = (full_name.as_str(), directory.as_str());
     let tail = full_name.rsplit_once('.').map_or(full_name, |(_, tail)| tail);
     if tail.is_empty() || tail.contains('/') || !directory.starts_with('/') {
@@ -72,7 +72,7 @@ fn search<'py>(
         let base = base();
         for pair in &loaders {
             let (suffix, loader) = suffix_and_loader(&pair)?;
-            let file = format!("{base}/__init__{}", Text::of(&suffix)?.as_str());
+            let file = format!("{base}/__init__{}", Text::from_object(&suffix)?.as_str());
             if Path::new(&file).is_file() {
                 return Some(Module::Is { file, loader, package: Some(base) });
             }
@@ -85,7 +85,7 @@ fn search<'py>(
     for pair in &loaders {
         let (suffix, loader) = suffix_and_loader(&pair)?;
         if entries.contains(entry.add(&suffix).ok()?).ok()? {
-            let file = base() + Text::of(&suffix)?.as_str();
+            let file = base() + Text::from_object(&suffix)?.as_str();
             if Path::new(&file).is_file() {
                 return Some(Module::Is { file, loader, package: None });
             }

@@ -52,7 +52,7 @@ fn plain_bytecode<'py>(
         }
     }
     let path = loader.getattr(intern!(py, "path")).ok()?;
-    let source = Text::of(&path)?;
+    let source = Text::from_object(&path)?;
     let cached = bytecode_of(originals, py, source.as_str())?;
     let stat = rustix::fs::stat(source.as_str()).ok()?;
     #[expect(
@@ -85,7 +85,7 @@ fn bytecode_of(originals: &Originals, py: Python<'_>, source: &str) -> Option<St
         return None;
     }
     let tag = originals.implementation.bind(py).getattr(intern!(py, "cache_tag")).ok()?;
-    let tag = Text::of(&tag)?;
+    let tag = Text::from_object(&tag)?;
     let (directory, file) = source.rsplit_once('/')?;
     let directory = directory.trim_end_matches('/');
     let (stem, _) = file.rsplit_once('.')?;
@@ -111,7 +111,7 @@ pub(super) fn cache_from_source<'py>(
         ORIGINALS.get().ok_or_else(|| PyTypeError::new_err("the import system is not set up"))?;
     if debug_override.is_none()
         && optimization.is_none()
-        && let Some(source) = Text::of(path)
+        && let Some(source) = Text::from_object(path)
         && let Some(cached) = bytecode_of(originals, py, source.as_str())
     {
         return Ok(PyString::new(py, &cached).into_any());

@@ -84,7 +84,7 @@ pub(crate) fn record_misses(py: Python<'_>) -> PyResult<()> {
         py.import("_frozen_importlib_external")?.getattr("FileFinder")?.cast_into()?;
     let original = file_finder.getattr("find_spec")?.unbind();
     if WRAPPED.set(original).is_ok() {
-        file_finder.setattr("find_spec", method_find_spec().of(&file_finder)?)?;
+        file_finder.setattr("find_spec", method_find_spec().bound_to(&file_finder)?)?;
     }
     Ok(())
 }
@@ -107,8 +107,8 @@ fn replace(
         function: ffi::PyMethodDefPointer { PyCFunction: get_code },
         flags: ffi::METH_O,
     };
-    let get_code = get_code.of(source_loader)?;
-    let find_spec = method_find_spec().of(file_finder)?;
+    let get_code = get_code.bound_to(source_loader)?;
+    let find_spec = method_find_spec().bound_to(file_finder)?;
     let cache_from_source = wrap_pyfunction!(cache_from_source, py)?;
     source_loader.setattr("get_code", get_code)?;
     file_finder.setattr("find_spec", find_spec)?;
@@ -190,7 +190,7 @@ struct Method {
 
 impl Method {
     /// A method of `class`. It is bound to an instance as C methods are, and leaves no frame in tracebacks.
-    fn of<'py>(self, class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+    fn bound_to<'py>(self, class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
         // Never freed: the method refers to it as long as it lives.
         let definition = Box::leak(Box::new(ffi::PyMethodDef {
             ml_name: self.name.as_ptr(),
@@ -233,7 +233,7 @@ fn hand(py: Python<'_>, answered: PyResult<Bound<'_, PyAny>>) -> *mut ffi::PyObj
 struct Text<'py>(Bound<'py, PyBytes>);
 
 impl<'py> Text<'py> {
-    fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
+    fn from_object(object: &Bound<'py, PyAny>) -> Option<Self> {
         // In the limited API of 3.9, `str` itself gives no UTF-8.
         let encoded = object.cast_exact::<PyString>().ok()?.encode_utf8().ok()?;
         (!encoded.as_bytes().contains(&0)).then_some(Self(encoded))
