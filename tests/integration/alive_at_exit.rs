@@ -129,7 +129,7 @@ impl<'s> Applications<'s> {
         let output = run(self.stage, command)?;
         ensure!(output.response()? == (200, "answered\n".to_owned()), "{:?}", output.stdout);
         let is_cold = output.stderr.contains("falling back to a normal");
-        ensure!(!is_cold || when == "import", "it was answered cold: {}", output.stderr);
+        ensure!(!is_cold || when == "import", "the request was answered cold: {}", output.stderr);
         let mut said = output.stderr;
         if way == Way::Warm && when == "request" {
             fs::rename(&out, &seen)?;

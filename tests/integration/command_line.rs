@@ -105,7 +105,7 @@ fn stdin_without_variables(stage: &Stage) -> Result<()> {
 fn misspelt_option(stage: &Stage) -> Result<()> {
     let output = run(stage, bridge(stage, &["--vnev", "x", "{fixtures}/hello.py"], &[]))?;
     output.ends(2)?.says("--venv")?;
-    ensure!(output.stdout.is_empty(), "something is on stdout");
+    ensure!(output.stdout.is_empty(), "standard output is not empty");
     Ok(())
 }
 
@@ -237,7 +237,7 @@ fn first_write(stage: &Stage) -> Result<()> {
     crate::harness::process::wait_readable(reader.as_fd(), deadline)?;
     let count = rustix::io::read(&reader, &mut packet).context("no answer")?;
     let first = String::from_utf8_lossy(&packet[..count]).into_owned();
-    ensure!(running.wait(PATIENCE)? == End::Code(0), "it failed");
+    ensure!(running.wait(PATIENCE)? == End::Code(0), "the program failed");
     let (head, body) = first.split_once("\r\n\r\n").context("no whole head in one write")?;
     // P8: the last byte of a known length follows when the application's process has ended.
     ensure!(body == "Hello, world!", "the first write ends with {body:?}");
@@ -259,7 +259,7 @@ fn reader_leaves(stage: &Stage) -> Result<()> {
     drop(stdout);
     let output = collect(running)?;
     ensure!(matches!(output.end, End::Code(_)), "ended with {:?}", output.end);
-    ensure!(output.stderr.is_empty(), "it complains: {}", output.stderr);
+    ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
     let closed = fs::read_to_string(&marker).context("close() was not called")?;
     ensure!(closed == "closed\n", "the marker has {closed:?}");
     Ok(())

@@ -191,7 +191,7 @@ fn one_file(stage: &Stage) -> Result<()> {
         let place = directory.join(name);
         join_parts(stage, &place, &Stage::build()?, 0)?;
         greets(&hello_of(stage, &place, &[], &temporary)?)?;
-        ensure!(fs::read_dir(&temporary)?.next().is_none(), "it left something behind");
+        ensure!(fs::read_dir(&temporary)?.next().is_none(), "TMPDIR is not empty");
         // The application, and the processes that it starts, have no descriptor of the worker's memfd.
         let mut command = stage.command(&place);
         command.arg(stage.path("applications/open_files.py"));
@@ -236,7 +236,7 @@ fn replaced_one_file(stage: &Stage) -> Result<()> {
     for _ in 0..2 {
         let output = hello_of(stage, &place, &["--warm"], &runtime)?;
         greets(&output)?;
-        ensure!(output.stderr.is_empty(), "it is not warm: {}", output.stderr);
+        ensure!(output.stderr.is_empty(), "the request was not answered warm: {}", output.stderr);
     }
     let [first] = &zygotes()?[..] else { anyhow::bail!("not one zygote") };
     let first: i32 = first.parse()?;

@@ -91,7 +91,7 @@ fn stubborn(stage: &Stage) -> Result<()> {
     let reason = reason(&site, 8, "server.serve_forever()");
     output.ends(1)?.says(&format!("{reason} (answered 500)"))?;
     ensure!(output.response()?.0 == 500, "{:?}", output.response()?);
-    wait_gone(site.lines("app.py.pid").first().context("it did not begin")?.parse()?)
+    wait_gone(site.lines("app.py.pid").first().context("the import did not begin")?.parse()?)
 }
 
 fn thread(stage: &Stage) -> Result<()> {

@@ -158,7 +158,7 @@ fn output_file(stage: &Stage) -> Result<()> {
     let file = stage.workplace("request-output")?.join("answer");
     let shown = file.display().to_string();
     let stdout = answer(stage, &["{fixtures}/hello.py", "-o", &shown])?;
-    ensure!(stdout.is_empty(), "something is on stdout: {stdout:?}");
+    ensure!(stdout.is_empty(), "standard output has {stdout:?}");
     let written = fs::read_to_string(&file).context("no file was written")?;
     ensure!(written == "Hello, world!\n", "{written:?}");
     Ok(())
@@ -259,7 +259,7 @@ fn exit_status(stage: &Stage) -> Result<()> {
     ensure!(body.contains("The application failed."), "{body:?}");
     let misspelt = run(stage, request(stage, &["{fixtures}/helo.py"]))?;
     misspelt.ends(2)?.says("did you mean hello.py")?;
-    ensure!(misspelt.stdout.is_empty(), "something is on stdout");
+    ensure!(misspelt.stdout.is_empty(), "standard output is not empty");
     let too_large = ["{fixtures}/hello.py", "-d", "abcdef", "--max-body", "5"];
     run(stage, request(stage, &too_large))?.ends(1)?.says("allows 5")?;
     Ok(())

@@ -65,7 +65,7 @@ fn litmus(world: &World, mount: &Mount) -> Result<()> {
     let place = PathBuf::from(&place.1);
     let mut make = Command::new("install");
     make.args(["-d", "-o", &stage.user.uid.to_string(), "-g", &stage.user.gid.to_string()]);
-    ensure!(make.args([&place, &place.join("files")]).status()?.success(), "no {place:?}");
+    ensure!(make.args([&place, &place.join("files")]).status()?.success(), "cannot make {place:?}");
     let address = world.server(Kind::Caddy)?.address().context("Caddy has no address")?;
     let mut command = stage.command(&PathBuf::from("/usr/bin/litmus"));
     command.arg(format!("http://{address}{}/", mount.prefix)).env("TESTS", SUITES.join(" "));

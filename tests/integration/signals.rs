@@ -122,7 +122,7 @@ fn stubborn(stage: &Stage) -> Result<()> {
     let began = Instant::now();
     running.signal(libc::SIGKILL)?;
     wait_gone(worker)?;
-    ensure!(began.elapsed() > Duration::from_secs(4), "it had {:?}", began.elapsed());
+    ensure!(began.elapsed() > Duration::from_secs(4), "it ended after {:?}", began.elapsed());
     Ok(())
 }
 

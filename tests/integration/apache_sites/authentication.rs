@@ -57,7 +57,10 @@ pub(super) const ROW: Row =
             has_line(answer, "AUTH_TYPE=Basic")?;
             has_line(answer, "REMOTE_USER=ann")?;
             // RFC 3875 9.2: credentials that Apache has checked are not passed on.
-            ensure!(!answer.text().contains("\nHTTP_AUTHORIZATION="), "the password is there");
+            ensure!(
+                !answer.text().contains("\nHTTP_AUTHORIZATION="),
+                "the environ has the password"
+            );
             Ok(())
         })
     });
@@ -67,7 +70,10 @@ const FORGED: &str = "Basic YW5uOmFub3RoZXI=";
 
 fn lacks_user(answer: &Answer) -> Result<()> {
     let text = answer.text();
-    ensure!(!text.lines().any(|line| line.starts_with("REMOTE_USER=")), "somebody is signed in");
+    ensure!(
+        !text.lines().any(|line| line.starts_with("REMOTE_USER=")),
+        "the environ has a REMOTE_USER"
+    );
     Ok(())
 }
 

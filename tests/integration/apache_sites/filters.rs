@@ -159,7 +159,7 @@ fn not_inflated(server: &WebServer) -> Result<()> {
 
 fn too_large(server: &WebServer) -> Result<()> {
     let zipped = gzip(&numbers(300_000))?;
-    ensure!(zipped.len() < 1_000_000, "it is too large as it is sent");
+    ensure!(zipped.len() < 1_000_000, "the compressed body is too large for the limit");
     for start in STARTS {
         let request = sent_as_gzip(zipped.clone());
         let request = Request { target: format!("/limited{start}/read").into(), ..request };

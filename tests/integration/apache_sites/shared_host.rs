@@ -130,7 +130,10 @@ pub(super) const SHARED_HOST: &[Row] = &[
         let without = shown(Request::get("/x"))?;
         expect(&without, |answer| {
             let text = answer.status(200)?.text();
-            ensure!(!text.lines().any(|line| line.starts_with("HTTP_AUTHORIZATION=")), "made up");
+            ensure!(
+                !text.lines().any(|line| line.starts_with("HTTP_AUTHORIZATION=")),
+                "the environ has an Authorization header that was not sent"
+            );
             Ok(())
         })
     }),
@@ -164,7 +167,7 @@ pub(super) const SHARED_HOST: &[Row] = &[
                 for secret in [BAIT.trim(), "#!", "RewriteEngine", "SQLite format", "SECRET_KEY"] {
                     answer.lacks(secret)?;
                 }
-                ensure!(answer.head.status != 500, "an error");
+                ensure!(answer.head.status != 500, "the answer is a 500");
                 Ok(())
             })
             .context(target)?;

@@ -84,7 +84,10 @@ pub(crate) fn cases() -> Vec<Case> {
         .expect(move |answer| {
             let body = &answer.status(200)?.body;
             ensure!(body.len() == 8 * upload.len(), "{} bytes", body.len());
-            ensure!(body.chunks(upload.len()).all(|part| part == upload), "they differ");
+            ensure!(
+                body.chunks(upload.len()).all(|part| part == upload),
+                "the parts of the body differ"
+            );
             Ok(())
         }),
         Case::script(

@@ -59,6 +59,6 @@ fn is_download_from(answer: &Answer, start: usize) -> Result<()> {
     answer.status(200)?.exit_code(0)?;
     let expected = DOWNLOAD_PATTERN.iter().cycle().take(DOWNLOAD_SIZE).skip(start);
     ensure!(answer.body.len() == DOWNLOAD_SIZE - start, "{} bytes", answer.body.len());
-    ensure!(answer.body.iter().eq(expected), "other bytes than the file's");
+    ensure!(answer.body.iter().eq(expected), "the body differs from the file");
     Ok(())
 }

@@ -61,7 +61,7 @@ fn django() -> Vec<Case> {
             .expect(|answer| answer.status(200)?.contains(ABC_DIGEST).map(drop)),
         site("Django's own 404 page goes through")
             .get("/nowhere")
-            .expect(|answer| answer.status(404)?.exit_code(0)?.contains("<").map(drop)),
+            .expect(|answer| answer.status(404)?.exit_code(0)?.contains("Nothing here.").map(drop)),
     ]
 }
 
@@ -123,6 +123,6 @@ fn flask() -> Vec<Case> {
             .expect(|answer| answer.status(200)?.contains(ABC_DIGEST).map(drop)),
         site("Flask's own 404 page goes through")
             .get("/nowhere")
-            .expect(|answer| answer.status(404)?.exit_code(0)?.contains("<").map(drop)),
+            .expect(|answer| answer.status(404)?.exit_code(0)?.contains("Nothing here.").map(drop)),
     ]
 }

@@ -242,7 +242,7 @@ fn ends() -> Vec<Case> {
         .drive(move |scene, mut exchange| {
             exchange.body_until(b"answered\nwhole\n")?;
             let marker = scene.variable("MARKER")?;
-            ensure!(!fs::exists(marker)?, "it was finalized before");
+            ensure!(!fs::exists(marker)?, "the object was finalized before the body was delivered");
             fs::write(scene.variable("GATE")?, "").context("cannot open the gate")?;
             exchange.finish()?.status(200)?.exit_code(0)?;
             done(scene)
@@ -417,7 +417,7 @@ fn names_of_applications() -> Vec<Case> {
         )
         .expect(|answer| {
             let text = answer.status(200)?.text();
-            let name = text.split_once("__name__ = ").context("it does not say its name")?.1;
+            let name = text.split_once("__name__ = ").context("the answer has no __name__")?.1;
             ensure!(!name.contains('.'), "__name__ is {name:?}");
             Ok(())
         }),

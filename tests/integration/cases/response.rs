@@ -41,12 +41,20 @@ pub(crate) fn head_cases() -> Vec<Case> {
         .on(VERBATIM)
         .except(Kind::Lighttpd, OWN_REASON)
         .expect(|answer| {
-            ensure!(answer.status(418)?.head.reason == "Short and stout", "another reason");
+            ensure!(
+                answer.status(418)?.head.reason == "Short and stout",
+                "the reason phrase is {:?}",
+                answer.head.reason
+            );
             Ok(())
         }),
         headers("R1", "a missing reason phrase is supplied", "status=404").on(VERBATIM).expect(
             |answer| {
-                ensure!(answer.status(404)?.head.reason == "Not Found", "another reason");
+                ensure!(
+                    answer.status(404)?.head.reason == "Not Found",
+                    "the reason phrase is {:?}",
+                    answer.head.reason
+                );
                 Ok(())
             },
         ),
@@ -143,7 +151,7 @@ fn locations() -> Vec<Case> {
             .logs("Location")
             .expect(|answer| {
                 let text = answer.summary();
-                ensure!(!text.contains("evil.example"), "it has: {text}");
+                ensure!(!text.contains("evil.example"), "the answer has the client's host: {text}");
                 foreign_location(answer)
             }),
         headers(
@@ -166,8 +174,8 @@ fn locations() -> Vec<Case> {
 /// The Location is `/elsewhere`, in a form that no server takes for one of its own pages.
 pub(super) fn foreign_location(answer: &Answer) -> Result<()> {
     let location = answer.head.one("Location").context("no Location")?;
-    let rest = location.strip_prefix(b"./").context("it is not relative")?;
-    let up = rest.strip_suffix(b"elsewhere").context("it leads elsewhere")?;
+    let rest = location.strip_prefix(b"./").context("the Location is not relative")?;
+    let up = rest.strip_suffix(b"elsewhere").context("the Location does not end with elsewhere")?;
     ensure!(up == b"../".repeat(up.len() / 3), "the Location is {}", location.escape_ascii());
     Ok(())
 }

@@ -269,7 +269,7 @@ fn long_lines() -> Vec<Case> {
                 let log = exchange.log();
                 exchange.finish()?.status(200)?.exit_code(0)?;
                 let said = log.text()?;
-                ensure!(said.is_empty(), "it says {said}");
+                ensure!(said.is_empty(), "the log has: {said}");
                 Ok(())
             },
         ),

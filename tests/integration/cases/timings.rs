@@ -8,7 +8,8 @@ use crate::harness::table::Case;
 /// The header's metrics, in their order, each with a duration that is a number.
 fn metrics(value: &str) -> Result<Vec<&str>> {
     let metric = |metric| -> Result<&str> {
-        let (name, duration) = str::trim(metric).split_once(";dur=").context("no duration")?;
+        let (name, duration) =
+            str::trim(metric).split_once(";dur=").context("a metric without a duration")?;
         duration.parse::<f64>().with_context(|| format!("{duration:?} is no number"))?;
         Ok(name)
     };
@@ -16,10 +17,10 @@ fn metrics(value: &str) -> Result<Vec<&str>> {
 }
 
 fn tells(answer: &Answer, phases: &[&str]) -> Result<()> {
-    let value = answer.head.one("Server-Timing").context("no Server-Timing, or several")?;
+    let value = answer.head.one("Server-Timing").context("not one Server-Timing header")?;
     let value = std::str::from_utf8(value)?;
     let told = metrics(value)?;
-    ensure!(told == phases, "it tells {told:?}, not {phases:?}");
+    ensure!(told == phases, "the phases are {told:?}, not {phases:?}");
     Ok(())
 }
 

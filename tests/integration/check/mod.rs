@@ -162,7 +162,7 @@ fn fine_site(stage: &Stage) -> Result<()> {
     command.arg("app.py");
     let output = run(stage, command)?;
     let text = report(output.ends(0)?);
-    ensure!(output.stderr.is_empty(), "it says {}", output.stderr);
+    ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
     ensure!(text.lines().all(|line| line.starts_with("✓ ")), "{text}");
     ensure!(text.ends_with("\n✓ no problem found\n") && !text.contains('\x1b'), "{text}");
     let mut left = text.as_str();

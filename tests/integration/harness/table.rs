@@ -211,7 +211,11 @@ impl Case {
                 world.with_log(kind, alone, || self.run_undisturbed(world, kind, mount, logged))?;
             // The rows that go cold run alone.
             let stayed_warm = !mount.warm || cold.is_some() || !log.text()?.contains(COLD);
-            ensure!(stayed_warm, "it went cold, or a row beside it: {}", said(&log));
+            ensure!(
+                stayed_warm,
+                "a request of this row, or of another at the same time, was answered cold: {}",
+                said(&log)
+            );
             Ok(())
         };
         once(&first)?;

@@ -28,7 +28,10 @@ fn refused_by_check(stage: &Stage) -> Result<()> {
         .says("✗ import")?
         .says("No module named 'package_that_is_not_there'")?
         .says("pip install")?;
-    ensure!(!place.join("site.conf").exists() && output.stdout.is_empty(), "something is written");
+    ensure!(
+        !place.join("site.conf").exists() && output.stdout.is_empty(),
+        "a configuration was written"
+    );
     init(stage, &place, &["nginx", "missing.py"])?.ends(2)?.says("✗ application").map(drop)
 }
 
@@ -51,7 +54,7 @@ fn hostile_paths(stage: &Stage) -> Result<()> {
         fs::write(inner.join("shown.py"), MODULE)?;
         let output = init(stage, &inner, &[server, "shown.py"])?;
         output.ends(2)?.says("cannot stand in a configuration").with_context(|| name)?;
-        ensure!(output.stdout.is_empty(), "something is written");
+        ensure!(output.stdout.is_empty(), "a configuration was written");
     }
     Ok(())
 }
@@ -86,7 +89,10 @@ fn as_user(stage: &Stage) -> Result<()> {
     let output = init_as(&user, &["--python", "closed/bin/python3", "-o", "site.conf"])?;
     output.ends(2)?.says("✗ python")?.says(&place.join("closed").display().to_string())?;
     output.says("(with the rights of ")?;
-    ensure!(!place.join("site.conf").exists() && output.stdout.is_empty(), "something is written");
+    ensure!(
+        !place.join("site.conf").exists() && output.stdout.is_empty(),
+        "a configuration was written"
+    );
     Ok(())
 }
 
@@ -105,6 +111,9 @@ fn bad_input(stage: &Stage) -> Result<()> {
     fs::write(place.join("site.conf"), "mine\n")?;
     let output = init(stage, &place, &["lighttpd", "shown.py", "-o", "site.conf"])?;
     output.ends(2)?.says("already exists")?;
-    ensure!(fs::read_to_string(place.join("site.conf"))? == "mine\n", "it was changed");
+    ensure!(
+        fs::read_to_string(place.join("site.conf"))? == "mine\n",
+        "the existing file was changed"
+    );
     Ok(())
 }

@@ -79,7 +79,7 @@ fn lighttpd_without_cgi(stage: &Stage) -> Result<()> {
             output.ends(0)?;
         } else {
             output.says("mod_cgi")?;
-            ensure!(output.ends(0).is_err(), "it takes the configuration");
+            ensure!(output.ends(0).is_err(), "lighttpd accepts the configuration");
         }
     }
     Ok(())

@@ -216,13 +216,19 @@ fn many_lines(stage: &Stage) -> Result<()> {
     ensure!(numbers.eq((0..100_000).map(Ok::<u32, _>)), "standard error lacks lines");
     output.says("RuntimeError: the end")?;
     let found = entry(&log, "\"GET /many\" 500 ")?;
-    ensure!(found.lines.first().is_some_and(|line| line.starts_with("0 xxx")), "no beginning");
+    ensure!(
+        found.lines.first().is_some_and(|line| line.starts_with("0 xxx")),
+        "the entry lacks the first line"
+    );
     ensure!(
         found.lines.last().is_some_and(|line| line.contains("the end (answered 500)")),
-        "no end"
+        "the entry lacks the last line"
     );
-    ensure!(found.lines.iter().any(|line| line.ends_with("which are not kept)")), "nothing cut");
-    ensure!(fs::metadata(&log)?.len() < 1 << 20, "it is too large");
+    ensure!(
+        found.lines.iter().any(|line| line.ends_with("which are not kept)")),
+        "the entry does not say how much was left out"
+    );
+    ensure!(fs::metadata(&log)?.len() < 1 << 20, "the log is too large");
     Ok(())
 }
 

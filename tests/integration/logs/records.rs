@@ -156,10 +156,10 @@ fn ways_to_fail(stage: &Stage) -> Result<()> {
         let after = records(&records_of);
         let new: Vec<_> = after.iter().filter(|file| !before.contains(file)).collect();
         let Some(status) = status else {
-            ensure!(new.is_empty(), "{uri}: {new:?}");
+            ensure!(new.is_empty(), "{uri}: the new records are {new:?}");
             continue;
         };
-        ensure!(new.len() == 1, "{uri}: {new:?}");
+        ensure!(new.len() == 1, "{uri}: the new records are {new:?}");
         let record = read(new[0])?;
         ensure!(record["response"]["status"] == status && record["reason"] == reason, "{record:#}");
         ensure!(record["variables"]["REQUEST_URI"] == uri, "{record:#}");
@@ -185,7 +185,10 @@ fn bounded(stage: &Stage) -> Result<()> {
     ensure!(uris == ["/2", "/3", "/4"], "{uris:?}");
     let mode =
         |path: &Path| -> Result<u32> { Ok(fs::metadata(path)?.permissions().mode() & 0o777) };
-    ensure!(mode(&records_of)? == 0o700 && mode(&files[0])? == 0o600, "modes");
+    ensure!(
+        mode(&records_of)? == 0o700 && mode(&files[0])? == 0o600,
+        "the directory or the record can be read by others"
+    );
     Ok(())
 }
 

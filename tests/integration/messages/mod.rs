@@ -293,7 +293,7 @@ fn at_a_shell(stage: &Stage, mistake: &Mistake, directory: &Path) -> Result<(Str
     };
     ensure!(output.end == End::Code(expected), "{:?}: {}", output.end, output.stderr);
     if mistake.outcome == Outcome::Setup {
-        ensure!(output.stdout.is_empty(), "something is on stdout");
+        ensure!(output.stdout.is_empty(), "standard output is not empty");
     }
     Ok((output.stderr, 0))
 }

@@ -41,7 +41,7 @@ impl Between {
 
     /// A connection to the zygote, as a front makes one.
     pub(crate) fn connect(&self) -> Result<UnixStream> {
-        as_user(&self.user, || UnixStream::connect(&self.real))?.context("nobody listens")
+        as_user(&self.user, || UnixStream::connect(&self.real))?.context("no zygote listens")
     }
 
     /// Puts the zygote's own socket back.

@@ -112,7 +112,7 @@ fn touch_and_removal(stage: &Stage) -> Result<()> {
     says(&site, "1 h1 1")?;
     let zygote = site.zygote()?;
     let touched = Command::new("touch").arg(site.path("app.py")).status()?;
-    ensure!(touched.success(), "no touch");
+    ensure!(touched.success(), "touch failed");
     says(&site, "1 h1 1")?;
     ensure!(site.zygote_of_now()? != zygote, "the same zygote: {}", site.log());
     fs::remove_file(site.path("helper.py"))?;
@@ -257,7 +257,7 @@ fn at_a_shell(stage: &Stage) -> Result<()> {
         let output = run(stage, command)?;
         let body = String::from_utf8_lossy(&output.ends(0)?.stdout).into_owned();
         ensure!(body == format!("r{number} 1 h1 1\n"), "{body}; {}", output.stderr);
-        ensure!(output.stderr.is_empty(), "it complains: {}", output.stderr);
+        ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
     }
     site.zygote()?;
     ensure!(site.lines("imports").len() == 1, "{:?}; {}", site.lines("imports"), site.log());
@@ -271,11 +271,14 @@ fn ignored_file(stage: &Stage) -> Result<()> {
         let mut command = site.command("id=x");
         command.env("CGI2WSGI_WARM_IGNORE", site.path("state.json"));
         let output = run(stage, command)?;
-        ensure!(output.stderr.is_empty(), "it complains: {}", output.stderr);
+        ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
         let body = good(&output)?;
         ensure!(body == "x 1 h1 1\n", "{body}; {}", site.log());
     }
-    ensure!(fs::read_to_string(site.path("state.json"))? == "2", "no request has written it");
+    ensure!(
+        fs::read_to_string(site.path("state.json"))? == "2",
+        "no request has written state.json"
+    );
     ensure!(site.starts() == 1, "{}", site.log());
     site.ends_clean()
 }
@@ -346,7 +349,7 @@ fn syntax_error(stage: &Stage) -> Result<()> {
         let (status, body) = output.ends(1)?.says("SyntaxError")?.response()?;
         ensure!(status == 500 && is_page(&body, crate::cases::FAILED), "{status} {body}");
     }
-    ensure!(site.runs("y") == 0, "it was run");
+    ensure!(site.runs("y") == 0, "the request was run");
     site.write("helper.py", "VERSION = 'mended'\n")?;
     says(&site, "1 mended 1")?;
     site.zygote_of_now()?;

@@ -56,7 +56,7 @@ impl<'s> Warm<'s> {
     pub(crate) fn shows(&self, arguments: &[&str]) -> Result<String> {
         let output = self.verb(arguments)?;
         output.ends(0)?;
-        String::from_utf8(output.stdout).context("it is not UTF-8")
+        String::from_utf8(output.stdout).context("the output is not UTF-8")
     }
 
     /// The rows of `warm status`, and the remarks under them.

@@ -31,7 +31,7 @@ fn is_cold(site: &Site<'_>, output: &Output, reason: &str) -> Result<()> {
     ensure!(body.starts_with("x "), "{body}");
     let lines: Vec<&str> = output.stderr.lines().collect();
     let is_one = lines.len() == 1 && lines[0].starts_with("cgi2wsgi: warning: --warm: ");
-    ensure!(is_one, "it says {lines:?}");
+    ensure!(is_one, "standard error has {lines:?}");
     ensure!(lines[0].contains(reason), "no {reason:?} in {:?}", lines[0]);
     ensure!(site.processes().is_empty(), "a zygote: {}", site.log());
     Ok(())

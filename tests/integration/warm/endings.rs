@@ -84,9 +84,12 @@ fn replaced(stage: &Stage) -> Result<()> {
     let whole = site.begin("id=y&do=stream")?;
     site.wait_lines("streaming", 2)?;
     site.write("helper.py", "VERSION = \"h22\"\n")?;
-    ensure!(site.body("id=next")? == "next 1 h22 1\n", "an old answer");
+    ensure!(
+        site.body("id=next")? == "next 1 h22 1\n",
+        "the next request was answered by the old code"
+    );
     ensure!(site.zygotes().len() == 2, "{:?}; {}", site.zygotes(), site.log());
-    ensure!(site.placed(".socket").len() == 1, "two sockets");
+    ensure!(site.placed(".socket").len() == 1, "there is not one socket");
     site.write("go", "")?;
     cut_off(&collect(killed)?, ENDS[2].1)?;
     let (status, body) = collect(whole)?.ends(0)?.response()?;

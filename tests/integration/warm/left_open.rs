@@ -236,7 +236,7 @@ fn store(stage: &Stage) -> Result<()> {
     let place = Place::new(stage, "store")?;
     let first = place.ask(true, "w0")?;
     first.says("/store.lock\" locked, which all requests would share")?;
-    ensure!(good(&first)? == "stored", "it is not acknowledged");
+    ensure!(good(&first)? == "stored", "the write was not acknowledged");
     let queries: Vec<String> = (1..=20).map(|number| format!("w{number}")).collect();
     for four in queries.chunks(4) {
         let bodies = place.ask_together(four)?;

@@ -75,6 +75,6 @@ fn set(stage: &Stage) -> Result<()> {
     } else {
         ensure!(said.is_empty(), "{said}");
     }
-    ensure!(ask()?.is_empty(), "it is said again");
+    ensure!(ask()?.is_empty(), "the message came twice");
     Ok(())
 }

@@ -156,7 +156,7 @@ fn traps(stage: &Stage) -> Result<()> {
     forged.verb(&["status"])?.says("has more than 4096 files")?;
     forged.verb(&["log"])?;
     drop(listener);
-    ensure!(forged.process.ended()?.is_none(), "it was stopped");
+    ensure!(forged.process.ended()?.is_none(), "the process was stopped");
     Ok(())
 }
 

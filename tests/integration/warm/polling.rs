@@ -110,7 +110,7 @@ impl<'s> Fronts<'s> {
         let mut command = self.site.copy_of(&usual, Path::new(&self.enter[0]));
         command.args(&self.enter[1..]).arg(usual.get_program()).args(usual.get_args());
         let output = collect(Running::start(command, &self.user, AtParentDeath::Kill)?)?;
-        ensure!(output.stderr.is_empty(), "it complains: {}", output.stderr);
+        ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
         Ok(good(&output)?.trim_end().to_owned())
     }
 
@@ -133,7 +133,7 @@ impl<'s> Fronts<'s> {
     /// A `touch` of the application's file starts another zygote, which answers the same as before.
     fn restarts_at_touch(&self, file: &Path, body: &str, zygotes: usize) -> Result<()> {
         let touched = Command::new("touch").arg(file).status()?;
-        ensure!(touched.success(), "no touch");
+        ensure!(touched.success(), "touch failed");
         until(PATIENCE, "another zygote", || {
             self.says(body)?;
             Ok((self.site.starts() == zygotes).then_some(()))
@@ -176,7 +176,7 @@ fn watched(pid: i32) -> Result<Option<Vec<u64>>> {
 /// Writes another text of the same size, and keeps the file's time.
 fn replace_unseen(path: &Path, text: &str) -> Result<()> {
     let before = fs::metadata(path)?;
-    ensure!(before.len() == text.len() as u64, "another size");
+    ensure!(before.len() == text.len() as u64, "the new text has another size");
     fs::write(path, text)?;
     Ok(File::options().write(true).open(path)?.set_modified(before.modified()?)?)
 }
@@ -187,7 +187,7 @@ fn no_instances(stage: &Stage) -> Result<()> {
     let packages = make_venv(&site)?.1;
     site.write("import.py", IMPORT_EXTRA)?;
     fronts.says("x 1 h1 none")?;
-    ensure!(watched(site.zygote()?)?.is_none(), "it has inotify");
+    ensure!(watched(site.zygote()?)?.is_none(), "the zygote uses inotify");
     site.write("helper.py", "VERSION = 'h22'\n")?;
     fronts.comes_to_say("x 1 h1 none", "x 1 h22 none")?;
     fs::write(packages.join("extra.py"), "WHAT = 'extra'\n")?;
@@ -231,10 +231,13 @@ fn few_watches(stage: &Stage) -> Result<()> {
     let enough = fs::canonicalize(&site.directory)?.components().count() - 1 + 4;
     let fronts = Fronts::limited(&site, "watches", enough)?;
     fronts.says("x 1 h1 far")?;
-    let inodes = watched(site.zygote()?)?.context("it has no inotify")?;
+    let inodes = watched(site.zygote()?)?.context("the zygote does not use inotify")?;
     ensure!(inodes.len() == enough, "{} watches, not {enough}", inodes.len());
     let has = |path: &Path| -> Result<bool> { Ok(inodes.contains(&fs::metadata(path)?.ino())) };
-    ensure!(has(&site.path("helper.py"))? && !has(&far.join("far.py"))?, "others are watched");
+    ensure!(
+        has(&site.path("helper.py"))? && !has(&far.join("far.py"))?,
+        "other files than helper.py are watched"
+    );
     site.write("helper.py", "VERSION = 'near'\n")?;
     fronts.says("x 1 near far")?;
     fs::write(far.join("far.py"), "WHAT = 'farther'\n")?;

@@ -89,7 +89,11 @@ fn change(stage: &Stage) -> Result<()> {
     until(PATIENCE, "a zygote", || Ok(site.log().contains("is ready").then_some(())))?;
     site.wait_children(2)?;
     site.body("id=warm")?;
-    ensure!(site.lines("imports").len() == imports, "it was imported once more: {}", site.log());
+    ensure!(
+        site.lines("imports").len() == imports,
+        "the request imported the application: {}",
+        site.log()
+    );
     ensure!(site.placed(".trial").is_empty(), "{:?}", site.placed(".trial"));
     site.ends_clean()
 }

@@ -102,7 +102,7 @@ impl<'s> Site<'s> {
     /// The body of a good answer, with nothing in the log.
     pub(crate) fn body(&self, query: &str) -> Result<String> {
         let output = self.ask(query)?;
-        ensure!(output.stderr.is_empty(), "it complains: {}", output.stderr);
+        ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
         good(&output)
     }
 

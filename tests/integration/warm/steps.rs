@@ -93,7 +93,7 @@ fn dies_at(stage: &Stage, step: Before, zygote_dies: bool) -> Result<()> {
 fn runs_once(site: &Site<'_>, id: &str, output: &Output) -> Result<()> {
     let body = good(output)?;
     ensure!(body.starts_with(&format!("{id} ")), "{body}");
-    ensure!(site.runs(id) == 1, "it was run {} times", site.runs(id));
+    ensure!(site.runs(id) == 1, "the request was run {} times", site.runs(id));
     site.body("id=next")?;
     ensure!(site.runs("next") == 1 && site.runs("first") <= 1, "{:?}", site.lines("runs"));
     Ok(())
@@ -138,12 +138,15 @@ fn silent_after_begun(stage: &Stage) -> Result<()> {
         let output = collect(running)?;
         output.ends(1)?;
         if says_head {
-            ensure!(output.stdout.is_empty(), "a second head");
+            ensure!(output.stdout.is_empty(), "the front sent a second head");
         } else {
             ensure!(output.response()?.0 == 500, "{:?}", output.response()?);
         }
-        ensure!(child.wait(PATIENCE)? == End::Signal(libc::SIGKILL), "it lives");
-        ensure!(site.runs("x") == 0, "it was run elsewhere");
+        ensure!(
+            child.wait(PATIENCE)? == End::Signal(libc::SIGKILL),
+            "the process that should be killed still runs"
+        );
+        ensure!(site.runs("x") == 0, "the request was run in another process");
         between.step_aside()?;
         site.body("id=next")?;
     }
@@ -347,7 +350,7 @@ fn under_load(stage: &Stage) -> Result<()> {
 /// all, which servers replace by a 500 of their own.
 pub(crate) fn check(site: &Site<'_>, id: &str, output: &Output) -> Result<()> {
     let runs = site.runs(id);
-    ensure!(runs <= 1, "it was run {runs} times");
+    ensure!(runs <= 1, "the request was run {runs} times");
     if output.stdout.is_empty() {
         ensure!(output.end != End::Code(0), "no answer, but exit status 0");
         return Ok(());

@@ -58,11 +58,11 @@ fn check(world: &World, kind: Kind) -> Result<()> {
         Ok(lines.map(|line| line.trim_end_matches(',').to_owned()).collect())
     };
     let mut expected = facts(&cold)?;
-    ensure!(expected.len() > 200, "it says little: {expected:?}");
+    ensure!(expected.len() > 200, "the application reports too few facts: {expected:?}");
     for &child in OF_A_CHILD {
         let name = child.split_once(':').context("no fact")?.0;
         let fact = expected.iter_mut().find(|line| line.starts_with(name));
-        child.clone_into(fact.with_context(|| format!("it does not say{name}"))?);
+        child.clone_into(fact.with_context(|| format!("the application does not report{name}"))?);
     }
     let expected: Vec<_> = expected.iter().map(|line| line.replace(COLD, WARM)).collect();
     for turn in ["first", "second"] {

@@ -96,7 +96,7 @@ fn stop(stage: &Stage) -> Result<()> {
     warm.verb(&["stop", "/nowhere/third.py"])?.ends(1)?.says(&one)?.says(&other)?;
     let said = warm.shows(&["stop", "--chdir", &warm.place.display().to_string(), "one.py"])?;
     ensure!(said.starts_with(&format!("stopped {one} (pid {}, ", rows[0].pid)), "{said}");
-    ensure!(!is_there(rows[0].pid), "it is still there");
+    ensure!(!is_there(rows[0].pid), "the zygote still runs");
     until(PATIENCE, "the end of its children", || {
         Ok((!waiting.iter().any(|pid| is_there(*pid))).then_some(()))
     })?;
@@ -176,7 +176,7 @@ fn stranger(stage: &Stage) -> Result<()> {
         }
     }
     warm.verb(&["stop", "--all"])?.ends(1)?;
-    ensure!(stranger.ended()?.is_none(), "a stranger was stopped");
+    ensure!(stranger.ended()?.is_none(), "the other process was stopped");
     Ok(())
 }
 
@@ -229,10 +229,13 @@ fn rotation(stage: &Stage) -> Result<()> {
     let old = fs::read_to_string(&log)?;
     fs::write(&log, format!("{old}{}\n", "x".repeat(1 << 20)))?;
     warm.shows(&["stop", "--all"])?;
-    ensure!(fs::metadata(&log)?.len() < 1000, "it goes on in the same");
+    ensure!(fs::metadata(&log)?.len() < 1000, "the log was not begun anew");
     let all = warm.shows(&["log"])?;
-    ensure!(all.starts_with(&old) && all.contains("xxxx\n20"), "lines are lost");
-    ensure!(all.trim_end().ends_with("stopped by SIGTERM"), "the last line is another");
+    ensure!(
+        all.starts_with(&old) && all.contains("xxxx\n20"),
+        "warm log does not show the old lines"
+    );
+    ensure!(all.trim_end().ends_with("stopped by SIGTERM"), "the last line is not the stop");
     Ok(())
 }
 
@@ -286,7 +289,10 @@ fn root(stage: &Stage) -> Result<()> {
         let running = Running::start(command, &User::current(), AtParentDeath::Kill)?;
         let (status, _) = collect(running)?.ends(0)?.response()?;
         ensure!(status == 200, "{status}");
-        ensure!(fs::read_dir(&hidden)?.next().is_none(), "it is not hidden");
+        ensure!(
+            fs::read_dir(&hidden)?.next().is_none(),
+            "the request did not use the hidden directory"
+        );
     }
     let seer = if is_root { User::current() } else { stage.user.clone() };
     let ask = |arguments: &[&str]| -> Result<Output> {

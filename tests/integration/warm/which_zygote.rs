@@ -130,12 +130,12 @@ fn all(stage: &Stage) -> Result<()> {
         let log = exchange.log();
         let (parent, told) = told(&exchange.finish()?)?;
         ensure!(told.starts_with(&format!("/a {kind}/{kind} ")), "{told}");
-        ensure!(!site.zygotes().contains(&parent), "it has another zygote");
+        ensure!(!site.zygotes().contains(&parent), "another zygote was started");
         log.wait_for("this request differs from them only in KIND")?;
         log.wait_for("give --warm-ignore KIND (CGI2WSGI_WARM_IGNORE)")?;
     }
     let (same, _) = ask("/warm", "/a", &[("X-Kind", "2")])?;
-    ensure!(zygotes.contains(&same), "one of the four is not used any more");
+    ensure!(zygotes.contains(&same), "a fifth zygote answered");
 
     let mut zygotes = BTreeSet::new();
     for kind in ["1", "2", "3", "4", "5", "6"] {

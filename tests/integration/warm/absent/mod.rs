@@ -70,7 +70,7 @@ fn ask(site: &Site<'_>, variables: &[(&str, &str)]) -> Result<String> {
     let mut command = site.command_of(&site.stage.bridge(), &site.path("site.py"), "id=x");
     command.envs(variables.iter().copied());
     let output = run(site.stage, command)?;
-    ensure!(output.stderr.is_empty(), "it complains: {}", output.stderr);
+    ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
     good(&output)
 }
 
