@@ -21,7 +21,7 @@ struct Panel {
     peer: &'static str,
 }
 
-const PANELS: [Panel; 2] = [
+const PANELS: &[Panel] = &[
     Panel {
         title: "Hello, world!",
         bars: &[
@@ -44,7 +44,7 @@ const PANELS: [Panel; 2] = [
     },
 ];
 
-const LEGEND: [(&str, Kind); 3] = [
+const LEGEND: &[(&str, Kind)] = &[
     ("what you use today", Kind::Today),
     ("cgi2wsgi, and how many times less than CGIHandler", Kind::Ours),
     ("the floor: no interpreter at all", Kind::Floor),

@@ -79,11 +79,11 @@ impl Machine {
     /// What disturbed the measurement, as a sentence.
     fn disturbance(&self) -> String {
         let Some(percent) = self.others.iter().max() else {
-            return "What else ran is not known.".to_owned();
+            return "The load by other processes is not known.".to_owned();
         };
         let advice = if *percent > 5 { ": **the run was disturbed**" } else { "" };
         format!(
-            "In a second of rest before each group, others' processes took {percent} % of the processors' time at \
+            "In one idle second before each group, other processes took {percent} % of the processors' time at \
              most{advice}."
         )
     }
@@ -145,7 +145,7 @@ fn text(date: &str, sections: &[Section], machine: &Machine) -> String {
         "# Benchmarks\n\n\
          ![Bar chart of what a request takes: CGIHandler, php-cgi, cgi2wsgi cold and warm, a C program](benchmarks.svg)\n\n\
          A CGI program is started, answers one request and ends: these are whole requests. *cold* is cgi2wsgi as a server \
-         starts it, *warm* is with `--warm`; `CGIHandler` is what Python brings for the purpose. Measured by `cargo \
+         starts it, *warm* is with `--warm`; `CGIHandler` is Python's own bridge. Measured by `cargo \
          bench` on {date}, all of it in one run. [How it was measured](#how-it-was-measured).\n\n\
          ## Targets\n\n\
          {met} of {} are met. A row is the time of its first part as a share of the second's, unless it says something \
@@ -176,6 +176,6 @@ const HOW: &str = "Every number is of whole processes, from their start to the l
     or of whole visits to a server. Subjects that are compared ran in turns, each round beginning with another one; \
     numbers are medians, and an interval holds 95 of 100 ratios when the rounds are drawn anew. It is an interval of \
     this run alone: the rows of 1 GiB were seen to differ more than that from one run to the next. A target is met or \
-    missed narrowly when it lies within the interval, and neither is for sure then. \
+    missed narrowly when it lies within the interval, and another run may give the other result. \
     All Pythons are the same one, in the same virtual environment. *CGIHandler* is a script with Python's \
     `wsgiref.handlers.CGIHandler`; *C program* is one that prints a greeting and does nothing else.";

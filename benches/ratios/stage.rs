@@ -22,7 +22,7 @@ use crate::terminal;
 const SECRET: &str = "a secret of the bench, which guards nothing";
 
 /// The request: the whole environment of a subject, except for what its row adds.
-const CGI: [(&str, &str); 12] = [
+const CGI: &[(&str, &str)] = &[
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
     ("GATEWAY_INTERFACE", "CGI/1.1"),
     ("SERVER_PROTOCOL", "HTTP/1.1"),

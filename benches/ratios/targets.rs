@@ -23,7 +23,7 @@ pub(crate) struct Target {
     pub(crate) before: Option<f64>,
 }
 
-pub(crate) const TARGETS: [Target; 32] = [
+pub(crate) const TARGETS: &[Target] = &[
     tightened("cold hello / CGIHandler hello", 0.55, 0.60),
     tightened("cold Flask / CGIHandler Flask", 0.63, 0.70),
     tightened("cold Django / CGIHandler Django", 0.58, 0.64),
@@ -85,7 +85,7 @@ impl Limit {
 
 /// The target of a row, if it has one.
 pub(crate) fn find(what: &str) -> Option<Target> {
-    TARGETS.into_iter().find(|target| target.what == what)
+    TARGETS.iter().find(|target| target.what == what).copied()
 }
 
 const fn at_most(what: &'static str, limit: f64) -> Target {

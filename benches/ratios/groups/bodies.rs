@@ -71,7 +71,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         // Measured, not guessed: how much of the peer's time is the moving itself.
         let share = section.share(alone, &peer)?;
         let held_back =
-            format!("To move the bytes without Python, {alone}, is {share} of the peer.");
+            format!("Moving the bytes without Python, {alone}, takes {share} of the peer's time.");
         section.compare(Of::Medians, &subject, &peer, &held_back)?;
         peak::compare(&mut section, &subject, "cold hello")?;
         section.compare(Of::Medians, &subject, alone, "")?;

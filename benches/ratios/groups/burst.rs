@@ -49,9 +49,9 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let mut section = Section {
         title: "A burst",
         about: format!(
-            "{COUNT} requests for the small view of the Django site begin at one moment, and the time is that of the \
-             slowest one. Warm, without `--warm-request`, each burst has a zygote of its own that has had no request for a minute \
-             or longer."
+            "{COUNT} requests for the small view of the Django site begin at the same moment, and the time is that of \
+             the slowest one. Warm, without `--warm-request`, each burst has a separate zygote, which had no request for a \
+             minute or longer."
         ),
         series: vec![ours, peer],
         ..Section::default()

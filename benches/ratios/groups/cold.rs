@@ -57,18 +57,19 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     };
     for peer in ["CGIHandler hello", "php-cgi hello", "php-cgi -n hello"] {
         let start = section.share("python -c pass", peer)?;
-        let held_back =
-            format!("To start the interpreter, `python -c pass`, is {start} of the peer.");
+        let held_back = format!(
+            "Starting the interpreter, `python -c pass`, takes {start} of the peer's time."
+        );
         section.compare(Of::Medians, "cold hello", peer, &held_back)?;
     }
     let front = section.share("the front alone, refusing", "python -c pass")?;
-    let held_back = format!("The front alone is {front} of the peer.");
+    let held_back = format!("The front alone takes {front} of the peer's time.");
     section.compare(Of::Medians, "cold hello", "python -c pass", &held_back)?;
     for name in ["Flask", "Django"] {
         let (ours, peer) = (format!("cold {name}"), format!("CGIHandler {name}"));
         let import = section.share(&format!("python, importing {name}"), &peer)?;
         let held_back = format!(
-            "To start `python` and import the application, without a request, is {import} of the peer."
+            "Starting `python` and importing the application, without a request, takes {import} of the peer's time."
         );
         section.compare(Of::Medians, &ours, &peer, &held_back)?;
     }

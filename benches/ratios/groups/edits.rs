@@ -17,7 +17,7 @@ use crate::subject::{Program, Sample, Subject};
 const ROUNDS: usize = 30;
 
 /// Name, the application under a copy of the fixtures for warm and for cold, and a file that its import loads.
-const SITES: [(&str, [Application; 2], &str); 2] = [
+const SITES: &[(&str, [Application; 2], &str)] = &[
     (
         "hello",
         [
@@ -42,7 +42,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         stage.copy("fixtures", copy)?;
     }
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
-    for (name, [warm, cold], file) in &SITES {
+    for (name, [warm, cold], file) in SITES {
         let request = |kind: &str, application: &Application| {
             let title = format!("first after an edit: {kind} {name}");
             small(stage, stage.cgi2wsgi(&title, application))
@@ -67,19 +67,20 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         title: "After an edit",
         about: "A comment is added to a module of the application before each request, so that Python compiles it \
                 anew. With `--warm` the zygote that has imported it before ends, and the request waits for the next \
-                one, which is at rest before the next edit. Django answers its small view."
+                one, which is idle before the next edit. Django answers its small view."
             .to_owned(),
         series: interleave(&subjects, bench.rounds(ROUNDS))?,
         ..Section::default()
     };
-    for (name, ..) in &SITES {
+    for (name, ..) in SITES {
         let (ours, peer) = (
             format!("first after an edit: warm {name}"),
             format!("first after an edit: cold {name}"),
         );
         let later = section.share(&format!("a later one: warm {name}"), &peer)?;
         let held_back = format!(
-            "The zygote does what the peer does to import, and then forks: a warm request alone is {later} of the peer."
+            "The zygote imports as the peer does, and then forks: a warm request alone takes {later} of the peer's \
+             time."
         );
         section.compare(Of::Medians, &ours, &peer, &held_back)?;
     }

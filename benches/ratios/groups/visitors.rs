@@ -53,7 +53,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         about: format!(
             "CGI programs behind Apache's mod_cgid and behind Caddy with the plugin `aksdb/caddy-cgi`: what visitors \
              wait for, with a new connection for each request, over the loopback interface. Rows of {CLIENTS} clients \
-             have the time of a request when that many come again and again: of all requests, not of each client's. \
+             have the time of a request while that many clients make one request after another, over all requests. \
              The Django site answers a small view."
         ),
         series,
@@ -65,7 +65,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let ours = format!("{MOD_CGID}, {CLIENTS} clients: warm Django");
     let peer = format!("{MOD_CGID}, {CLIENTS} clients: CGIHandler Django");
     let hello = section.share(&format!("{MOD_CGID}, {CLIENTS} clients: warm hello"), &peer)?;
-    let held_back = format!("A warm hello is {hello} of the peer.");
+    let held_back = format!("A warm hello takes {hello} of the peer's time.");
     section.compare(Of::Medians, &ours, &peer, &held_back)?;
     section.tabulate();
     Ok(section)
@@ -77,16 +77,19 @@ fn compare(section: &mut Section, server: &str) -> Result<()> {
     let (floor, front) = (name("C program"), name("the front alone"));
     let (hello, django) = (name("warm hello"), name("warm Django"));
     let front = section.share(&front, &floor)?;
-    let held_back = format!("The front alone, with nothing behind it, is {front} of the peer.");
+    let held_back =
+        format!("The front alone, with nothing behind it, takes {front} of the peer's time.");
     section.compare(Of::Medians, &hello, &floor, &held_back)?;
     let greeting = section.share(&hello, &floor)?;
-    let held_back = format!("The front alone is {front} of the peer, a warm hello {greeting}.");
+    let held_back =
+        format!("The front alone takes {front} of the peer's time, a warm hello {greeting}.");
     section.compare(Of::Medians, &django, &floor, &held_back)?;
     section.compare(Of::NinetyNinth, &django, &floor, &held_back)?;
     let without = name("warm Django without --warm-request");
     let greeting = section.share(&hello, &django)?;
     let held_back = format!(
-        "A warm hello is {greeting} of the peer; the rest is what Django does in its first request, again in each child."
+        "A warm hello takes {greeting} of the peer's time; the rest is Django's first request, which each child \
+         repeats."
     );
     section.compare(Of::Medians, &without, &django, &held_back)?;
 
@@ -94,7 +97,7 @@ fn compare(section: &mut Section, server: &str) -> Result<()> {
     let floor = name("C program");
     // Higher rates are better, so the ratio is inverted.
     let greeting = section.share(&floor, &name("warm hello"))?;
-    let held_back = format!("A warm hello's are {greeting} of the peer's.");
+    let held_back = format!("A warm hello reaches {greeting} of the peer's requests a second.");
     section.compare(Of::Rates, &name("warm Django"), &floor, &held_back)
 }
 

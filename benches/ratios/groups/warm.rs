@@ -51,16 +51,17 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         ..Section::default()
     };
     let front = section.share("the front alone", "C program")?;
-    let held_back = format!("The front alone, with nothing behind it, is {front} of the peer.");
+    let held_back =
+        format!("The front alone, with nothing behind it, takes {front} of the peer's time.");
     section.compare(Of::Medians, "warm hello", "C program", &held_back)?;
     let hello = section.share("warm hello", WARM)?;
     let held_back = format!(
-        "A warm hello is {hello} of the peer; the rest is what Django does in its first request, again in each child."
+        "A warm hello takes {hello} of the peer's time; the rest is Django's first request, which each child repeats."
     );
     section.compare(Of::Medians, WITHOUT, WARM, &held_back)?;
     let peer = "CGIHandler Django, a small view";
     let hello = section.share("warm hello", peer)?;
-    let held_back = format!("A warm hello is {hello} of the peer.");
+    let held_back = format!("A warm hello takes {hello} of the peer's time.");
     section.compare(Of::Medians, WARM, peer, &held_back)?;
     section.compare(Of::Medians, WITHOUT, peer, "")?;
     section.verdicts.extend(memory);

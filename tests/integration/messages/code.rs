@@ -138,7 +138,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
          virtual environment {venv}: is it installed there? {venv}/bin/python -m pip install yaml_of_nobody",
     ),
     app(
-        "a missing package that is called otherwise",
+        "a missing package whose name is not the module's",
         &[("app.py", "import MySQLdb\n")],
         "the application raised ModuleNotFoundError: No module named 'MySQLdb'; its packages come from the virtual \
          environment {venv}: is it installed there? {venv}/bin/python -m pip install mysqlclient",
@@ -312,13 +312,13 @@ pub(super) const MISTAKES: &[Mistake] = &[
          libnobody.so.4), or name its directory in LD_LIBRARY_PATH in the server's configuration",
     ),
     app(
-        "a locale that is not there",
+        "a locale that is not installed",
         &[("app.py", "import locale\n\nlocale.setlocale(locale.LC_ALL, 'xx_XX.nothing')\n")],
         "the application raised Error: unsupported locale setting; this machine does not have that locale: \
          locale -a lists those that exist (Debian: dpkg-reconfigure locales), and C.UTF-8 is always there",
     ),
     app(
-        "a question at import",
+        "input() while it is imported",
         &[("app.py", "name = input()\n")],
         "the application raised EOFError: EOF when reading a line; it asks for input while it is imported, and \
          a server gives none: put the code that asks below if __name__ == \"__main__\":",

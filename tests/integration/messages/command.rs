@@ -24,7 +24,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     )
     .files(APP),
     Mistake::new(
-        "a file of another name",
+        "an application whose file has another name",
         &["{site}/website.py"],
         "no application \"{site}/website.py\": {site} has no file \"website.py\"; it has app.py",
     )
@@ -56,7 +56,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     )
     .files(&[("manage.py", MANAGE), ("mysite/wsgi.py", RIGHT), ("mysite/__init__.py", "")]),
     Mistake::new(
-        "a link that leads nowhere",
+        "a file in place of a directory",
         &["{site}/app.py/x.py"],
         "no application \"{site}/app.py/x.py\": {site}/app.py is a file, not a directory",
     )
@@ -94,7 +94,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     .files(APP)
     .only(Shell),
     Mistake::new(
-        "a callable that is no name",
+        "a colon without a callable behind it",
         &["app.py:"],
         "\"app.py:\": \"\" is not the name of a callable, such as application, site.app or create_app()",
     )
@@ -107,7 +107,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     .files(APP)
     .only(Shell),
     Mistake::new(
-        "a module that is not there",
+        "a missing module",
         &["webapp:application"],
         "there is no module \"webapp\" in {site}, nor in Python's own directories with the virtual environment \
          {venv}; did you mean web_app?",
@@ -139,7 +139,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     .only(Server),
     // Directories.
     Mistake::new(
-        "--chdir to what is not there",
+        "--chdir to a missing directory",
         &["--chdir", "{site}/shp", "app.py"],
         "--chdir {site}/shp does not exist: {site} has no \"shp\"; did you mean shop? Otherwise give a directory that \
          exists",
@@ -160,7 +160,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     .files(&[("closed/app.py", RIGHT)])
     .modes(&[("closed", 0o600)]),
     Mistake::new(
-        "--pythonpath to what is not there",
+        "--pythonpath to a missing directory",
         &["--pythonpath", "{site}/libs", "app.py"],
         "--pythonpath {site}/libs does not exist: {site} has no \"libs\"; did you mean lib? Otherwise give a directory \
          that exists",
@@ -203,7 +203,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     )
     .files(APP),
     Mistake::new(
-        "a size with a unit of its own",
+        "a size with a space before its unit",
         &["--max-body", "20 MB", "app.py"],
         "--max-body \"20 MB\" is not a number of bytes, such as 1048576, 512K or 20M",
     )
@@ -246,7 +246,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     )
     .files(&[("index.cgi", "#!{bridge} --debug\r\nfrom app import application\r\n"), ("app.py", RIGHT)]),
     Mistake::new(
-        "an option of a #! line that is not there",
+        "an unknown option in a #! line",
         &[],
         "unknown option --processes: cgi2wsgi --help lists the options",
     )
@@ -265,7 +265,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     ), ("app.py", RIGHT)]),
     // Pythons.
     Mistake::new(
-        "a Python that is not there",
+        "a missing Python",
         &["--python", "/opt/python3.99/bin/python3", "app.py"],
         "there is no Python /opt/python3.99/bin/python3: /opt has no \"python3.99\": give the path of a Python, \
          such as --python /usr/bin/python3",
@@ -315,7 +315,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     .variables(&[("PYTHONHOME", "/opt/python")]),
     // Virtual environments.
     Mistake::new(
-        "a virtual environment that is not there",
+        "a missing virtual environment",
         &["--venv", "{site}/vnv", "app.py"],
         "--venv \"{site}/vnv\" is not a virtual environment: {site} has no \"vnv\"; did you mean venv?",
     )
@@ -351,20 +351,20 @@ pub(super) const MISTAKES: &[Mistake] = &[
     .modes(&[("private", 0o600)]),
     // Words at a shell.
     Mistake::new(
-        "the forgotten request",
+        "the verb request left out",
         &["app.py", "/shop"],
         "\"/shop\" after the application \"app.py\" is not read: did you mean cgi2wsgi request app.py /shop?",
     )
     .files(APP)
     .only(Shell),
     Mistake::new(
-        "curl's order",
+        "the URL before the application, as for curl",
         &["request", "http://localhost/shop", "app.py"],
         "the application comes before the URL: did you mean cgi2wsgi request app.py http://localhost/shop?",
     )
     .files(APP)
     .only(Shell),
-    Mistake::new("a verb of warm", &["status"], "did you mean cgi2wsgi warm status?").only(Shell),
+    Mistake::new("a verb of cgi2wsgi warm alone", &["status"], "did you mean cgi2wsgi warm status?").only(Shell),
     Mistake::new(
         "a verb of other programs",
         &["runserver"],
@@ -373,14 +373,14 @@ pub(super) const MISTAKES: &[Mistake] = &[
     )
     .only(Shell),
     Mistake::new(
-        "an option of request",
+        "an option of the verb request",
         &["-v", "app.py"],
         "-v is an option of cgi2wsgi request: write cgi2wsgi request -v ... APP [URL]",
     )
     .files(APP)
     .only(Shell),
     Mistake::new(
-        "a status that fails",
+        "an error status with request -f",
         &["request", "-f", "app.py"],
         "the application answered 404 Not Found (-f)",
     )
@@ -388,7 +388,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     .only(Shell)
     .outcome(Answered(22)),
     Mistake::new(
-        "a URL of another kind",
+        "a URL that is not http",
         &["request", "app.py", "ftp://localhost/"],
         "the URL \"ftp://localhost/\" is neither http nor https",
     )
@@ -402,7 +402,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     .files(APP)
     .only(Shell),
     Mistake::new(
-        "a package where an import is of a private directory",
+        "a data file that the user may not read",
         &["{site}/app.py"],
         "the application raised PermissionError: [Errno 13] Permission denied: '{site}/data.txt'; this process runs \
          as user {uid}: give that user the right to {site}/data.txt and {site}, or let the application use \
