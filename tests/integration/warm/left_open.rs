@@ -105,7 +105,10 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
             Warm => "has the same answers warm as cold",
             Cold(_) => "leads to normal starts, and the log says why",
         };
-        let name = format!("warm::left-open::P12: {} {how}", kind.replace('_', " "));
+        let name = format!(
+            "warm::left-open::P12: an import that leaves this open ({}) {how}",
+            kind.replace('_', " ")
+        );
         let world = Arc::clone(world);
         trials.push(Trial::test(name, move || {
             world
