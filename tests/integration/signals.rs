@@ -22,8 +22,14 @@ const TESTS: &[(&str, Test)] = &[
         "R13: SIGTERM to the front raises SystemExit once in the application, and close() runs",
         terminated,
     ),
-    ("R13: SIGHUP to the front does the same", hung_up),
-    ("R13: SIGKILL to the front does the same", killed),
+    (
+        "R13: SIGHUP to the front raises SystemExit once in the application, and close() runs",
+        hung_up,
+    ),
+    (
+        "R13: SIGKILL to the front raises SystemExit once in the application, and close() runs",
+        killed,
+    ),
     ("a worker that ignores SIGTERM ends soon after its front", stubborn),
     ("an application's own handler of SIGTERM is called once", own_handler),
     (

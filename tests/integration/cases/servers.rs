@@ -108,9 +108,9 @@ fn mounts() -> Vec<Case> {
             "/foo",
             "/foo",
         ),
-        auto("--mount auto keeps them at the mount itself", "?a=1", ""),
+        auto("--mount auto keeps SCRIPT_NAME and PATH_INFO at the mount itself", "?a=1", ""),
         auto(
-            "--mount auto keeps them where the server has normalized the path",
+            "--mount auto keeps SCRIPT_NAME and PATH_INFO where the server has normalized the path",
             "/a/../b//c",
             "/b/c",
         ),
