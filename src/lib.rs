@@ -5,6 +5,7 @@
 //! - [`cgi`]: bytes and RFC 3875. The request's meta-variables, the request body, the response and its head.
 //! - [`handoff`]: the messages between front and worker.
 //! - [`zygotes`]: the private directory that both share.
+//! - [`remedies`]: what to do about an exception that newcomers meet.
 //! - [`front`]: what servers and people start.
 //! - [`system`]: system calls for which no library has a safe function.
 //! - [`report`], [`timings`], [`did_you_mean`], [`listening`]: lines on standard error; where the time goes;
@@ -18,6 +19,7 @@ pub mod did_you_mean;
 pub mod front;
 pub mod handoff;
 pub mod listening;
+pub mod remedies;
 pub mod report;
 pub mod system;
 pub mod timings;

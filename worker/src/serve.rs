@@ -404,6 +404,9 @@ impl Problem {
 
     fn with_remedy(mut self, remedy: Option<String>) -> Self {
         if let (Self::Failed(refusal), Some(remedy)) = (&mut self, remedy) {
+            // Some exceptions are whole sentences.
+            let sentence = refusal.reason.trim_end_matches('.').len();
+            refusal.reason.truncate(sentence);
             refusal.reason.push_str(&remedy);
             if let Some(details) = &mut refusal.details {
                 details.extend(["\n", remedy.trim_start_matches("; "), "\n"]);

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::exception::raised;
 use super::finding::{Finding, word};
-use super::import::raised;
 use super::site::Site;
 use super::user::User;
 use crate::did_you_mean;
 use crate::handoff::Source;
+use crate::remedies::wsgi_beside;
 
 const ABOUT: &str = "callable";
 
@@ -22,8 +23,7 @@ pub(super) fn judge(
 ) -> (Finding, bool) {
     if let Some(factory) = factory {
         let name = text(factory, "name");
-        let mut finding = raised(&factory["error"], site, user);
-        finding.about = ABOUT;
+        let mut finding = raised(ABOUT, &factory["error"], site, user);
         finding.seen = format!("{name}() raises {}", finding.seen);
         return (finding, false);
     }
@@ -53,6 +53,14 @@ fn problem(facts: &Value, site: &Site) -> Option<Finding> {
         names => names.join(", "),
     };
     if let Some(missing) = facts["missing"].as_str() {
+        if let Some(wsgi) = wsgi_beside(&site.application).filter(|_| missing.is_empty()) {
+            let seen = format!(
+                "{module} has neither application nor app: the application of a Django project is in {}",
+                wsgi.display()
+            );
+            let cure = format!("cgi2wsgi check {}", word(wsgi));
+            return Some(Finding::problem(ABOUT, seen).cure(cure));
+        }
         if missing.is_empty() {
             let seen = format!("{module} has neither application nor app; it has {}", has(&there));
             let cure = likely(&there).map(|name| site.check_of(&name));
@@ -129,7 +137,7 @@ fn asgi(name: &str, kind: &str, site: &Site) -> Finding {
         "{seen}: a2wsgi translates, with `application = a2wsgi.ASGIMiddleware({})`",
         if name.is_empty() { "app" } else { name }
     );
-    Finding::problem(ABOUT, line).cure(site.install("a2wsgi"))
+    Finding::problem(ABOUT, line).cure(site.pip_install("a2wsgi"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What was found, and the verdict on all of it.
 
-use std::path::Path;
+pub(super) use crate::remedies::word;
 
 /// How good or bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,16 +97,6 @@ pub(super) fn verdict(problems: usize, warnings: usize) -> String {
     }
 }
 
-/// A word of a command, quoted if a shell needs that to take it as one word.
-pub(super) fn word(text: impl AsRef<Path>) -> String {
-    let text = text.as_ref().to_string_lossy();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.into_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,13 +107,5 @@ mod tests {
         assert_eq!(verdict(0, 1), "1 warning, and no problem");
         assert_eq!(verdict(2, 0), "2 problems");
         assert_eq!(verdict(1, 3), "1 problem and 3 warnings");
-    }
-
-    #[test]
-    fn a_word_of_a_command_stays_one_word() {
-        assert_eq!(word("/srv/site/app.py"), "/srv/site/app.py");
-        assert_eq!(word("/srv/my site"), "'/srv/my site'");
-        assert_eq!(word("it's;rm -rf"), "'it'\\''s;rm -rf'");
-        assert_eq!(word(""), "''");
     }
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::exception::raised;
 use super::finding::{Finding, word};
-use super::import::raised;
 use super::inside::Inside;
 use super::site::Site;
 use super::user::User;
@@ -35,8 +35,7 @@ pub(super) fn judge(inside: &Inside, site: &Site, host: Option<&str>, user: &Use
     }
     let failed = inside.all_about("django").find_map(|facts| facts.get("error"));
     if let Some(error) = failed {
-        let mut finding = raised(error, site, user);
-        finding.about = "Django";
+        let mut finding = raised("Django", error, site, user);
         finding.seen = format!("check --deploy raises {}", finding.seen);
         findings.push(finding);
     }

@@ -39,20 +39,41 @@ def frames(error):
     return found[-40:]
 
 
-def described(error):
-    facts = {"type": type(error).__name__, "text": text(error), "frames": frames(error)}
-    facts["bases"] = [base.__name__ for base in type(error).__mro__]
-    for name in ("name", "filename", "lineno", "code", "path"):
+def module_facts(name):
+    facts = {"included": name in getattr(sys, "stdlib_module_names", ())}
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file:
+        facts["file"] = text(file)
+        if "-packages" in file:
+            try:
+                from importlib.metadata import version
+                facts["version"] = text(version(name), 80)
+            except Exception:
+                pass
+    return facts
+
+
+def described(error, causes=4):
+    facts = {"types": [base.__name__ for base in type(error).__mro__], "module": text(type(error).__module__, 200)}
+    facts.update(text=text(error), frames=frames(error), here=text(os.getcwd()))
+    for name in ("name", "filename", "lineno", "code", "path", "errno"):
         value = getattr(error, name, None)
         if isinstance(value, (str, int)):
             facts[name] = text(value) if isinstance(value, str) else value
+    for name, value in (("source", getattr(error, "text", None)), ("key", (error.args or [None])[0])):
+        if isinstance(value, str):
+            facts[name] = text(value)
     trace = getattr(error, "__traceback__", None)
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     facts["in_os"] = trace is not None and trace.tb_frame.f_code.co_filename in ("<frozen os>", os.__file__)
+    names = [facts.get("name") or "", (facts["text"].split("module '") + [""])[1].split("'")[0], (facts["text"].split("'") + [""])[1]]
+    facts["modules"] = dict((name, module_facts(name)) for name in set(text(name.split(".")[0], 200) for name in names) if name)
+    names = ("DJANGO_SETTINGS_MODULE", "PYTHONPATH", "PYTHONUTF8")
+    facts["variables"] = dict((name, text(os.environ[name])) for name in names if name in os.environ)
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None:
-        facts["cause"] = {"type": type(cause).__name__, "text": text(cause), "frames": frames(cause)}
+    if cause is not None and causes:
+        facts["cause"] = described(cause, causes - 1)
     return facts
 
 
@@ -84,6 +105,8 @@ def load(kind, name):
         import importlib.util
         usual = stem.isidentifier() and stem != "__main__" and stem not in sys.modules
         spec = importlib.util.spec_from_file_location(stem if usual else "__mp_main__", name)
+        if usual and hasattr(importlib._bootstrap, "_load"):
+            return importlib._bootstrap._load(spec)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         if not usual:

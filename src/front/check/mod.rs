@@ -7,20 +7,20 @@
 //! - [`machine`], [`script`], [`application`], [`python`]: what files and limits show;
 //! - [`trial`]: a process with a deadline; [`inside`]: the site's own Python in such a process
 //!   (`inside.py`); [`main_thread`]: where it hangs;
-//! - [`import`], [`callable`], [`frameworks`], [`packages`], [`site`]: what that Python's facts mean;
+//! - [`import`], [`exception`], [`callable`], [`frameworks`], [`site`]: what that Python's facts mean;
 //! - [`request`], [`warmth`]: real requests.
 //!
 //! The functions that decide are pure, with their tests beside them. A check changes nothing; the application may.
 
 mod application;
 mod callable;
+mod exception;
 mod finding;
 mod frameworks;
 mod import;
 mod inside;
 mod machine;
 mod main_thread;
-mod packages;
 mod python;
 mod request;
 mod script;
@@ -188,7 +188,8 @@ impl Check {
             Inside::ask(&interpreter, application.as_ref(), &self.variables, &host, patience);
         let Some(inside) = self.asked(asked, &interpreter) else { return };
         if let Some(application) = application {
-            let site = Site { application, interpreter };
+            let version = python::version(&inside);
+            let site = Site { application, interpreter, version };
             if self.inside(&inside, &site, patience) {
                 self.requests(&app, &inside, &site, settings.warm.is_some(), patience);
             }

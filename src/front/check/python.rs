@@ -116,6 +116,13 @@ pub(super) fn does_not_start(
         .detail(last_lines(&inside.errors))
 }
 
+/// The version of a Python, such as 3 and 11, by what it says.
+pub(super) fn version(inside: &Inside) -> (u8, u8) {
+    let facts = inside.about("python").unwrap_or(&Value::Null);
+    let number = |index: usize| facts["numbers"][index].as_u64().and_then(|it| it.try_into().ok());
+    (number(0).unwrap_or_default(), number(1).unwrap_or_default())
+}
+
 /// Judges what a Python says about itself.
 pub(super) fn judge(facts: &Value, interpreter: &Interpreter) -> Finding {
     let version = facts["version"].as_str().unwrap_or("?");

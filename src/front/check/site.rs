@@ -10,6 +10,8 @@ use crate::handoff::{Application, Source};
 pub(super) struct Site {
     pub(super) application: Application,
     pub(super) interpreter: Interpreter,
+    /// The version of that Python, such as 3 and 11.
+    pub(super) version: (u8, u8),
 }
 
 impl Site {
@@ -26,12 +28,7 @@ impl Site {
         format!("cgi2wsgi check {}", word(format!("{}:{callable}", self.name())))
     }
 
-    /// A command that installs a package where the application finds it.
-    pub(super) fn install(&self, package: &str) -> String {
-        self.pip_install(&word(package))
-    }
-
-    /// The same for any arguments of `pip install`.
+    /// A command that installs packages where the application finds them: `pip install` with `what`.
     pub(super) fn pip_install(&self, what: &str) -> String {
         let python = word(&self.interpreter.executable);
         if self.interpreter.venv.is_some() {

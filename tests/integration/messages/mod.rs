@@ -1,11 +1,13 @@
 //! The mistakes that people make with their first site, each made under a server and at a shell. The whole logged line
 //! must say what happened, why, and what to do (M1 to M8).
 //!
-//! `command.rs` has mistakes in what is typed and set, `code.rs` those in the application's file; `pages.rs` tests what
+//! `command.rs` has mistakes in what is typed and set, `code.rs` those in the application's file,
+//! `django.rs` those in a new project; `pages.rs` tests what
 //! visitors see. One Apache runs all mistakes, each by a program like `servers/shared-host/index.cgi`.
 
 mod code;
 mod command;
+mod django;
 pub(crate) mod pages;
 
 use std::fmt::Write as _;
@@ -139,8 +141,7 @@ const RIGHT: &str = "def application(environ, start_response):\n    \
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     let made = Arc::new(Made { world: Arc::clone(world), site: OnceLock::new() });
     let mut trials = trials_of("messages", pages::TESTS, world);
-    let all = command::MISTAKES.iter().chain(code::MISTAKES);
-    for mistake in all {
+    for mistake in mistakes() {
         for (place, name) in [(Where::Server, "server"), (Where::Shell, "shell")] {
             if mistake.place != Where::Both && mistake.place != place {
                 continue;
@@ -152,6 +153,10 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
         }
     }
     trials
+}
+
+fn mistakes() -> impl Iterator<Item = &'static Mistake> {
+    command::MISTAKES.iter().chain(code::MISTAKES).chain(django::MISTAKES)
 }
 
 /// What all trials share.
@@ -202,7 +207,7 @@ impl Made {
 impl Site {
     fn new(stage: &Stage) -> Result<Self> {
         let directory = stage.workplace("mistakes")?;
-        for mistake in command::MISTAKES.iter().chain(code::MISTAKES) {
+        for mistake in mistakes() {
             write(stage, mistake, &directory.join(slug(mistake.name)))
                 .with_context(|| mistake.name.to_owned())?;
         }

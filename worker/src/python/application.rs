@@ -7,6 +7,7 @@ use std::path::Path;
 use cgi2wsgi::did_you_mean;
 use cgi2wsgi::handoff::application::{is_archive, package_root};
 use cgi2wsgi::handoff::{Application, Callable, Source};
+use cgi2wsgi::remedies::wsgi_beside;
 use pyo3::exceptions::{PyModuleNotFoundError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -69,7 +70,7 @@ fn load_callable<'py>(
         Source::Module(name) => (import(py, name, application)?, format!("the module {name}")),
         Source::File(file) => (execute(py, file)?, file.display().to_string()),
     };
-    let callable = find(&module, &named, &application.callable)?;
+    let callable = find(&module, &named, application)?;
     if callable.is_callable() {
         return Ok(callable);
     }
@@ -323,8 +324,9 @@ fn in_package<'py>(
 fn find<'py>(
     module: &Bound<'py, PyAny>,
     named: &str,
-    callable: &Callable,
+    application: &Application,
 ) -> Result<Bound<'py, PyAny>, LoadError> {
+    let callable = &application.callable;
     if callable.attributes.is_empty() {
         for name in USUAL_NAMES {
             if let Some(found) = module.getattr_opt(name)? {
@@ -332,6 +334,12 @@ fn find<'py>(
             }
         }
         let there = callables(module);
+        if let Some(wsgi) = wsgi_beside(application) {
+            return Err(LoadError::Setup(format!(
+                "{named} has neither application nor app: the application of a Django project is in {}",
+                wsgi.display()
+            )));
+        }
         return Err(LoadError::Setup(format!(
             "{named} has neither application nor app{}",
             if there.is_empty() {

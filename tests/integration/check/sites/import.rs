@@ -34,7 +34,7 @@ pub(super) const SITES: &[Site] = &[
         name: "a module that is in a directory beside the application",
         files: &[("app.py", "import inner_part\n"), ("src/inner_part.py", "")],
         about: "✗ import",
-        seen: &["it is in {place}/src"],
+        seen: &["inner_part is in {place}/src"],
         cure: "cgi2wsgi check --pythonpath {place}/src {place}/app.py",
         ..SITE
     },
@@ -63,7 +63,7 @@ pub(super) const SITES: &[Site] = &[
         name: "M5: print without parentheses is Python 2",
         files: &[("app.py", "import os\nprint \"x\"\n")],
         about: "✗ import",
-        seen: &["SyntaxError", "this is Python 2"],
+        seen: &["SyntaxError", "this is code of Python 2"],
         cure: "vi +2 {place}/app.py",
         ..SITE
     },
@@ -71,7 +71,8 @@ pub(super) const SITES: &[Site] = &[
         name: "M5: for a module of Python 2 its successor is named",
         files: &[("app.py", "import urllib2\n")],
         about: "✗ import",
-        seen: &["urllib2 is a module of Python 2", "urllib.request"],
+        seen: &["it is a module of Python 2", "urllib.request"],
+        cure: "vi +1 {place}/app.py",
         ..SITE
     },
     Site {
@@ -89,7 +90,7 @@ pub(super) const SITES: &[Site] = &[
             ("views_of_shop.py", "from app import NAME\n"),
         ],
         about: "✗ import",
-        seen: &["the two modules import each other"],
+        seen: &["app is imported again by a module that it imports"],
         cure: "vi +1 {place}/views_of_shop.py",
         ..SITE
     },
@@ -167,7 +168,7 @@ pub(super) const SITES: &[Site] = &[
         files: &[("web/app.py", "open('config.ini')\n"), ("config.ini", "")],
         arguments: &["web/app.py"],
         about: "✗ import",
-        seen: &["the name is relative to {place}/web"],
+        seen: &["config.ini is relative to the current directory, {place}/web"],
         cure: "cgi2wsgi check --chdir {place} {place}/web/app.py",
         ..SITE
     },

@@ -14,6 +14,7 @@ macro_rules! django {
 
 mod application;
 mod callable;
+mod exception;
 mod frameworks;
 mod import;
 mod machine;
@@ -32,6 +33,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Site> {
         machine::SITES,
         python::SITES,
         import::SITES,
+        exception::SITES,
         callable::SITES,
         request::SITES,
         frameworks::SITES,
