@@ -36,6 +36,8 @@ const TESTS: &[(&str, Test)] = &[
         "one file with a worker of another build, or with part of a worker, is refused with the reason",
         damaged_one_file,
     ),
+    ("one file: where its worker cannot be copied to memory, a file is loaded", unfilled_one_file),
+    ("one file: Python loads nothing before it is told that the worker is complete", untold_one_file),
     ("one file: a zygote ends when the file that started it is replaced", replaced_one_file),
     ("--version shows the build, the worker and the Python", version),
     ("--python names the interpreter by its path and by its name in PATH", python_option),
@@ -218,6 +220,48 @@ fn damaged_one_file(stage: &Stage) -> Result<()> {
     fs::set_permissions(directory.join("part"), fs::Permissions::from_mode(0o755))?;
     copy_executable(&directory.join("part"), &directory.join("part.cgi"))?;
     refuses(&hello_of(stage, &directory.join("part.cgi"), &[], &directory)?, &["is neither in"])
+}
+
+/// The limit of a file's size applies to memory too: it ends the copy in the middle.
+fn unfilled_one_file(stage: &Stage) -> Result<()> {
+    let directory = stage.workplace("unfilled-one-file")?;
+    let runtime = stage.workplace("unfilled-one-file/t")?;
+    let place = directory.join("index.cgi");
+    join_parts(stage, &place, &Stage::build()?, 0)?;
+    let limited = || -> Result<Output> {
+        let mut command = stage.command(Path::new("/bin/sh"));
+        command.args(["-c", "ulimit -f 100 && exec \"$@\"", "sh"]).arg(&place);
+        command.arg(stage.path("fixtures/hello.py")).env("TMPDIR", &runtime);
+        run(stage, piped(command, &[]))
+    };
+    let expected = ["neither from memory (File too large", "nor from a file", "File too large"];
+    refuses(&limited()?, &expected)?;
+    let private: Vec<_> = fs::read_dir(&runtime)?.collect::<Result<_, _>>()?;
+    let [private] = &private[..] else { anyhow::bail!("not one directory: {private:?}") };
+    ensure!(fs::read_dir(private.path())?.next().is_none(), "a part of the worker was left there");
+    let worker = Stage::worker_name()?;
+    copy_executable(&stage.path("bin").join(&worker), &private.path().join(worker))?;
+    let output = limited()?;
+    greets(&output)?;
+    ensure!(output.stderr.is_empty(), "{}", output.stderr);
+    Ok(())
+}
+
+/// A wrapper gives Python, in place of the connection, a descriptor that is at its end, as if the front had been killed.
+fn untold_one_file(stage: &Stage) -> Result<()> {
+    let place = stage.workplace("untold-one-file")?.join("index.cgi");
+    join_parts(stage, &place, &Stage::build()?, 0)?;
+    let python = stage.python().display().to_string();
+    let text = format!(
+        "#!{python}\nimport os, sys\nconnection = int(sys.argv[-3])\n\
+         os.dup2(os.open('/dev/null', os.O_RDWR), connection)\n\
+         os.execv({python:?}, [{python:?}] + sys.argv[1:])\n"
+    );
+    let wrapper = script(stage, "untold.py", &text)?;
+    let mut command = stage.command(&place);
+    command.args(["--python", &wrapper]).arg(stage.path("fixtures/hello.py"));
+    let output = run(stage, piped(command, &[]))?;
+    refuses(&output, &["does not start", "exit status 2", "before it had loaded the worker"])
 }
 
 fn replaced_one_file(stage: &Stage) -> Result<()> {

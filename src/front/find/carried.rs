@@ -1,8 +1,8 @@
 //! The worker that packaging/build appends to this executable, for sites where only one file can be uploaded.
 //!
-//! The last line gives its length and its build. Python loads it from a memfd: no file stays behind. Where the system
-//! has no memfd (Linux before 3.17) or runs no code from it, the worker is unpacked once into the private directory of
-//! the zygotes.
+//! The last line gives its length and its build. Python loads it from a memfd: no file stays behind. The memfd is filled
+//! while Python starts, since the copy takes half a millisecond. Where the system has no memfd (Linux before 3.17), runs
+//! no code from it or cannot fill it, the worker is unpacked once into the private directory of the zygotes.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -31,15 +31,6 @@ pub struct Carried {
     executable: File,
     begins: u64,
     length: usize,
-}
-
-/// What Python loads a carried worker from.
-#[derive(Debug)]
-pub enum Unpacked {
-    /// Memory.
-    Memory(OwnedFd),
-    /// A file in the private directory.
-    File(PathBuf),
 }
 
 /// The worker that this executable, which is at `front`, carries.
@@ -76,40 +67,38 @@ fn length(line: &[u8; LAST_LINE]) -> Result<Option<usize>> {
 }
 
 impl Carried {
-    /// Puts the worker where Python can load it.
-    pub fn unpack(&self, variables: &Variables) -> Result<Unpacked> {
-        match self.in_memory() {
-            Ok(memory) => Ok(Unpacked::Memory(memory)),
-            Err(reason) => self.in_directory(variables).map(Unpacked::File).with_context(|| {
-                format!(
-                    "the worker in {} can be loaded neither from memory ({reason}) nor from a file",
-                    self.front.display()
-                )
-            }),
-        }
-    }
-
-    fn in_memory(&self) -> io::Result<OwnedFd> {
+    /// Empty memory from which Python can load the worker when [`Self::fill`] has filled it.
+    pub fn memory(&self) -> io::Result<OwnedFd> {
         let name = worker_file_name();
         // The worker is not to be executed as a program; Linux before 6.3 has no flag for that.
         let flags = MemfdFlags::CLOEXEC;
         let memory = memfd_create(&*name, flags | MemfdFlags::NOEXEC_SEAL)
             .or_else(|_| memfd_create(&*name, flags))?;
-        self.copy(&memory)?;
         system::expect_executable(&memory)?;
         Ok(memory)
     }
 
-    fn copy(&self, to: &OwnedFd) -> io::Result<()> {
+    /// Copies the worker into `memory`.
+    pub fn fill(&self, memory: &OwnedFd) -> io::Result<()> {
         seek(&self.executable, SeekFrom::Start(self.begins))?;
         let mut left = self.length;
         while left > 0 {
-            match sendfile(to, &self.executable, None, left)? {
+            match sendfile(memory, &self.executable, None, left)? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 count => left -= count,
             }
         }
         Ok(())
+    }
+
+    /// Unpacks the worker into a file of the private directory. `reason` is why it cannot be loaded from memory.
+    pub fn file(&self, variables: &Variables, reason: &io::Error) -> Result<PathBuf> {
+        self.in_directory(variables).with_context(|| {
+            format!(
+                "the worker in {} can be loaded neither from memory ({reason}) nor from a file",
+                self.front.display()
+            )
+        })
     }
 
     /// The file gets its name when it is complete. Only this user can enter the directory.

@@ -2,11 +2,13 @@
 //!
 //! A worker is started without anything of a request: variables and descriptors come with the order. `boot.py` is the
 //! program that Python runs. It loads the worker without an import path. If it cannot, `refuse.py` tells why; it is a
-//! separate text, so that Python compiles it only then. Both are valid in any Python from 2.7 on.
+//! separate text, so that Python compiles it only then. Where this executable carries the worker, `wait.py` runs first:
+//! a byte on the connection tells that the worker is whole. All are valid in any Python from 2.7 on.
 
 mod detach;
+mod loaded;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
@@ -16,9 +18,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::Pid;
 
+use self::loaded::Loaded;
 use super::account::lines::Streams;
-use super::find;
-use super::find::carried::Unpacked;
 use super::plan::Plan;
 use super::supervise::{NotBegun, Process, Worker};
 use crate::cgi::variables::Variables;
@@ -33,17 +34,14 @@ use crate::zygotes::import_output::ImportOutput;
 /// The program that Python runs.
 const BOOT: &str = include_str!("boot.py");
 
+/// What Python runs before BOOT if the worker's memory is filled meanwhile.
+const WAIT: &str = concat!(include_str!("wait.py"), include_str!("boot.py"));
+
 /// What BOOT runs if it cannot load the worker.
 const REFUSE: &str = include_str!("refuse.py");
 
 /// The descriptor number of the connection in a worker, if it is free.
 const ITS_NUMBER: i32 = 700;
-
-/// The descriptor number of the memory that a carried worker is loaded from, if it is free.
-const ITS_MEMORY: i32 = ITS_NUMBER + 1;
-
-/// Where the system has a file for each descriptor. A worker that is loaded from there closes that descriptor.
-const MEMORY: &str = "/proc/self/fd/";
 
 /// How long a zygote may take to receive its order, where nothing else limits it.
 const ZYGOTE_START: Duration = Duration::from_secs(30);
@@ -54,15 +52,21 @@ pub(super) fn worker(
     variables: &Variables,
     streams: &Streams,
 ) -> Result<Worker, NotBegun> {
-    let loaded = Loaded::new(&plan.worker, variables).map_err(NotBegun::NoWorker)?;
-    start(plan, variables, streams, &loaded).map_err(NotBegun::NotStarted)
+    let mut loaded = Loaded::new(&plan.worker, variables).map_err(NotBegun::NoWorker)?;
+    let worker = start(plan, variables, streams, &loaded)?;
+    // Python has meanwhile begun to start.
+    let Err(reason) = loaded.fill(&worker.connection) else { return Ok(worker) };
+    drop(worker.connection);
+    worker.process.kill();
+    loaded = Loaded::from_file(&plan.worker, variables, &reason).map_err(NotBegun::NoWorker)?;
+    Ok(start(plan, variables, streams, &loaded)?)
 }
 
 fn start(
     plan: &Plan,
     variables: &Variables,
     streams: &Streams,
-    loaded: &Loaded,
+    loaded: &Loaded<'_>,
 ) -> io::Result<Worker> {
     let (connection, its_end) = inherited_pair()?;
     let mut command = python(plan, variables, &its_end, loaded);
@@ -102,7 +106,8 @@ pub(super) fn zygote(
         .stdout(output.descriptor()?)
         .stderr(output.descriptor()?)
         .current_dir(&plan.service.application.directory);
-    let kept: Vec<_> = loaded.memory.iter().chain([&its_end]).map(AsRawFd::as_raw_fd).collect();
+    let kept: Vec<_> =
+        loaded.memory().into_iter().chain([&its_end]).map(AsRawFd::as_raw_fd).collect();
     let ended = detach::run(&mut command, &kept, ignores_sigchld)?;
     drop(its_end);
     if !ended.success() {
@@ -110,6 +115,7 @@ pub(super) fn zygote(
         return Err(io::Error::other(reason));
     }
     let until = plan.deadline.map_or_else(|| Moment::now() + ZYGOTE_START, |deadline| deadline.at);
+    loaded.fill(&connection)?;
     let order = Order::Zygote(Box::new(order)).encode();
     send(&connection, &mut Outgoing::new(&order), listener, until)?;
     Ok(output)
@@ -150,40 +156,19 @@ fn inherited(descriptor: &OwnedFd, number: i32) -> io::Result<OwnedFd> {
     Ok(copy)
 }
 
-/// Where Python finds the worker.
-struct Loaded {
-    /// A path.
-    name: OsString,
-    memory: Option<OwnedFd>,
-}
-
-impl Loaded {
-    fn new(worker: &find::worker::Worker, variables: &Variables) -> anyhow::Result<Self> {
-        let unpacked = match worker {
-            find::worker::Worker::File(file) => Unpacked::File(file.clone()),
-            find::worker::Worker::Carried(carried) => carried.unpack(variables)?,
-        };
-        Ok(match unpacked {
-            Unpacked::File(file) => Self { name: file.into(), memory: None },
-            Unpacked::Memory(memory) => {
-                let memory = inherited(&memory, ITS_MEMORY)?;
-                Self {
-                    name: format!("{MEMORY}{}", memory.as_raw_fd()).into(),
-                    memory: Some(memory),
-                }
-            }
-        })
-    }
-}
-
 /// The interpreter with the program that loads the worker, in the operator's environment.
-fn python(plan: &Plan, variables: &Variables, its_end: &OwnedFd, loaded: &Loaded) -> Command {
+fn python(plan: &Plan, variables: &Variables, its_end: &OwnedFd, loaded: &Loaded<'_>) -> Command {
     let mut command = Command::new(&plan.interpreter.executable);
     // P5: text is UTF-8 whatever the locale, unless the site says otherwise.
     if variables.get("PYTHONUTF8").is_none() {
         command.args(["-X", "utf8"]);
     }
-    command.args(["-c", BOOT]).arg(its_end.as_raw_fd().to_string()).arg(&loaded.name).arg(REFUSE);
+    let program = if loaded.memory().is_some() { WAIT } else { BOOT };
+    command
+        .args(["-c", program])
+        .arg(its_end.as_raw_fd().to_string())
+        .arg(loaded.name())
+        .arg(REFUSE);
     command.env_clear().envs(surroundings(variables));
     command
 }

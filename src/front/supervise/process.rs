@@ -80,6 +80,14 @@ impl Process {
         self.is_own() || self.end().is_some()
     }
 
+    /// Ends a process that this process started, and has been told nothing.
+    pub(in crate::front) fn kill(&self) {
+        self.signal(libc::SIGKILL);
+        if let Self::Own(pid) = self {
+            let _ = system::wait_for(*pid);
+        }
+    }
+
     /// Sends it a signal, unless it is gone.
     pub(super) fn signal(&self, number: i32) {
         match self {
