@@ -104,7 +104,8 @@ impl Plan {
         }
         let app = settings.app.as_deref().context(
             "no application: name one after the options, or in CGI2WSGI_APP (the words of a query \
-             string are never taken for one)",
+             string are never taken for one; Apache's suexec passes on no CGI2WSGI variable: give the \
+             options in the #! line of a script)",
         )?;
         let form = form(settings.nph, Some(app), variables, program);
         let request =

@@ -37,11 +37,15 @@ const TESTS: &[(&str, Test)] = &[
         damaged_one_file,
     ),
     ("one file: where its worker cannot be copied to memory, a file is loaded", unfilled_one_file),
-    ("one file: Python loads nothing before it is told that the worker is complete", untold_one_file),
+    (
+        "one file: Python loads nothing before it is told that the worker is complete",
+        untold_one_file,
+    ),
     ("one file: a zygote ends when the file that started it is replaced", replaced_one_file),
     ("--version shows the build, the worker and the Python", version),
     ("--python names the interpreter by its path and by its name in PATH", python_option),
     ("--python: a program that is no Python is a whole 500, and the log says why", no_python),
+    ("a Python older than 3.9 is refused with its version", old_python),
     ("a wrapper script can be used as the Python", wrapper_script),
     ("a virtual environment whose Python is gone is named with the cure", python_gone),
     ("P10: a Python that the user cannot execute is named with the user", python_forbidden),
@@ -261,7 +265,7 @@ fn untold_one_file(stage: &Stage) -> Result<()> {
     let mut command = stage.command(&place);
     command.args(["--python", &wrapper]).arg(stage.path("fixtures/hello.py"));
     let output = run(stage, piped(command, &[]))?;
-    refuses(&output, &["does not start", "exit status 2", "before it had loaded the worker"])
+    refuses(&output, &["does not start", "exit status 1", "before it had loaded the worker"])
 }
 
 fn replaced_one_file(stage: &Stage) -> Result<()> {
@@ -355,8 +359,12 @@ fn no_python(stage: &Stage) -> Result<()> {
     refuses(&with_python(stage, &killed)?, &["does not start", "signal 9"])?;
     let nothing = script(stage, "nothing.sh", "#!/nowhere/sh\n")?;
     refuses(&with_python(stage, &nothing)?, &["cannot be started"])?;
-    // It writes something else than a reply, and stays.
-    let noise = script(stage, "noise.sh", "#!/bin/sh\neval \"printf noise >&$6\"\nsleep 9\n")?;
+    // It writes to the connection what no worker reports, and stays.
+    let python = stage.python().display().to_string();
+    let text = format!(
+        "#!{python}\nimport os, sys, time\nos.write(int(sys.argv[-3]), b'noise')\ntime.sleep(60)\n"
+    );
+    let noise = script(stage, "noise.py", &text)?;
     refuses(&with_python(stage, &noise)?, &["does not start"])?;
     let hangs = script(stage, "hangs.sh", "#!/bin/sh\nexec sleep 60\n")?;
     let mut command = stage.command(&stage.bridge());
@@ -365,6 +373,20 @@ fn no_python(stage: &Stage) -> Result<()> {
     let (status, _) = output.ends(1)?.response()?;
     ensure!(status == 504, "{status}");
     output.says("was not started within --timeout, 0.5 s").map(drop)
+}
+
+/// What the site runs at the start changes the version that this Python states.
+fn old_python(stage: &Stage) -> Result<()> {
+    let place = stage.workplace("old-python")?;
+    fs::write(place.join("sitecustomize.py"), "import sys\nsys.version_info = (3, 8, 18)\n")?;
+    let path = place.display().to_string();
+    let prefix = installed(stage, "old-python/prefix", Some("bin"))?;
+    let expected = ["it is Python 3.8.18", "needs CPython 3.9 or newer", "--python"];
+    refuses(&hello(stage, &prefix, &[("PYTHONPATH", &path)])?, &expected)?;
+    join_parts(stage, &place.join("index.cgi"), &Stage::build()?, 0)?;
+    let mut command = stage.command(&place.join("index.cgi"));
+    command.arg(stage.path("fixtures/hello.py"));
+    refuses(&run(stage, piped(command, &[("PYTHONPATH", &path)]))?, &expected)
 }
 
 fn wrapper_script(stage: &Stage) -> Result<()> {

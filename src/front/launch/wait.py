@@ -1,5 +1,5 @@
 def wait():
     import posix, sys
     if not posix.read(int(sys.argv[1]), 1):
-        posix._exit(2)
+        posix._exit(1)
 globals().pop("wait")()

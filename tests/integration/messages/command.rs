@@ -13,7 +13,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
         "no application",
         &[],
         "no application: name one after the options, or in CGI2WSGI_APP (the words of a query string are never \
-         taken for one)",
+         taken for one; Apache's suexec passes on no CGI2WSGI variable: give the options in the #! line of a script)",
     )
     .only(Server),
     Mistake::new(
