@@ -1,8 +1,9 @@
 """Makes the wheel of cgi2wsgi; it is also the PEP 517 backend that pyproject.toml names for pip.
 
-The front is one of the wheel's scripts and the worker is in its package, under the name that the front looks for. A
-wheel builder for extension modules gives the worker another name, and builds no front: maturin's data folder has to
-exist before it starts. Zipping the two files that packaging/parts has built takes less than setting that up.
+The front is one of the wheel's scripts and the worker is in its package, under the name that the front looks for.
+maturin (1.16 was tried) cannot make this wheel from the sources: for an extension module it builds no executable, it
+names the library after the module, without the build, and its data folder, whose files could be scripts, must exist
+before it starts.
 """
 
 import base64
