@@ -66,6 +66,33 @@ pub fn with_interpreter_line(
     taken_apart.chain(words[1..].iter().cloned()).collect()
 }
 
+/// Makes the path of a script absolute if the words before it are the options of its own `#!` line. Apache's suexec
+/// starts a script by its name in the current directory, and a `--chdir` on that line must not change what the name means.
+///
+/// `absolute` is the absolute path of a file in the current directory.
+pub fn with_absolute_script(
+    mut words: Vec<OsString>,
+    first_line: impl Fn(&OsStr) -> Option<Vec<u8>>,
+    absolute: impl Fn(&OsStr) -> Option<OsString>,
+) -> Vec<OsString> {
+    let Some((script, options)) = words.split_last() else { return words };
+    if options.is_empty() || script.as_bytes().starts_with(b"/") {
+        return words;
+    }
+    let has_these_options = |line: &[u8]| {
+        let line = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let options = options.iter().map(|option| option.as_bytes());
+        line.collect::<Vec<_>>().ends_with(&options.collect::<Vec<_>>())
+    };
+    let is_its_own =
+        first_line(script).is_some_and(|line| line.starts_with(b"#!") && has_these_options(&line));
+    if let Some(absolute) = absolute(script).filter(|_| is_its_own) {
+        words.pop();
+        words.push(absolute);
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,5 +170,24 @@ mod tests {
             ["--chdir=/a b", "/w/x.cgi"]
         );
         assert_eq!(split(&["--debug"], line), ["--debug"]);
+    }
+
+    #[test]
+    fn the_path_of_a_script_with_these_options_becomes_absolute_and_no_other() {
+        let named = |words: &[&str], line: &str| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let absolute = |script: &OsStr| Some([OsStr::new("/w/"), script].into_iter().collect());
+            let words = with_absolute_script(words, |_| Some(line.into()), absolute);
+            words.last().cloned().unwrap_or_default().into_string().expect("ASCII")
+        };
+        for line in
+            ["#!/bin/cgi2wsgi --chdir  /site\n", "#!/usr/bin/env -S cgi2wsgi --chdir /site\r\n"]
+        {
+            assert_eq!(named(&["--chdir", "/site", "x.cgi"], line), "/w/x.cgi");
+            assert_eq!(named(&["--chdir", "/site", "/x.cgi"], line), "/x.cgi");
+            assert_eq!(named(&["--chdir", "/other", "x.cgi"], line), "x.cgi");
+            assert_eq!(named(&["x.cgi"], line), "x.cgi");
+        }
+        assert_eq!(named(&["--chdir", "/site", "x.py"], "# --chdir /site"), "x.py");
     }
 }

@@ -449,19 +449,28 @@ fn file_in_package(stage: &Stage) -> Result<()> {
 /// A script that shows `sys.path` and fails, so that `--debug` and `--pythonpath` can be seen.
 fn interpreter_line(stage: &Stage) -> Result<()> {
     let bridge = stage.bridge().display().to_string();
-    let body = "import sys\n\n\ndef application(environ, start_response):\n    \
+    let body_of = "import sys\n\n\ndef application(environ, start_response):\n    \
                 raise LookupError(sys.path[1])\n";
     for (name, line) in [
         ("plain.cgi", format!("#!{bridge} --debug  --pythonpath /usr/share\n")),
         ("env.cgi", format!("#!/usr/bin/env -S {bridge} --debug --pythonpath /usr/share\n")),
     ] {
-        let script = stage.script(name, &format!("{line}{body}"))?;
+        let script = stage.script(name, &format!("{line}{body_of}"))?;
         // The words of the query come after the script, and are not options.
         let mut command = stage.command(&script);
         command.args(["--timeout", "soon"]).env("QUERY_STRING", "--timeout+soon");
         let output = run(stage, piped(command, &[]))?;
         let (status, body) = output.ends(1)?.response()?;
         ensure!(status == 500 && body.contains("LookupError: /usr/share"), "{name}: {body}");
+        // Apache's suexec starts a script by its name in the current directory.
+        let elsewhere = format!("{} --chdir /usr/share\n{body_of}", line.trim_end());
+        let name = format!("suexec-{name}");
+        let script = stage.script(&name, &elsewhere)?;
+        let mut command = stage.command(&Path::new(".").join(&name));
+        command.current_dir(script.parent().context("no directory")?);
+        let output = run(stage, piped(command, &[]))?;
+        let (status, body) = output.ends(1)?.response()?;
+        ensure!(status == 500 && body.contains("LookupError"), "{name}: {body}");
     }
     Ok(())
 }

@@ -49,6 +49,8 @@ impl Words {
         let explained = words[operators.len()..].to_vec();
         let fault = fault_of_script(&operators);
         operators = argv::with_interpreter_line(operators, first_line);
+        let absolute = |script: &OsStr| std::path::absolute(script).ok().map(OsString::from);
+        operators = argv::with_absolute_script(operators, first_line, absolute);
         Self { fault, all: argv::with_interpreter_line(words, first_line), operators, explained }
     }
 
