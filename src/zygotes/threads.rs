@@ -68,6 +68,9 @@ pub fn others() -> Vec<Thread> {
         .filter_map(|id| id.parse().ok())
         .collect();
     ids.sort_unstable();
+    if ids.is_empty() {
+        return Vec::new();
+    }
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let mappings = mappings(&maps);
     let name_of = |id: &str| {

@@ -83,6 +83,16 @@ impl LeftOpen {
         Ok(left)
     }
 
+    /// Whether all of it can be shared as it is.
+    pub fn is_harmless(&self) -> bool {
+        let Self { findings, reopened, copies, anew, standard_error, .. } = self;
+        findings.is_empty()
+            && reopened.is_empty()
+            && copies.is_empty()
+            && anew.is_empty()
+            && standard_error.is_empty()
+    }
+
     /// Why the application has to be started normally; all reasons. None: children can have all that they need.
     pub fn findings(&self) -> impl Iterator<Item = String> {
         self.findings.iter().map(ToString::to_string)

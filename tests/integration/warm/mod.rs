@@ -8,6 +8,7 @@ mod changes;
 pub(crate) mod command;
 mod directory;
 mod endings;
+mod first;
 mod fork_safety;
 mod isolation;
 mod left_open;
@@ -36,6 +37,7 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
         ("warm::endings", endings::TESTS),
         ("warm::changes", changes::TESTS),
         ("warm::polling", polling::TESTS),
+        ("warm::first", first::TESTS),
         ("warm::isolation", isolation::TESTS),
         ("warm::directory", directory::TESTS),
         ("warm::libraries", libraries::TESTS),

@@ -29,11 +29,11 @@ pub(crate) fn wait(py: Python<'_>) -> PyResult<Waiting<'_>> {
 
 impl Waiting<'_> {
     /// Sets aside what the import has made, and restores the usual thresholds, unless the application has set its own.
-    pub(crate) fn end(self) -> PyResult<()> {
+    pub(crate) fn end(&self) -> PyResult<()> {
         self.module.call_method0("freeze")?;
         let current = self.module.call_method0("get_threshold")?;
         if current.get_item(0)?.extract::<u32>()? == WHILE_IMPORTING {
-            self.module.call_method1("set_threshold", self.usual)?;
+            self.module.call_method1("set_threshold", &self.usual)?;
         }
         Ok(())
     }

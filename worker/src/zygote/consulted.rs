@@ -135,8 +135,11 @@ fn note_event(arguments: &Bound<'_, PyTuple>, others: Others) -> Option<()> {
 
 /// `open(path, mode, flags)`.
 fn note_open(arguments: &Bound<'_, PyTuple>) -> Option<()> {
-    let flags: i32 = arguments.get_item(2).ok()?.extract().ok()?;
     let named = path_of(&arguments.get_item(0).ok()?)?;
+    if is_bytecode(&named) {
+        return None;
+    }
+    let flags: i32 = arguments.get_item(2).ok()?.extract().ok()?;
     let has = |flag: i32| flags & flag == flag;
     let access = flags & libc::O_ACCMODE;
     // What was in it before does not matter.
@@ -241,7 +244,10 @@ pub(super) fn path_of(named: &Bound<'_, PyAny>) -> Option<PathBuf> {
     if let Ok(bytes) = named.cast::<PyBytes>() {
         return Some(PathBuf::from(OsStr::from_bytes(bytes.as_bytes())));
     }
-    if let Ok(number) = named.extract::<i32>() {
+    // A failed conversion to a number takes as long as all the rest.
+    if !named.is_instance_of::<PyString>()
+        && let Ok(number) = named.extract::<i32>()
+    {
         return path_of_descriptor(number);
     }
     // Also from an object with `__fspath__`.
@@ -259,9 +265,13 @@ fn open_directories() -> Vec<PathBuf> {
     paths.filter(|path| path.is_dir() && !is_uninteresting(path)).collect()
 }
 
+fn is_bytecode(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(b".pyc")
+}
+
 /// Whether a path is bytecode, which is made from sources, or belongs to the kernel.
 fn is_uninteresting(path: &Path) -> bool {
-    path.extension() == Some(OsStr::new("pyc"))
+    is_bytecode(path)
         || path.ends_with("__pycache__")
         || ["/proc", "/sys", "/dev"].iter().any(|system| path.starts_with(system))
 }

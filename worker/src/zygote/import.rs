@@ -9,23 +9,64 @@ use pyo3::prelude::*;
 use super::{consulted, rehearsal, rows, stat_calls};
 use crate::handlers;
 use crate::python::application::{self, LoadError};
+use crate::python::collector::{self, Waiting};
 use crate::python::exception::log_exception;
 use crate::python::finish::Noted;
 use crate::python::own_server::Watch;
-use crate::python::{self, collector, imports, termination};
+use crate::python::{self, imports, termination};
 
 /// How long an import may take to write its tracebacks after its time is over.
 const TRACING: Duration = Duration::from_millis(500);
 
 /// An application that a zygote has imported.
-pub(super) struct Imported {
+pub(super) struct Imported<'py> {
     pub(super) application: Py<PyAny>,
     /// What its children must not finalize, and what they flush.
     pub(super) noted: Noted,
+    /// What is left to do, if the child for the first request is forked before that.
+    unsettled: Option<Unsettled<'py>>,
 }
 
-/// Imports the application, or says why it cannot be.
-pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Imported, String> {
+/// The collector still waits, and the time of the import is still limited.
+struct Unsettled<'py> {
+    waiting: Waiting<'py>,
+    bound: Bound,
+}
+
+impl Imported<'_> {
+    /// Whether the garbage of the import is still to be collected.
+    pub(super) fn is_settled(&self) -> bool {
+        self.unsettled.is_none()
+    }
+
+    /// Collects the garbage of the import: each child that touches it would copy it.
+    pub(super) fn settle(&mut self, py: Python<'_>) -> PyResult<()> {
+        let Some(Unsettled { waiting, bound }) = self.unsettled.take() else { return Ok(()) };
+        self.noted.settle(py)?;
+        waiting.end()?;
+        drop(bound);
+        Ok(())
+    }
+
+    /// In a child: the collector works as in a process that was started for one request.
+    pub(super) fn begin_child(&self) -> PyResult<()> {
+        self.unsettled.as_ref().map_or(Ok(()), |left| left.waiting.end())
+    }
+
+    /// In a child whose Python is torn down: what is the zygote's stays.
+    pub(super) fn leave_to_child(self) {
+        // A timer of this number would be the child's.
+        std::mem::forget(self.unsettled);
+        self.noted.keep();
+    }
+}
+
+/// Imports the application, or says why it cannot be. `can_wait`: whether a child could be forked at once.
+pub(super) fn run<'py>(
+    py: Python<'py>,
+    order: &ZygoteOrder,
+    can_wait: impl FnOnce() -> bool,
+) -> Result<Imported<'py>, String> {
     let raised = |error: PyErr| log_exception(py, &error, false).summary;
     consulted::record(py, rows::note).map_err(raised)?;
     stat_calls::record(py).map_err(raised)?;
@@ -49,12 +90,17 @@ pub(super) fn run(py: Python<'_>, order: &ZygoteOrder) -> Result<Imported, Strin
         consulted::leave_import();
         rehearsal::run(py, &order.service, &application, path);
     }
-    // Each child that touches garbage would copy it.
-    py.import("gc").and_then(|gc| gc.call_method0("collect")).map_err(raised)?;
-    let noted = Noted::of_import(py).map_err(raised)?;
-    waiting.end().map_err(raised)?;
-    drop(bound);
-    Ok(Imported { application: application.unbind(), noted })
+    // The finalizer of an object that is garbage may end a thread, or close a file.
+    let can_wait = can_wait();
+    let mut imported = Imported {
+        application: application.unbind(),
+        noted: if can_wait { Noted::of_import(py).map_err(raised)? } else { Noted::default() },
+        unsettled: Some(Unsettled { waiting, bound }),
+    };
+    if !can_wait {
+        imported.settle(py).map_err(raised)?;
+    }
+    Ok(imported)
 }
 
 /// The time limit of an import: tracebacks, and then the kernel's own SIGKILL. No code of the worker has to run for

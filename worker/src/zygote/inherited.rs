@@ -27,12 +27,24 @@ pub(super) struct Inherited {
 
 impl Inherited {
     /// When the import is over: before the zygote opens anything of its own, and while standard error is the import's.
-    pub(super) fn of_import(before: Before, listener: &OwnedFd) -> Self {
+    /// `harmless`: the result of [`Self::harmless`].
+    pub(super) fn of_import(
+        before: Before,
+        listener: &OwnedFd,
+        harmless: Option<LeftOpen>,
+    ) -> Self {
         Self {
             changes: before.compare(),
             timers: IntervalTimers::stop(),
-            left_open: LeftOpen::look(&[listener.as_raw_fd()]),
+            left_open: harmless.map_or_else(|| LeftOpen::look(&[listener.as_raw_fd()]), Ok),
         }
+    }
+
+    /// What the import left open, if a child could be forked at once, and if it makes no difference whether objects
+    /// that are garbage still exist.
+    pub(super) fn harmless(listener: &OwnedFd) -> Option<LeftOpen> {
+        let left_open = LeftOpen::look(&[listener.as_raw_fd()]).ok()?;
+        (left_open.is_harmless() && threads::others().is_empty()).then_some(left_open)
     }
 
     /// Whether children can have all that they need; if not, why.

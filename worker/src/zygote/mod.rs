@@ -115,9 +115,13 @@ fn live(
     descriptors::guard_listener(Some(listener.as_raw_fd()));
     let before = Before::import();
     let limits = ThreadLimits::set(py);
-    let imported = import::run(py, order);
+    let mut harmless = None;
+    let imported = import::run(py, order, || {
+        harmless = Inherited::harmless(listener);
+        harmless.is_some()
+    });
     // Before the zygote opens anything of its own, and while standard error is the import's.
-    let inherited = Inherited::of_import(before, listener);
+    let inherited = Inherited::of_import(before, listener, harmless);
     journal.imported(py);
     if termination::came() {
         journal.enter(Phase::Ended(STOPPED.into()));
@@ -179,13 +183,13 @@ struct Zygote<'z> {
     signals: Signals,
 }
 
-impl Zygote<'_> {
+impl<'z> Zygote<'z> {
     /// The pool that forks the children; if the application cannot be forked, the reason.
     fn pool(
-        &self,
-        imported: Result<Imported, String>,
+        &'z self,
+        imported: Result<Imported<'z>, String>,
         limits: PyResult<ThreadLimits>,
-    ) -> Result<Pool<'_>, String> {
+    ) -> Result<Pool<'z>, String> {
         let imported = imported?;
         import::check_threads(self.py)?;
         limits.and_then(|limits| limits.lift(self.py)).map_err(|error| error.to_string())?;

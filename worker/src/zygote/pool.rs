@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use cgi2wsgi::handoff::ZygoteOrder;
+use cgi2wsgi::handoff::channel::is_readable;
 use cgi2wsgi::system::{self, Fork};
+use cgi2wsgi::timings::Moment;
 use cgi2wsgi::zygotes::prefault::Prefault;
 use cgi2wsgi::zygotes::spare;
 use cgi2wsgi::zygotes::status::Phase;
@@ -27,7 +29,7 @@ use super::journal::Journal;
 use super::signals::Signals;
 use super::watch::Watch;
 use crate::descriptors;
-use crate::python::{fork, padding};
+use crate::python::{finish, fork, padding};
 
 /// How soon the zygote tries again if it cannot fork.
 const FORK_AGAIN: Duration = Duration::from_millis(100);
@@ -45,7 +47,7 @@ pub(super) struct Pool<'z> {
     py: Python<'z>,
     order: &'z ZygoteOrder,
     listener: &'z OwnedFd,
-    imported: Imported,
+    imported: Imported<'z>,
     inherited: &'z Inherited,
     watch: &'z Watch,
     signals: &'z Signals,
@@ -99,7 +101,7 @@ impl<'z> Pool<'z> {
         py: Python<'z>,
         order: &'z ZygoteOrder,
         listener: &'z OwnedFd,
-        imported: Imported,
+        imported: Imported<'z>,
         inherited: &'z Inherited,
         watch: &'z Watch,
         signals: &'z Signals,
@@ -125,8 +127,11 @@ impl<'z> Pool<'z> {
 
     /// Keeps children ready, until there is a reason to end.
     pub(super) fn work(&mut self, journal: &mut Journal) -> Ending {
-        padding::fill(self.py);
-        journal.enter(Phase::Ready);
+        match self.begin(journal) {
+            Ok(None) => {}
+            Ok(Some(ending)) => return ending,
+            Err(error) => return Ending::Useless(format!("no child can be forked: {error}")),
+        }
         loop {
             let forked = match self.replenish(journal) {
                 Ok(Forked::Child) => return Ending::OfChild,
@@ -163,6 +168,55 @@ impl<'z> Pool<'z> {
             } else if self.last_request.elapsed() >= self.order.limits.idle {
                 let idle = self.order.limits.idle.as_secs_f64();
                 return Ending::Over(format!("no request for {idle} s"));
+            }
+        }
+    }
+
+    /// Makes the heap ready for forks. The request that this zygote was started for does not wait for that: its child
+    /// is forked before. Returns why no more children are to be forked, if there is a reason.
+    fn begin(&mut self, journal: &mut Journal) -> io::Result<Option<Ending>> {
+        let is_awaited = is_readable(self.listener.as_fd(), Moment::now());
+        let is_first = is_awaited && !self.imported.is_settled();
+        if is_first && self.fork(journal)? == Forked::Child {
+            return Ok(Some(Ending::OfChild));
+        }
+        journal.enter(Phase::Ready);
+        if is_first && self.is_stopped_during_first()? {
+            return Ok(Some(Ending::Stopped));
+        }
+        self.imported.settle(self.py)?;
+        padding::fill(self.py);
+        Ok(None)
+    }
+
+    /// Leaves the processor to the first child for a moment, unless a front waits for another. Returns whether the
+    /// zygote was asked to end.
+    fn is_stopped_during_first(&mut self) -> io::Result<bool> {
+        let until = Instant::now() + spare::ALONE;
+        loop {
+            self.note_claims();
+            self.reap();
+            let left = until.saturating_duration_since(Instant::now());
+            if self.children.is_empty() || left.is_zero() {
+                return Ok(false);
+            }
+            let mut wait = vec![
+                PollFd::new(self.signals.descriptor(), PollFlags::IN),
+                PollFd::new(self.claims.descriptor(), PollFlags::IN),
+            ];
+            // Until the child has taken its request, that is what waits here.
+            if self.waiting() == 0 {
+                wait.push(PollFd::new(self.listener, PollFlags::IN));
+            }
+            match poll(&mut wait, Timespec::try_from(left).ok().as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !wait[0].revents().is_empty() && self.signals.drain() {
+                return Ok(true);
+            }
+            if wait.get(2).is_some_and(|listener| !listener.revents().is_empty()) {
+                return Ok(false);
             }
         }
     }
@@ -233,7 +287,7 @@ impl<'z> Pool<'z> {
     pub(super) fn leave_to_child(self) {
         let Self { imported, prefault, ceiling, claims, children, .. } = self;
         std::mem::forget((prefault, ceiling, claims, children));
-        imported.noted.keep();
+        imported.leave_to_child();
     }
 
     fn waiting(&self) -> usize {
@@ -304,6 +358,9 @@ impl<'z> Pool<'z> {
                 // They belong to other children, and nothing here refers to them.
                 ends.into_iter().for_each(system::close);
                 drop(end);
+                if self.imported.begin_child().is_err() {
+                    finish::leave_at_once(1);
+                }
                 child::live(&Birth {
                     py: self.py,
                     order: self.order,
@@ -313,7 +370,8 @@ impl<'z> Pool<'z> {
                     inherited: self.inherited,
                     renewed: &renewed,
                     watch: self.watch,
-                    prefault: self.prefault.as_ref(),
+                    // Later children find another heap.
+                    prefault: self.prefault.as_ref().filter(|_| self.imported.is_settled()),
                     claims: &self.claims,
                     end: &end_of_front,
                     journal,

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use pyo3::exceptions::{PyFileNotFoundError, PyNotADirectoryError};
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyTuple};
+use pyo3::types::{PyCFunction, PyDict, PyString, PyTuple};
 
 use super::consulted::{is_recording, note_looked_for, path_in};
 
@@ -102,7 +102,7 @@ fn note(
     let by_name = |name: &str| named?.get_item(name).ok()?;
     let path = arguments.get_item(0).ok().or_else(|| by_name("path"))?;
     // A descriptor's file exists.
-    if path.extract::<i32>().is_ok() {
+    if !path.is_instance_of::<PyString>() && path.extract::<i32>().is_ok() {
         return None;
     }
     let directory = by_name("dir_fd").and_then(|number| number.extract().ok());

@@ -54,6 +54,8 @@ pub(super) struct Watch {
     early: Option<PathBuf>,
     /// The directories and links on the paths to the files.
     passed: HashSet<PathBuf>,
+    /// Directories to which the path leads through no link.
+    plain: HashSet<PathBuf>,
     /// None: children then check for themselves.
     shared: Option<SharedNumbers>,
     /// In how many directories the import has looked, if these are too many.
@@ -107,6 +109,7 @@ impl Watch {
             code: HashSet::new(),
             early: None,
             passed: HashSet::new(),
+            plain: HashSet::new(),
             shared: None,
             too_many: None,
         }
@@ -216,8 +219,10 @@ impl Watch {
     /// Watches the directories and links on the path to a file: the file itself does not show that a directory is moved
     /// or that a link leads elsewhere. Returns the first name on the path that is missing, and where it is missing.
     fn add_way_to(&mut self, file: &Path) -> Option<(PathBuf, OsString)> {
-        let mut ahead: Vec<OsString> = names_of(file).rev().collect();
-        let mut here = PathBuf::from("/");
+        let known = file.parent().filter(|directory| self.plain.contains(*directory));
+        let mut here = known.unwrap_or(Path::new("/")).to_owned();
+        let left = known.and_then(|known| file.strip_prefix(known).ok()).unwrap_or(file);
+        let mut ahead: Vec<OsString> = names_of(left).rev().collect();
         let mut links = 0;
         while let Some(name) = ahead.pop() {
             if name == ".." {
@@ -243,8 +248,13 @@ impl Watch {
                     here = PathBuf::from("/");
                 }
                 ahead.extend(names_of(&target).rev());
-            } else if is_new && !ahead.is_empty() {
-                self.watch(&here, Part::Directory);
+            } else if !ahead.is_empty() {
+                if is_new {
+                    self.watch(&here, Part::Directory);
+                }
+                if links == 0 && file.starts_with(&here) {
+                    self.plain.insert(here.clone());
+                }
             }
         }
         None

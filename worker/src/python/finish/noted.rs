@@ -9,6 +9,7 @@ use super::survey::{Addresses, Survey};
 /// A child finalizes what it made itself. If the import made nothing with a finalizer, which is the rule, a whole
 /// tear-down does just that. But a tear-down writes to the memory of every object of the import, which the child then
 /// has to copy. So if a request leaves few objects, only these are finalized.
+#[derive(Default)]
 pub(crate) struct Noted {
     /// Objects whose end could be seen. They are held, so that no object of a child gets the address of one.
     kept: Vec<Py<PyAny>>,
@@ -21,7 +22,8 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// Surveys what the import made. Call it before `gc.freeze`, after a garbage collection.
+    /// Surveys what the import made. Call it before `gc.freeze`. Without a garbage collection before it, garbage that
+    /// has a finalizer is noted too, and held.
     pub(crate) fn of_import(py: Python<'_>) -> PyResult<Self> {
         let objects = py.import("gc")?.call_method0("get_objects")?;
         let mut survey = Survey::new(py)?;
@@ -44,6 +46,16 @@ impl Noted {
             .map(Bound::unbind)
             .collect();
         Ok(Self { kept, writers, at_exit, foreign: survey.foreign, sought: survey.sought })
+    }
+
+    /// In the zygote: collects the garbage that the survey has found, and surveys the rest.
+    pub(crate) fn settle(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.kept.clear();
+        self.writers.clear();
+        self.at_exit.clear();
+        py.import("gc")?.call_method0("collect")?;
+        *self = Self::of_import(py)?;
+        Ok(())
     }
 
     /// In the zygote, before a fork, so that nothing is written twice. In a child, before it ends.
