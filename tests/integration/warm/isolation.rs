@@ -250,12 +250,15 @@ fn same_name(stage: &Stage) -> Result<()> {
     hello(&child)?;
     send_call(&child, &other, &descriptors)?;
     let (reply, _) = reply_of(&child)?.context("no reply")?;
-    ensure!(matches!(&reply, Reply::Cold(reason) if reason.contains("one name")), "{reply:?}");
+    ensure!(
+        matches!(&reply, Reply::Cold(reason) if reason.contains("another application")),
+        "{reply:?}"
+    );
     say(&front, &reply)?;
     between.step_aside()?;
     drop((front, descriptors));
     let output = collect(running)?;
-    good(output.says("one name")?)?;
+    good(output.says("another application")?)?;
     ensure!(site.runs("x") == 1, "{:?}", site.lines("runs"));
     site.body("id=next").map(drop)
 }
