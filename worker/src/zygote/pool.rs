@@ -177,10 +177,11 @@ impl<'z> Pool<'z> {
     fn begin(&mut self, journal: &mut Journal) -> io::Result<Option<Ending>> {
         let is_awaited = is_readable(self.listener.as_fd(), Moment::now());
         let is_first = is_awaited && !self.imported.is_settled();
+        // When the first response is there, status and log say that the zygote is ready.
+        journal.enter(Phase::Ready);
         if is_first && self.fork(journal)? == Forked::Child {
             return Ok(Some(Ending::OfChild));
         }
-        journal.enter(Phase::Ready);
         if is_first && self.is_stopped_during_first()? {
             return Ok(Some(Ending::Stopped));
         }
