@@ -41,13 +41,13 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-idle -d 'With --
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-ignore -d 'With --warm, treat the variable NAME as one of the request, which the import does not see; or, if NAME is an absolute path, let changes of that file start no new zygote; NAME* stands for all names that begin with NAME; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l worker-file-name -d 'Print the name of the worker\'s file that belongs to this build'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s V -l version -d 'Print the version, its build, where its worker is, and the Python that it would take'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -s V -l version -d 'Print the version, its build, where its worker is, and the Python that it would use'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l timings -d 'Report where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l record-all -d 'With --record, keep all requests'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_needs_command" -l warm -d 'Keep the imported application ready in a process that forks for each request'
@@ -85,10 +85,10 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-idle 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-ignore -d 'With --warm, treat the variable NAME as one of the request, which the import does not see; or, if NAME is an absolute path, let changes of that file start no new zygote; NAME* stands for all names that begin with NAME; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s i -l include -d 'Show the head of the response too'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s I -l head -d 'Ask for the head alone (HEAD), and show it'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s I -l head -d 'Request only the head (HEAD), and show it'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s f -l fail -d 'Fail when the status is 400 or more: no body, exit status 22'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s v -l verbose -d 'Show the request\'s variables and the head of the response on standard error'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s L -l location -d 'Follow redirects of the application to itself, 50 at most'
@@ -98,7 +98,7 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -s k -l insec
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l pdb -d 'Start the debugger (pdb) on the terminal where an uncaught exception was raised, or one that Flask or Django caught'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l timings -d 'Report where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l record-all -d 'With --record, keep all requests'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand request" -l warm -d 'Keep the imported application ready in a process that forks for each request'
@@ -123,19 +123,19 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-idle -d
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-ignore -d 'With --warm, treat the variable NAME as one of the request, which the import does not see; or, if NAME is an absolute path, let changes of that file start no new zygote; NAME* stands for all names that begin with NAME; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l json -d 'Write the findings as JSON'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l timings -d 'Report where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l record-all -d 'With --record, keep all requests'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l name -d 'The name of the site, such as example.org or example.org:8080; --mount is its path there' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l as -d 'For root: USER\'s rights decide which Python can be used and what is refused; the server\'s usual user, such as www-data, if not given' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -s o -l output -d 'Write to FILE, which must not be there yet; htaccess writes index.cgi beside it' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -s o -l output -d 'Write to FILE, which must not exist yet; htaccess writes index.cgi beside it' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l chdir -d 'Change to DIR before importing [default: the file\'s directory]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l pythonpath -d 'Import from DIR too; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l python -d 'The Python that runs the application: a path, or a name in PATH [default: that of the virtual environment, else python3]' -r
@@ -153,11 +153,11 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-idle -d 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-ignore -d 'With --warm, treat the variable NAME as one of the request, which the import does not see; or, if NAME is an absolute path, let changes of that file start no new zygote; NAME* stands for all names that begin with NAME; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l timings -d 'Report where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l record-all -d 'With --record, keep all requests'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand init" -l warm -d 'Keep the imported application ready in a process that forks for each request'
@@ -182,11 +182,11 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-idle 
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-ignore -d 'With --warm, treat the variable NAME as one of the request, which the import does not see; or, if NAME is an absolute path, let changes of that file start no new zygote; NAME* stands for all names that begin with NAME; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l timings -d 'Report where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l record-all -d 'With --record, keep all requests'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand profile" -l warm -d 'Keep the imported application ready in a process that forks for each request'
@@ -213,17 +213,17 @@ complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-spare -d 'With --warm, fork N children ahead of need [default: 2]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-max -d 'With --warm, run N children at a time; more requests wait in line [default: 64]' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-request -d 'With --warm, request PATH once after the import, and throw the response away' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-ignore -d 'With --warm, take the variable NAME as the request\'s own, not as one of the operator\'s that the import may use, or let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so; repeatable' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-ignore -d 'With --warm, treat the variable NAME as one of the request, which the import does not see; or, if NAME is an absolute path, let changes of that file start no new zygote; NAME* stands for all names that begin with NAME; repeatable' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm-memory -d 'With --warm, let requests wait in line while all its processes together have more than BYTES of memory (K, M and G are understood)' -r
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l all -d 'All zygotes of this user'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l all-users -d 'For root: all zygotes of all users'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l nph -d 'Write a whole HTTP response, for a non-parsed-header script'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l debug -d 'Show tracebacks in the browser too. Never on a public site'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l timings -d 'Tell where the time goes: a Server-Timing header and a line in the log'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l timings -d 'Report where the time goes: a Server-Timing header and a line in the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l record-all -d 'With --record, keep all requests'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l record-secrets -d 'With --record, keep cookies, passwords and the environment too'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -l warm -d 'Keep the imported application ready in a process that forks for each request'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -s n -l lines -d 'The last N lines alone; for root, of each user' -r
-complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -l path -d 'Tell where it is, and nothing else'
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -s n -l lines -d 'Only the last N lines; for root, of each user' -r
+complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -l path -d 'Print only the path of the log'
 complete -c cgi2wsgi -n "__fish_cgi2wsgi_using_subcommand warm; and __fish_seen_subcommand_from log" -s h -l help -d 'Print help'

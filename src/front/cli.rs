@@ -24,16 +24,15 @@ pub use self::checking::{CheckArgs, InitArgs, Server};
     about = "Run a Python WSGI application as a CGI program",
     long_about = "Run a Python WSGI application as a CGI program: one request from the environment \
                   and standard input, one response on standard output.\n\n\
-                  A web server starts it for each request. At a shell, variables make the request \
-                  (PATH_INFO=/hello cgi2wsgi app.py), and `cgi2wsgi request` makes it of flags \
-                  like curl's.",
+                  A web server starts it for each request. At a shell, variables describe the request \
+                  (PATH_INFO=/hello cgi2wsgi app.py), or `cgi2wsgi request` builds it from flags like curl's.",
     after_help = "Examples:\n  \
                   cgi2wsgi request app.py /                 ask the application, without a server\n  \
                   cgi2wsgi check app.py                     what is wrong with the site\n  \
                   cgi2wsgi init apache app.py --mount /app  the server's configuration\n  \
                   PATH_INFO=/x cgi2wsgi app.py              what a server would read\n\n\
                   Each option can be a variable too: CGI2WSGI_APP, CGI2WSGI_VENV, CGI2WSGI_MAX_BODY, ...\n\
-                  A flag beats its variable. -h leaves out details, and the options of --log, --record\n\
+                  A flag overrides its variable. -h leaves out details, and the options of --log, --record\n\
                   and --warm.\n\n\
                   Exit status: 0 a response was delivered, 1 the application failed,\n\
                   2 the command line or the set-up is wrong.",
@@ -52,7 +51,7 @@ pub struct Cli {
     #[arg(long, hide = true, exclusive = true)]
     pub worker_file_name: bool,
 
-    /// Print the version, its build, where its worker is, and the Python that it would take
+    /// Print the version, its build, where its worker is, and the Python that it would use
     #[arg(short = 'V', long, exclusive = true)]
     pub version: bool,
 
@@ -63,7 +62,7 @@ pub struct Cli {
     /// The application: package.module:callable, package.module, package.module:factory(), or a
     /// file, with :callable or without
     ///
-    /// Without a callable, application is taken, else app.
+    /// Without a callable, the name application is used, else app.
     #[arg(help_heading = "Arguments")]
     pub app: Option<OsString>,
 }
@@ -123,7 +122,7 @@ pub enum WarmVerb {
 #[derive(Debug, Default, Args)]
 #[command(
     after_help = "The next request of an application whose --warm is still on starts another.\n\
-                  Exit status: 0 if all are gone that were meant, 1 if there were none or one is \
+                  Exit status: 0 if all zygotes that were to stop are gone, 1 if there were none or one is \
                   still there, 2 if the command line or the set-up is wrong."
 )]
 pub struct WarmStopArgs {
@@ -148,11 +147,11 @@ pub struct WarmStopArgs {
 #[command(after_help = "Exit status: 0 if there is a log, 1 if there is none, 2 if the set-up is \
                         wrong.")]
 pub struct WarmLogArgs {
-    /// The last N lines alone; for root, of each user
+    /// Only the last N lines; for root, of each user
     #[arg(short = 'n', long, value_name = "N")]
     pub lines: Option<usize>,
 
-    /// Tell where it is, and nothing else
+    /// Print only the path of the log
     #[arg(long, conflicts_with = "lines")]
     pub path: bool,
 }
@@ -209,7 +208,7 @@ pub struct Options {
     #[arg(long, help_heading = "Errors, logs and records")]
     pub debug: bool,
 
-    /// Tell where the time goes: a Server-Timing header and a line in the log
+    /// Report where the time goes: a Server-Timing header and a line in the log
     #[arg(long, help_heading = "Errors, logs and records")]
     pub timings: bool,
 
@@ -285,8 +284,8 @@ pub struct Options {
     #[arg(long, value_name = "PATH", hide_short_help = true, help_heading = "Warm")]
     pub warm_request: Option<OsString>,
 
-    /// With --warm, take the variable NAME as the request's own, not as one of the operator's that the import may use, or
-    /// let changes of the file NAME (an absolute path) start no other zygote; NAME* stands for all that begin so;
+    /// With --warm, treat the variable NAME as one of the request, which the import does not see; or, if NAME is an
+    /// absolute path, let changes of that file start no new zygote; NAME* stands for all names that begin with NAME;
     /// repeatable
     #[arg(long, value_name = "NAME", hide_short_help = true, help_heading = "Warm")]
     pub warm_ignore: Vec<OsString>,
@@ -301,7 +300,7 @@ pub struct Options {
 #[derive(Debug, Default, Args)]
 #[command(
     after_help = "Imports are timed by Python itself (-X importtime), which makes them a little slower.\n\
-                        Exit status: 0 if there was a response, 1 or 2 as cgi2wsgi's own."
+                        Exit status: 0 if there was a response, 1 or 2 as for cgi2wsgi itself."
 )]
 pub struct ProfileArgs {
     /// The application, as for cgi2wsgi itself
@@ -333,11 +332,11 @@ pub struct ProfileArgs {
 #[command(
     after_help = "Data, form files and JSON are taken from a file with @FILE, and from standard \
                   input with @-.\n\
-                  Exit status: 22 with -f for a status of 400 or more, as curl's; else 0, 1 or 2 as cgi2wsgi's own. With \
-                  --replay of a directory: 1 if an answer changed, 2 if a record could not be read."
+                  Exit status: 22 with -f for a status of 400 or more, as with curl; else 0, 1 or 2 as for cgi2wsgi \
+                  itself. With --replay of a directory: 1 if an answer changed, 2 if a record could not be read."
 )]
 pub struct RequestArgs {
-    /// The application, as for cgi2wsgi itself; with --replay that of the record, if not given
+    /// The application, as for cgi2wsgi itself; with --replay, if not given, the application of the record
     #[arg(required_unless_present = "replay")]
     pub app: Option<OsString>,
 
@@ -377,7 +376,7 @@ pub struct RequestArgs {
     #[arg(short, long)]
     pub include: bool,
 
-    /// Ask for the head alone (HEAD), and show it
+    /// Request only the head (HEAD), and show it
     #[arg(short = 'I', long, conflicts_with_all = ["data", "form", "json"])]
     pub head: bool,
 

@@ -86,7 +86,7 @@ fn told_apart(stage: &Stage) -> Result<()> {
     let file = directory.join("flame.svg").display().to_string();
     let application = directory.join("app.py").display().to_string();
     let text = shown(stage, &[&application, "--svg", &file])?;
-    let (_, modules) = text.split_once("module\n").context("no modules")?;
+    let (_, modules) = text.split_once("imports  module\n").context("no modules")?;
     let first: Vec<&str> =
         modules.lines().take(2).filter_map(|line| line.split_whitespace().last()).collect();
     ensure!(first.contains(&"slow_at_import") && first.contains(&"slow_in_call"), "{text}");

@@ -36,7 +36,7 @@ pub(super) fn judge(
     if let Some(finding) = problem(facts, site) {
         return (finding, false);
     }
-    let seen = format!("{} is a {}, and WSGI", text(facts, "name"), text(facts, "type"));
+    let seen = format!("{} is a {} and speaks WSGI", text(facts, "name"), text(facts, "type"));
     (Finding::fine(ABOUT, seen), true)
 }
 
@@ -205,6 +205,6 @@ mod tests {
         }
         let facts = json!({"name": "app", "type": "Flask", "is_callable": true, "takes": [2]});
         let (finding, goes_on) = judge(&facts, None, &site, &user);
-        assert!(goes_on && finding.seen == "app is a Flask, and WSGI");
+        assert!(goes_on && finding.seen == "app is a Flask and speaks WSGI");
     }
 }

@@ -26,7 +26,7 @@ pub enum Server {
 #[command(
     after_help = "It imports the application, requests / once, and once more with --warm, as a request would. \
                   An import may take 30 seconds, or --timeout.\n\
-                  Where APP is a script whose #! line names cgi2wsgi, the options of that line are taken.\n\n\
+                  Where APP is a script whose #! line names cgi2wsgi, the options of that line are used.\n\n\
                   Examples:\n  \
                   cgi2wsgi check mysite/wsgi.py\n  \
                   sudo cgi2wsgi check --as www-data --host example.org /srv/site/app.py\n  \
@@ -67,8 +67,8 @@ pub struct CheckArgs {
                   cgi2wsgi init nginx --mount /app --warm mysite.wsgi\n  \
                   sudo cgi2wsgi init caddy --as www-data /srv/site/app.py\n  \
                   cgi2wsgi init htaccess -o ~/public_html/.htaccess ~/site/app.py\n\n\
-                  Exit status: 0 if it is written, 2 if cgi2wsgi check has a problem with the site, or the command line \
-                  is wrong.")]
+                  Exit status: 0 if the configuration is written, 2 if cgi2wsgi check finds a problem with the site, \
+                  or the command line is wrong.")]
 pub struct InitArgs {
     /// The server
     pub server: Server,
@@ -85,7 +85,7 @@ pub struct InitArgs {
     #[arg(long = "as", value_name = "USER")]
     pub user: Option<String>,
 
-    /// Write to FILE, which must not be there yet; htaccess writes index.cgi beside it
+    /// Write to FILE, which must not exist yet; htaccess writes index.cgi beside it
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<OsString>,
 

@@ -114,7 +114,7 @@ fn quoted(text: &str, quote: char, meaningful: &[char], server: &str) -> Result<
     let is_meaningful = |c: char| c.is_control() || c == quote || meaningful.contains(&c);
     ensure!(
         !text.contains(is_meaningful),
-        "{text:?} cannot stand in a configuration of {server}, where {} has a meaning of its own: rename it, or make a link \
+        "{text:?} cannot be in a configuration of {server}, where {} has a special meaning: rename it, or make a link \
          to it with a plain name",
         text.chars().find(|c| is_meaningful(*c)).map_or_else(String::new, |c| format!("{c:?}"))
     );
@@ -202,7 +202,8 @@ fn caddy(values: &Values) -> Result<String> {
         (String::new(), "*", String::new())
     } else {
         let line = format!(
-            "# Both forms, for /app* would be /application too; and with a name, for a directive takes only one.\n\
+            "# Both forms, because /app* would match /application too; with a name, because a directive takes one \
+             matcher.\n\
              @application path {mount} {mount}/*\n"
         );
         (
@@ -272,7 +273,7 @@ fn nginx(values: &Values) -> Result<String> {
         format!("# The program, the application and the options of cgi2wsgi.\n{settings}\n{core}");
     Ok(format!(
         "server {{\n    listen {port};\n    server_name {host};\n\n    # The port as the visitor wrote it, for HTTP_HOST: \
-         nginx's $host is without.\n    set $public_port \"\";\n    if ($http_host ~ \"(?<port>:\\d+)$\") {{\n        set \
+         nginx's $host has none.\n    set $public_port \"\";\n    if ($http_host ~ \"(?<port>:\\d+)$\") {{\n        set \
          $public_port $port;\n    }}\n\n    # Of several such locations the first that matches is taken. Without (?s) a path \
          with %0a in it would match none.\n    location ~ \"(?s)^(?<mount>{mount}){rest}$\" {{\n{}    }}\n}}\n",
         indented(&location, "        ")
@@ -326,7 +327,7 @@ mod tests {
         ] {
             for value in hostile {
                 let refused = server.write(&values("", value)).expect_err(value).to_string();
-                assert!(refused.contains("cannot stand in a configuration"), "{refused}");
+                assert!(refused.contains("cannot be in a configuration"), "{refused}");
             }
             // Blanks and other scripts are allowed.
             assert!(server.write(&values("", "/srv/my site/ü;#'.py")).is_ok());

@@ -52,7 +52,11 @@ pub(super) fn table(run: &Run, title: &Title<'_>) -> String {
         for import in run.imported_in(phase) {
             import.each(&mut |_| modules += 1);
         }
-        let modules = if modules > 0 { format!("  {modules} modules") } else { String::new() };
+        let modules = match modules {
+            0 => String::new(),
+            1 => "  1 module".to_owned(),
+            _ => format!("  {modules} modules"),
+        };
         let line = format!(
             "{:>9.1} ms {:>3.0} %  {:<10}  {}{modules}",
             milliseconds(*took),

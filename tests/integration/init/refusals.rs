@@ -53,7 +53,7 @@ fn hostile_paths(stage: &Stage) -> Result<()> {
         fs::create_dir(&inner)?;
         fs::write(inner.join("shown.py"), MODULE)?;
         let output = init(stage, &inner, &[server, "shown.py"])?;
-        output.ends(2)?.says("cannot stand in a configuration").with_context(|| name)?;
+        output.ends(2)?.says("cannot be in a configuration").with_context(|| name)?;
         ensure!(output.stdout.is_empty(), "a configuration was written");
     }
     Ok(())
