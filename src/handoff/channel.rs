@@ -37,11 +37,13 @@ pub fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw())
 }
 
-/// An order on its way, with the descriptors that go with its first bytes.
+/// An order on its way, with its descriptors. These go with one of its bytes, or with one more byte behind it: a
+/// receiver that may be stopped gets the order before it has shown that it runs, and the descriptors afterwards.
 #[derive(Debug)]
 pub struct Outgoing {
     bytes: Vec<u8>,
     sent: usize,
+    has_descriptors: bool,
 }
 
 impl Outgoing {
@@ -49,35 +51,49 @@ impl Outgoing {
     pub fn new(order: &[u8]) -> Self {
         let mut message = encoding::Writer::default();
         message.put(order);
-        Self { bytes: message.into_bytes(), sent: 0 }
+        Self { bytes: message.into_bytes(), sent: 0, has_descriptors: false }
     }
 
-    /// Whether all of it is sent.
+    /// Whether all of it is sent, and its descriptors.
     pub fn is_sent(&self) -> bool {
+        self.is_order_sent() && self.has_descriptors
+    }
+
+    /// Whether all of it is sent, except the descriptors.
+    pub fn is_order_sent(&self) -> bool {
         self.sent == self.bytes.len()
     }
 
-    /// Sends as much as there is room for. An error: the receiver is gone.
+    /// Sends as much as there is room for; the descriptors only if there are any. An error: the receiver is gone.
     pub fn send(
         &mut self,
         socket: BorrowedFd<'_>,
-        descriptors: &[BorrowedFd<'_>],
+        descriptors: Option<&[BorrowedFd<'_>]>,
     ) -> io::Result<()> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        while !self.is_sent() {
+        loop {
+            let descriptors = descriptors.filter(|_| !self.has_descriptors);
+            let piece = &self.bytes[self.sent..];
+            let piece = match descriptors {
+                None if piece.is_empty() => return Ok(()),
+                Some(_) if piece.is_empty() => &[0],
+                _ => piece,
+            };
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
             let mut control = SendAncillaryBuffer::new(&mut space);
-            if self.sent == 0 {
+            if let Some(descriptors) = descriptors {
                 control.push(SendAncillaryMessage::ScmRights(descriptors));
             }
-            match sendmsg(socket, &[IoSlice::new(&self.bytes[self.sent..])], &mut control, flags) {
-                Ok(count) => self.sent += count,
+            match sendmsg(socket, &[IoSlice::new(piece)], &mut control, flags) {
+                Ok(count) => {
+                    self.has_descriptors |= descriptors.is_some();
+                    self.sent = (self.sent + count).min(self.bytes.len());
+                }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
     }
 }
 
@@ -86,11 +102,16 @@ pub fn receive_order(
     socket: BorrowedFd<'_>,
     deadline: Option<Moment>,
 ) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    receive_order_while(socket, || deadline.is_none_or(|deadline| is_readable(socket, deadline)))
+    let wait = || deadline.is_none_or(|deadline| is_readable(socket, deadline));
+    let Some((order, mut descriptors)) = receive_order_while(socket, wait)? else {
+        return Ok(None);
+    };
+    let is_whole = receive_descriptors_while(socket, &mut descriptors, wait)?;
+    Ok(is_whole.then_some((order, descriptors)))
 }
 
-/// Receives an order, with its descriptors. `wait` is called before each piece and waits until there is something to
-/// read; if it returns false, there is no order.
+/// Receives an order, and its descriptors if they come with it. `wait` is called before each piece and waits until
+/// there is something to read; if it returns false, there is no order.
 pub fn receive_order_while(
     socket: BorrowedFd<'_>,
     wait: impl Fn() -> bool,
@@ -122,6 +143,18 @@ pub fn receive_order_while(
             return Ok(None);
         }
     }
+}
+
+/// Receives the descriptors that belong to an order, unless they have come with it. False: they do not come.
+pub fn receive_descriptors_while(
+    socket: BorrowedFd<'_>,
+    descriptors: &mut Vec<OwnedFd>,
+    wait: impl Fn() -> bool,
+) -> io::Result<bool> {
+    if descriptors.is_empty() && wait() {
+        receive(socket, &mut [0], descriptors, RecvFlags::empty())?;
+    }
+    Ok(!descriptors.is_empty())
 }
 
 /// Waits until there is something to read. False: nothing came in time.
@@ -247,7 +280,8 @@ mod tests {
         std::thread::scope(|scope| {
             let receiver = scope.spawn(|| receive_order(worker.as_fd(), None));
             while !outgoing.is_sent() {
-                outgoing.send(front.as_fd(), &[writer.as_fd()]).expect("the other end receives");
+                let descriptors = [writer.as_fd()];
+                outgoing.send(front.as_fd(), Some(&descriptors)).expect("the other end receives");
             }
             let (arrived, descriptors) =
                 receiver.join().expect("it ends").expect("received").expect("an order");
@@ -258,6 +292,38 @@ mod tests {
         let mut text = [0; 7];
         reader.read_exact(&mut text).expect("read");
         assert_eq!(&text, b"through");
+    }
+
+    #[test]
+    fn descriptors_follow_an_order_that_was_sent_without_them() {
+        let (front, worker) = pair().expect("sockets");
+        let (_reader, writer) = UnixStream::pair().expect("sockets");
+        let mut outgoing = Outgoing::new(b"order");
+        outgoing.send(front.as_fd(), None).expect("sent");
+        assert!(outgoing.is_order_sent() && !outgoing.is_sent());
+        let received = receive_order_while(worker.as_fd(), || true).expect("received");
+        let (order, mut descriptors) = received.expect("an order");
+        assert_eq!((order.as_slice(), descriptors.len()), (b"order".as_slice(), 0));
+        let soon = || is_readable(worker.as_fd(), Moment::now());
+        let whole = receive_descriptors_while(worker.as_fd(), &mut descriptors, soon);
+        assert!(!whole.expect("no error"), "they were not sent yet");
+        for _ in 0..2 {
+            outgoing.send(front.as_fd(), Some(&[writer.as_fd()])).expect("sent");
+        }
+        assert!(outgoing.is_sent());
+        let whole = receive_descriptors_while(worker.as_fd(), &mut descriptors, soon);
+        assert!(whole.expect("no error"));
+        assert_eq!(descriptors.len(), 1);
+        assert!(!soon(), "they are sent once");
+    }
+
+    #[test]
+    fn an_order_is_whole_with_its_descriptors() {
+        let (front, worker) = pair().expect("sockets");
+        let mut outgoing = Outgoing::new(b"order");
+        outgoing.send(front.as_fd(), None).expect("sent");
+        drop(front);
+        assert!(receive_order(worker.as_fd(), None).expect("no error").is_none());
     }
 
     #[test]

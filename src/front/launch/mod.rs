@@ -129,7 +129,7 @@ fn send(
     until: Moment,
 ) -> io::Result<()> {
     loop {
-        order.send(connection.as_fd(), &[descriptor.as_fd()])?;
+        order.send(connection.as_fd(), Some(&[descriptor.as_fd()]))?;
         if order.is_sent() {
             return Ok(());
         }

@@ -217,19 +217,21 @@ impl<'r> Supervision<'r> {
     /// Sends what is still to be sent, and waits until there is something to do.
     fn wait(&mut self, signals: &Signals) {
         // A descriptor sent to a stopped process would keep the response open, so a zygote's child first reports that
-        // it runs. An own child can be killed.
+        // it runs. An own child can be killed. What the order says can be sent at once.
         let is_ready = self.worker.process.is_own() || self.step >= Step::Loaded;
-        let is_sending = is_ready && !self.outgoing.is_sent() && !self.incoming.is_over;
-        if is_sending {
+        if !self.incoming.is_over {
             let streams = self.request.streams;
             let descriptors = [streams.stdin(), stdout(), streams.stderr()];
+            let descriptors = is_ready.then_some(descriptors.as_slice());
             // Reading shows whether the worker is gone.
-            let _ = self.outgoing.send(self.worker.connection.as_fd(), &descriptors);
+            let _ = self.outgoing.send(self.worker.connection.as_fd(), descriptors);
         }
+        let is_sent =
+            if is_ready { self.outgoing.is_sent() } else { self.outgoing.is_order_sent() };
         let mut wait = vec![PollFd::new(signals, PollFlags::IN)];
         if !self.incoming.is_over {
             let mut events = PollFlags::IN;
-            events.set(PollFlags::OUT, is_sending && !self.outgoing.is_sent());
+            events.set(PollFlags::OUT, !is_sent);
             wait.push(PollFd::new(&self.worker.connection, events));
         }
         let end = self.worker.process.end().filter(|_| self.death.is_none());

@@ -87,7 +87,7 @@ pub(crate) fn send_call(child: &UnixStream, call: &Call, descriptors: &[OwnedFd]
     let order = Order::Answer(Box::new(call.clone())).encode();
     let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
     let mut outgoing = Outgoing::new(&order);
-    outgoing.send(child.as_fd(), &descriptors)?;
+    outgoing.send(child.as_fd(), Some(&descriptors))?;
     ensure!(outgoing.is_sent(), "the call is too large for the socket");
     Ok(())
 }

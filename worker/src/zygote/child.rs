@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cgi2wsgi::handoff::build::BUILD;
-use cgi2wsgi::handoff::channel::{is_readable, peer_user, receive_order_while};
+use cgi2wsgi::handoff::channel::{
+    is_readable, peer_user, receive_descriptors_while, receive_order_while,
+};
 use cgi2wsgi::handoff::{Call, Order, Reply, Service, ZygoteOrder};
 use cgi2wsgi::timings::Moment;
 use cgi2wsgi::zygotes::prefault::Prefault;
@@ -100,7 +102,8 @@ pub(super) fn live(birth: &Birth<'_>) {
 
 /// Serves the request that comes by one connection. Returns whether Python has to be torn down.
 fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
-    let Some((front, order, received)) = receive(birth, front) else {
+    let accepted_at = Instant::now();
+    let Some((front, order, mut received)) = receive(birth, front, accepted_at) else {
         birth.claims.say(false);
         return false;
     };
@@ -117,13 +120,21 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
             return false;
         }
     };
-    birth.claims.say(true);
     report::set_label(&call.label);
+    let variables_set = set_variables(birth, &call);
+    // The descriptors follow when the front has seen that this process runs.
+    let wait = || wait_call(&front, birth, accepted_at);
+    if !receive_descriptors_while(front.as_fd(), &mut received, wait).unwrap_or(false) {
+        birth.claims.say(false);
+        return false;
+    }
+    birth.claims.say(true);
     // From here on the child finishes its request even if the zygote dies.
     let _ = set_parent_process_death_signal(None);
     // If held open, the socket would go on taking connections that are never answered after the zygote has gone.
     descriptors::let_go_of_listener(birth.listener.as_raw_fd());
-    if let Err(error) = become_requests(birth, &call, &service, received.get(2)) {
+    let became = variables_set.and_then(|()| become_requests(birth, &call, &service, &received));
+    if let Err(error) = became {
         front.send(&Reply::Cold(format!("a child cannot take the request over: {error}")));
         return false;
     }
@@ -154,15 +165,18 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
     finish::leave_child(birth.py)
 }
 
-/// The order that comes by a connection.
-fn receive(birth: &Birth<'_>, front: OwnedFd) -> Option<(Connection, Vec<u8>, Vec<OwnedFd>)> {
+/// The order that comes by a connection, and its descriptors if they come with it.
+fn receive(
+    birth: &Birth<'_>,
+    front: OwnedFd,
+    accepted_at: Instant,
+) -> Option<(Connection, Vec<u8>, Vec<OwnedFd>)> {
     let me = rustix::process::geteuid().as_raw();
     if !peer_user(front.as_fd()).is_ok_and(|user| user == me) {
         return None;
     }
     let front = Connection::new(descriptors::out_of_the_way(front).ok()?);
     front.send(&Reply::Hello(BUILD.to_owned()));
-    let accepted_at = Instant::now();
     let call = receive_order_while(front.as_fd(), || wait_call(&front, birth, accepted_at));
     let (order, received) = call.ok()??;
     Some((front, order, received))
@@ -203,26 +217,31 @@ fn accepted(order: &[u8], zygote: &ZygoteOrder) -> Result<(Box<Call>, Service), 
     Ok((call, service))
 }
 
-/// Sets directory, umask, signal mask and environment to those of the request, except what the import has changed.
-fn become_requests(
-    birth: &Birth<'_>,
-    call: &Call,
-    service: &Service,
-    standard_error: Option<&OwnedFd>,
-) -> io::Result<()> {
-    if let Err(error) = birth.renewed {
-        let reason = format!("what the import left open cannot be opened once more: {error}");
-        return Err(io::Error::other(reason));
-    }
-    let Some(standard_error) = standard_error else {
-        return Err(io::Error::other("the front sent no descriptors"));
-    };
-    let directory = &service.application.directory;
-    birth.inherited.become_requests(directory, call.process.umask, standard_error)?;
-    system::set_signal_mask(call.process.signal_mask);
+/// Sets the environment to that of the request, except what the import has changed.
+fn set_variables(birth: &Birth<'_>, call: &Call) -> io::Result<()> {
     title::of_request();
     birth.noted.begin_child(birth.py)?;
     Ok(environment::become_requests(birth.py, &call.variables, |name| {
         birth.order.limits.is_of_a_request(name)
     })?)
+}
+
+/// The same with directory, umask, signal mask and standard error.
+fn become_requests(
+    birth: &Birth<'_>,
+    call: &Call,
+    service: &Service,
+    received: &[OwnedFd],
+) -> io::Result<()> {
+    if let Err(error) = birth.renewed {
+        let reason = format!("what the import left open cannot be opened once more: {error}");
+        return Err(io::Error::other(reason));
+    }
+    let Some(standard_error) = received.get(2) else {
+        return Err(io::Error::other("the front sent no descriptors"));
+    };
+    let directory = &service.application.directory;
+    birth.inherited.become_requests(directory, call.process.umask, standard_error)?;
+    system::set_signal_mask(call.process.signal_mask);
+    Ok(())
 }
