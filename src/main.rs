@@ -10,13 +10,12 @@ use cgi2wsgi::front::exit::MISCONFIGURED;
 use cgi2wsgi::front::{answer, check, init, meant, profile, request, version, warm};
 use cgi2wsgi::handoff::build::worker_file_name;
 use cgi2wsgi::report;
+use cgi2wsgi::system::OneThreadAllocator;
 use cgi2wsgi::timings::Moment;
 use clap::{CommandFactory, Parser};
 
-/// musl's own allocator makes a system call or two for the first allocation of each size, and a start has thirty sizes.
-/// This one takes memory from the system 64 KiB at a time.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: OneThreadAllocator = OneThreadAllocator::new();
 
 fn main() -> ExitCode {
     let began = Moment::now();

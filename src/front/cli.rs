@@ -69,7 +69,7 @@ pub struct Cli {
 
 /// What an operator can write where a server starts the executable: no verbs,
 /// no help, and options before the application only (P1).
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(name = "cgi2wsgi", disable_help_flag = true, color = clap::ColorChoice::Never)]
 pub struct UnderAServer {
     /// The options of the application.
