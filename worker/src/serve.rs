@@ -219,7 +219,7 @@ impl Serving<'_, '_> {
                 Failure::Mistake(reason) => Problem::Failed(Refusal::fault(reason)),
                 Failure::Output(error) => Problem::Output(error),
             })?;
-        caught::tell(py, exchange, &request.variables);
+        caught::tell(py, exchange, request, &self.service.application);
         Ok(is_whole)
     }
 

@@ -22,6 +22,15 @@ pub(super) const TESTS: &[(&str, Test)] = &[
     ("--debug shows an exception that Django has caught", django_debug),
     ("M7: an exception that Django catches and does not log is in the log", django_error),
     ("M7: a host that Django refuses is named with the cure", django_host),
+    ("what Django catches has its cure in the log, whoever logs it", django_cures),
+    (
+        "behind a proxy that ends TLS Django's redirects and refused forms have their cure in the log",
+        django_proxy,
+    ),
+    (
+        "a static file that Django does not serve with DEBUG off has its cure in the log",
+        django_static,
+    ),
     ("--debug shows the reason where there is no traceback", reasons),
     ("at a shell no message mentions a server's log", shell),
     ("the pages in Chromium, with screenshots", screenshots),
@@ -156,6 +165,71 @@ fn django_host(stage: &Stage) -> Result<()> {
     );
     let output = answer(stage, "django-other", &other, &[], &[])?;
     ensure!(output.response()?.0 == 400 && !output.stderr.contains("ALLOWED"), "{}", output.stderr);
+    Ok(())
+}
+
+fn django_cures(stage: &Stage) -> Result<()> {
+    let raises = "from django.db.utils import OperationalError\n    raise OperationalError('no such table: shop')";
+    let django = DJANGO.replace("raise LookupError('no such <item>')", raises);
+    let debugs = django.replace("DEBUG=False", "SECRET_KEY='x', DEBUG=True");
+    for (name, code, is_told) in [("off", &django, true), ("on", &debugs, false)] {
+        let output = answer(stage, &format!("django-cures-{name}"), code, &[], &[])?;
+        ensure!(output.ends(0)?.response()?.0 == 500, "{}", output.stderr);
+        output.says("cgi2wsgi: warning: the application raised OperationalError: no such table: shop, which Django")?;
+        output.says("; the tables of the database were not made, or are older than the code: manage.py migrate; if ")?;
+        ensure!(output.stderr.contains("does not log itself") == is_told, "{}", output.stderr);
+    }
+    let key = DJANGO.replace("raise LookupError('no such <item>')", "return settings.SECRET_KEY");
+    let output = answer(stage, "django-key", &key, &[], &[])?;
+    output.says("SECRET_KEY setting must not be empty, which Django caught (answered 500)")?;
+    output.says("the server has to pass that variable on")?.ends(0).map(drop)
+}
+
+const BELIEVES: &str = "SECURE_PROXY_SSL_HEADER=('HTTP_X_FORWARDED_PROTO', 'https')";
+
+fn django_proxy(stage: &Stage) -> Result<()> {
+    let cure = "write SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\") in ";
+    let right = DJANGO.replace(
+        "raise LookupError('no such <item>')",
+        "from django.http import HttpResponse\n    return HttpResponse('right')",
+    );
+    let with =
+        |more: &str| right.replace("DEBUG=False", &format!("DEBUG=False, SECRET_KEY='x', {more}"));
+    let redirects =
+        "MIDDLEWARE=['django.middleware.security.SecurityMiddleware'], SECURE_SSL_REDIRECT=True";
+    let checks = "MIDDLEWARE=['django.middleware.csrf.CsrfViewMiddleware']";
+    let https = ("HTTP_X_FORWARDED_PROTO", "https");
+    let form = [("REQUEST_METHOD", "POST"), ("HTTP_ORIGIN", "https://shop.example"), https];
+    for (name, settings, variables, status, said) in [
+        ("redirects", redirects, &[https][..], 301, "so that the redirect never ends: "),
+        ("refuses", checks, &form[..], 403, "refuses the origin \"https://shop.example\" of "),
+    ] {
+        let output = answer(stage, &format!("django-{name}"), &with(settings), &[], variables)?;
+        ensure!(output.ends(0)?.response()?.0 == status, "{}", output.stderr);
+        output.says(said)?.says(cure)?;
+        // Once Django believes the proxy, there is nothing to say.
+        let believes = with(&format!("{settings}, {BELIEVES}"));
+        let output = answer(stage, &format!("django-{name}-believes"), &believes, &[], variables)?;
+        ensure!(!output.stderr.contains("cgi2wsgi: warning: Django"), "{}", output.stderr);
+    }
+    // A first request without a proxy is only redirected.
+    let output = answer(stage, "django-redirects", &with(redirects), &[], &[])?;
+    ensure!(output.ends(0)?.response()?.0 == 301 && output.stderr.is_empty(), "{}", output.stderr);
+    Ok(())
+}
+
+fn django_static(stage: &Stage) -> Result<()> {
+    let with = "DEBUG=False, STATIC_URL='static/', INSTALLED_APPS=['django.contrib.staticfiles']";
+    let django = DJANGO.replace("DEBUG=False", with);
+    let output = answer(stage, "django-static", &django, &[], &[("PATH_INFO", "/static/a.css")])?;
+    ensure!(output.ends(0)?.response()?.0 == 404, "{}", output.stderr);
+    output.says(
+        "cgi2wsgi: warning: Django answered 404 for \"/static/a.css\", because it serves no static files with DEBUG off: \
+         collect them into STATIC_ROOT (not set in the settings) with manage.py collectstatic, and let the server \
+         serve /static/ from there, or add WhiteNoise",
+    )?;
+    let output = answer(stage, "django-static", &django, &[], &[("PATH_INFO", "/other")])?;
+    ensure!(output.ends(0)?.response()?.0 == 404 && output.stderr.is_empty(), "{}", output.stderr);
     Ok(())
 }
 

@@ -22,20 +22,23 @@ pub(crate) fn log_exception(py: Python<'_>, error: &PyErr, as_text: bool) -> Log
     error.display(py);
     // Nothing can be done for a stream that the application has broken.
     let _ = py.import("sys").and_then(|sys| sys.getattr("stderr")?.call_method0("flush"));
-    let value = error.value(py);
-    let summary = if error.is_instance_of::<PySystemExit>(py) {
-        let code = value.getattr("code").ok().filter(|code| !code.is_none());
-        let code = code.as_ref().map(shown).unwrap_or_default();
-        format!("the application called sys.exit({code})")
-    } else {
-        let text =
-            value.str().map_or_else(|_| "?".into(), |text| text.to_string_lossy().into_owned());
-        let first = text.lines().next().unwrap_or_default();
-        let separator = if first.is_empty() { "" } else { ": " };
-        format!("the application raised {}{separator}{first}", type_name(value.as_any()))
-    };
+    let summary = summary(py, error);
     let traceback = as_text.then(|| formatted(error, py).unwrap_or_default());
     Logged { summary, traceback }
+}
+
+/// One line: what was raised.
+pub(crate) fn summary(py: Python<'_>, error: &PyErr) -> String {
+    let value = error.value(py);
+    if error.is_instance_of::<PySystemExit>(py) {
+        let code = value.getattr("code").ok().filter(|code| !code.is_none());
+        let code = code.as_ref().map(shown).unwrap_or_default();
+        return format!("the application called sys.exit({code})");
+    }
+    let text = value.str().map_or_else(|_| "?".into(), |text| text.to_string_lossy().into_owned());
+    let first = text.lines().next().unwrap_or_default();
+    let separator = if first.is_empty() { "" } else { ": " };
+    format!("the application raised {}{separator}{first}", type_name(value.as_any()))
 }
 
 fn formatted(error: &PyErr, py: Python<'_>) -> PyResult<String> {

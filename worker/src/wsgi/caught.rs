@@ -4,16 +4,19 @@
 //! Nothing of the application changes: each record of `logging` is looked at while it is made, whatever handles it, and
 //! Django's signal has one receiver more.
 
+mod django;
+
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 
-use cgi2wsgi::cgi::variables::Variables;
+use cgi2wsgi::cgi::request::Request;
+use cgi2wsgi::handoff::Application;
 use cgi2wsgi::report;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use self::django::Django;
 use super::exchange::Exchange;
-use crate::python::exception::log_exception;
 
 /// The last caught exception.
 static LAST: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
@@ -119,99 +122,30 @@ pub(crate) fn instead(py: Python<'_>, exchange: &Exchange) -> Option<PyErr> {
     caught
 }
 
-/// Without `--debug`: logs what Django does not.
-pub(crate) fn tell(py: Python<'_>, exchange: &Exchange, variables: &Variables) {
-    let status = exchange.status();
+/// Without `--debug`: logs what Django does not, and what to do about what it does.
+pub(crate) fn tell(
+    py: Python<'_>,
+    exchange: &Exchange,
+    request: &Request,
+    application: &Application,
+) {
     if !IS_SHOWN.load(SeqCst)
-        && matches!(status, Some(400 | 500))
+        && let Some(status @ (301 | 400 | 403 | 404 | 500)) = exchange.status()
         && let Ok(Some(django)) = Django::find(py)
-        && !django.debugs()
     {
-        let _ = if status == Some(400) { django.tell_host(variables) } else { django.tell_error() };
-    }
-}
-
-/// Django's settings.
-struct Django<'py>(Bound<'py, PyAny>);
-
-impl<'py> Django<'py> {
-    fn find(py: Python<'py>) -> PyResult<Option<Self>> {
-        if imported(py, "django.core.handlers.base")?.is_none() {
-            return Ok(None);
-        }
-        let Some(conf) = imported(py, "django.conf")? else { return Ok(None) };
-        let settings = conf.getattr("settings")?;
-        let is_configured = settings.getattr("configured")?.is_truthy()?;
-        Ok(is_configured.then_some(Self(settings)))
-    }
-
-    fn debugs(&self) -> bool {
-        self.0.getattr("DEBUG").is_ok_and(|debug| debug.is_truthy().unwrap_or(true))
-    }
-
-    fn module(&self) -> String {
-        let name = self.0.getattr("SETTINGS_MODULE").and_then(|name| name.extract());
-        name.unwrap_or_else(|_| "the settings".to_owned())
-    }
-
-    fn tell_host(&self, variables: &Variables) -> PyResult<()> {
-        let given = variables.get("HTTP_HOST").or(variables.get("SERVER_NAME")).unwrap_or_default();
-        let given = String::from_utf8_lossy(given);
-        let request = self.0.py().import("django.http.request")?;
-        let (host, _): (String, String) =
-            request.call_method1("split_domain_port", (&*given,))?.extract()?;
-        let allowed = self.0.getattr("ALLOWED_HOSTS")?;
-        if request.call_method1("validate_host", (&host, &allowed))?.is_truthy()? {
-            return Ok(());
-        }
-        report::warning(&format!(
-            "Django answered 400, because the host {given:?} is not in ALLOWED_HOSTS, {}: add it in {} if the \
-             site has that name",
-            allowed.repr()?,
-            self.module()
-        ));
-        Ok(())
-    }
-
-    /// Whether Django's record of an error reaches anything except its mail to the administrators.
-    fn is_logged(&self) -> PyResult<bool> {
-        let logging = self.0.py().import("logging")?;
-        let mut logger = logging.call_method1("getLogger", ("django.request",))?;
-        if logger.getattr("disabled")?.is_truthy()? {
-            return Ok(false);
-        }
-        let is_a = |object: &Bound<'_, PyAny>, kind: &str| {
-            object.get_type().name().is_ok_and(|name| name == kind)
+        // If this fails, only what is shown anyway is shown.
+        let _ = match status {
+            301 => django.tell_redirect(request),
+            400 => django.tell_host(&request.variables),
+            403 => {
+                django.tell_origin(request);
+                Ok(())
+            }
+            404 => django.tell_static(&request.variables),
+            _ => match take_last(py) {
+                Some(error) => django.tell_error(&error, application),
+                None => Ok(()),
+            },
         };
-        while !logger.is_none() {
-            for handler in logger.getattr("handlers")?.try_iter()? {
-                let handler = handler?;
-                let mut filters = handler.getattr("filters")?.try_iter()?;
-                let is_closed =
-                    filters.any(|filter| filter.is_ok_and(|it| is_a(&it, "RequireDebugTrue")));
-                if !is_closed && !is_a(&handler, "AdminEmailHandler") {
-                    return Ok(true);
-                }
-            }
-            if !logger.getattr("propagate")?.is_truthy()? {
-                break;
-            }
-            logger = logger.getattr("parent")?;
-        }
-        Ok(false)
-    }
-
-    fn tell_error(&self) -> PyResult<()> {
-        let Some(error) = take_last(self.0.py()) else { return Ok(()) };
-        if self.is_logged()? {
-            return Ok(());
-        }
-        let summary = log_exception(self.0.py(), &error, false).summary;
-        report::warning(&format!(
-            "{summary}, which Django caught (answered 500) and does not log itself, because DEBUG is off and \
-             LOGGING in {} has no handler for the logger django.request",
-            self.module()
-        ));
-        Ok(())
     }
 }
