@@ -74,7 +74,10 @@ pub(super) fn keeps(world: &World, kind: Kind, mount: &Mount) -> Result<()> {
     ensure!(lines.iter().any(|line| line == traceback), "{text}");
     // First the same answer, then the answer of a corrected application.
     let output = replay(stage, &[&shown(&file)])?;
-    output.ends(1)?.says("RuntimeError: on purpose")?.says("the answer is the recorded one")?;
+    output
+        .ends(1)?
+        .says("RuntimeError: on purpose")?
+        .says("the answer is the same as the recorded one")?;
     let mended = stage.path("fixtures/show_environ.py");
     let output = replay(stage, &[&shown(&file), &shown(&mended)])?;
     output.ends(0)?.says("the answer changed: status 500, now 200")?;
