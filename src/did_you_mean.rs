@@ -1,5 +1,8 @@
 //! Names that a misspelt name may have been meant for.
 
+/// What the names of all settings begin with.
+const SETTING: &str = "CGI2WSGI_";
+
 /// At most three names that are similar to `wanted`, the most similar first.
 pub fn names<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let lower = wanted.to_lowercase();
@@ -13,9 +16,28 @@ pub fn names<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<
     scored.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
+/// At most three variables `CGI2WSGI_...` that are similar to `wanted`. What all of them begin with is not compared.
+pub fn settings<'n>(wanted: &str, among: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
+    let among: Vec<&str> = among.into_iter().collect();
+    let wanted = wanted.strip_prefix(SETTING).unwrap_or(wanted);
+    let near = names(wanted, among.iter().filter_map(|name| name.strip_prefix(SETTING)));
+    let whole =
+        |near: &str| among.iter().copied().find(|name| name.strip_prefix(SETTING) == Some(near));
+    near.into_iter().filter_map(whole).collect()
+}
+
+/// `; did you mean a or b?`, for a variable `CGI2WSGI_...`.
+pub fn setting<'n>(wanted: &str, among: impl IntoIterator<Item = &'n str>) -> String {
+    ask(&settings(wanted, among))
+}
+
 /// `; did you mean a or b?`, or nothing if no name is similar.
 pub fn question<'n>(wanted: &str, among: impl IntoIterator<Item = &'n str>) -> String {
-    match names(wanted, among).as_slice() {
+    ask(&names(wanted, among))
+}
+
+fn ask(found: &[&str]) -> String {
+    match found {
         [] => String::new(),
         found => format!("; did you mean {}?", found.join(" or ")),
     }
@@ -44,5 +66,8 @@ mod tests {
         assert_eq!(question("qqq", there), "");
         assert_eq!(option("--vnev", ["venv", "debug"]), "; did you mean --venv?");
         assert_eq!(option("-v", ["venv", "debug"]), "");
+        let known = ["CGI2WSGI_TIMEOUT", "CGI2WSGI_RECORD", "CGI2WSGI_MAX_BODY"];
+        assert_eq!(setting("CGI2WSGI_TIMOUT", known), "; did you mean CGI2WSGI_TIMEOUT?");
+        assert_eq!(setting("CGI2WSGI_UNHEARD_OF", known), "");
     }
 }

@@ -263,7 +263,7 @@ fn warn_of_misspelt(variables: &Variables) {
     for (name, _) in variables.iter().filter(|(name, _)| name.starts_with(b"CGI2WSGI_")) {
         let name = OsString::from_vec(name.to_vec());
         if let Some(name) = name.to_str().filter(|name| !VARIABLES.contains(name)) {
-            let meant = did_you_mean::question(name, VARIABLES);
+            let meant = did_you_mean::setting(name, VARIABLES);
             report::warning(&format!("unknown setting: the variable {name} is not read{meant}"));
         }
     }

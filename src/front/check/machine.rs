@@ -65,7 +65,7 @@ pub(super) fn misspelt(variables: &Variables) -> Vec<Finding> {
     unknown
         .map(|(name, _)| {
             let name = String::from_utf8_lossy(name);
-            let meant = did_you_mean::names(&name, VARIABLES);
+            let meant = did_you_mean::settings(&name, VARIABLES);
             let finding =
                 Finding::warning("settings", format!("{name} is not a setting of cgi2wsgi"));
             finding.maybe_cure(meant.first().map(|meant| (*meant).to_owned()))

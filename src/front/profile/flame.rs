@@ -39,9 +39,12 @@ pub(super) fn svg(run: &Run, title: &Title<'_>) -> Result<Vec<u8>> {
 fn colours(run: &Run) -> PaletteMap {
     let mut colours = PaletteMap::default();
     let phases = colour(210.0, 0.10, 0.80);
-    colours.insert("all", phases);
-    for (phase, imports) in &run.imports {
+    // The lowest frame, which is the whole request, has no name in the map.
+    colours.insert("", phases);
+    for (phase, _) in &run.phases {
         colours.insert(shown(phase).replace(';', ":"), phases);
+    }
+    for (_, imports) in &run.imports {
         for import in imports {
             import.each(&mut |import| {
                 let package = import.name.split('.').next().unwrap_or_default();
@@ -136,5 +139,7 @@ mod tests {
         let title = Title { url: "/", application: "/srv/<b>.py", runs: 3, lines: 1 };
         let svg = String::from_utf8(svg(&run, &title).expect("an image")).expect("UTF-8");
         assert!(svg.contains("<svg") && svg.contains("b&lt;&gt;") && !svg.contains("<b>"));
+        let grey = svg.matches("fill=\"rgb(199,204,209)\"").count();
+        assert_eq!(grey, 3, "the whole, and two phases");
     }
 }

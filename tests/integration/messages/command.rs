@@ -221,8 +221,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake::new(
         "a misspelt variable",
         &["app.py"],
-        "unknown setting: the variable CGI2WSGI_TIME_OUT is not read; did you mean CGI2WSGI_TIMEOUT or \
-         CGI2WSGI_MOUNT or CGI2WSGI_TIMINGS?",
+        "unknown setting: the variable CGI2WSGI_TIME_OUT is not read; did you mean CGI2WSGI_TIMEOUT?",
     )
     .files(APP)
     .variables(&[("CGI2WSGI_TIME_OUT", "5")])
