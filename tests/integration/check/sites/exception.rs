@@ -2,20 +2,7 @@
 
 use crate::check::Python::Packages;
 use crate::check::{HELLO, SITE, Site};
-
-const SETTINGS: (&str, &str) = ("mysite/settings.py", "SECRET_KEY = 'x' * 60\n");
-const PACKAGE: (&str, &str) = ("mysite/__init__.py", "");
-
-macro_rules! wsgi {
-    ($settings:literal) => {
-        concat!(
-            "import os\nfrom django.core.wsgi import get_wsgi_application\n\
-             os.environ.setdefault('DJANGO_SETTINGS_MODULE', '",
-            $settings,
-            "')\napplication = get_wsgi_application()\n"
-        )
-    };
-}
+use crate::harness::django_project::{PACKAGE, SETTINGS, wsgi};
 
 pub(super) const SITES: &[Site] = &[
     Site {
