@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use clap::{Args, Parser, Subcommand};
 
 mod checking;
+pub mod plain;
 
 pub use self::checking::{CheckArgs, InitArgs, Server};
 

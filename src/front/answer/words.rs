@@ -20,7 +20,7 @@ use clap::{Arg, CommandFactory, Parser};
 use crate::cgi::argv;
 use crate::cgi::variables::Variables;
 use crate::did_you_mean;
-use crate::front::cli::{Options, UnderAServer};
+use crate::front::cli::{Options, UnderAServer, plain};
 
 /// The words after the executable's name.
 pub(super) struct Words {
@@ -171,17 +171,9 @@ pub fn fault_of_script(words: &[OsString]) -> Option<String> {
 const INTERPRETER_LINES: [usize; 2] = [255, 127];
 
 fn parse(words: &[OsString]) -> Result<UnderAServer, Error> {
-    match words {
-        // clap's parser takes longer to make than everything else here takes.
-        [] => Ok(UnderAServer::default()),
-        [app] if !app.as_bytes().starts_with(b"-") => {
-            Ok(UnderAServer { words: words.to_vec(), ..UnderAServer::default() })
-        }
-        _ => parse_options(words),
+    if let Some(read) = plain::read(words) {
+        return Ok(read);
     }
-}
-
-fn parse_options(words: &[OsString]) -> Result<UnderAServer, Error> {
     UnderAServer::try_parse_from([OsString::from("cgi2wsgi")].iter().chain(words))
         .map_err(|error| anyhow!("{}", first_paragraph(&error.render().to_string())))
 }
@@ -207,16 +199,6 @@ mod tests {
 
     const APP: (&str, &str) = ("CGI2WSGI_APP", "site.py");
     const HANDLER: (&str, &str) = ("CGI2WSGI_HANDLER", "1");
-
-    #[test]
-    fn words_without_options_mean_the_same_with_clap_and_without() {
-        for words in [&[][..], &["site.py"], &["site:app"], &[""], &["x=y z"]] {
-            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-            let (quick, clap) =
-                (parse(&words).expect("read"), parse_options(&words).expect("read"));
-            assert_eq!((quick.options, quick.words), (clap.options, clap.words), "{words:?}");
-        }
-    }
 
     /// The application's name and whether `--debug` is on, or the kind of refusal.
     fn read(
