@@ -308,8 +308,8 @@ APPLICATIONS = [
         litmus,
         ["WsgiDAV"],
         "litmus, the test suite of WebDAV",
-        know="Open the shelves at the request, not at the import: one that the import opens would be shared by all "
-        "requests of a zygote. Only one process can have a shelf of GNU dbm open: two requests at once are an error "
+        know="Make the WsgiDAVApp at the import, but open the shelves at the request, as the site here does: one that "
+        "the import opens would be shared by all requests of a zygote. Only one process can have a shelf of GNU dbm open: two requests at once are an error "
         "of WsgiDAV's, however it is served. cgi2wsgi sends the last byte of a response when the shelves are closed, so "
         "that a client can ask again at once; under CGIHandler this site has to wait for locked shelves.",
     ),
@@ -368,9 +368,9 @@ APPLICATIONS = [
         "folders are added and listed",
         prepare_zope,
         know="A FileStorage is open in one process at a time. The site takes a lock of its own before it starts Zope, "
-        "so that requests wait for each other; without that, all but one of them fail. `--warm` gains nothing: each "
-        "change of Data.fs, which the import has read, needs another zygote, and after four in a row requests make "
-        "normal starts. For more than a few visitors use ZEO or RelStorage.",
+        "so that requests wait for each other; without that, all but one of them fail. `--warm` gains nothing: requests "
+        "cannot share what the import locks and opens, and each change of Data.fs, which the import has read, would "
+        "need another zygote. For more than a few visitors use ZEO or RelStorage.",
     ),
     Application(
         "wagtail",

@@ -30,6 +30,7 @@ const TESTS: &[(&str, Test)] = &[
         counted,
     ),
     ("P8: PYTHONINSPECT does not make the end of Python interactive", inspects),
+    ("P8: Python is torn down for a file of lxml's, and not for its trees and parsers", spares),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
@@ -383,6 +384,20 @@ fn inspects(stage: &Stage) -> Result<()> {
     };
     each(stage, "finalizer", inspect, |output| {
         ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
+        Ok(())
+    })
+}
+
+/// With PYTHONVERBOSE, Python says what it tears down.
+fn spares(stage: &Stage) -> Result<()> {
+    const TORN_DOWN: &str = "# cleanup[";
+    let verbose = |command: &mut Command| {
+        command.env("PYTHONVERBOSE", "1");
+    };
+    each(stage, "lxml_file", verbose, |output| output.says(TORN_DOWN).map(drop))?;
+    each(stage, "lxml_memory", verbose, |output| {
+        ensure!(output.stderr.contains("import 'lxml.etree'"), "PYTHONVERBOSE has no effect");
+        ensure!(!output.stderr.contains(TORN_DOWN), "Python was torn down");
         Ok(())
     })
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::cgi::variables::Variables;
 use crate::front::cli::WarmVerb;
@@ -26,8 +26,10 @@ const NOTHING: u8 = 1;
 /// Does what was asked.
 pub fn run(verb: WarmVerb, variables: &Variables) -> ExitCode {
     let done = match verb {
-        WarmVerb::Status => status::run(variables),
-        WarmVerb::Stop(arguments) => stop::run(*arguments, variables),
+        WarmVerb::Status => see_processes().and_then(|()| status::run(variables)),
+        WarmVerb::Stop(arguments) => {
+            see_processes().and_then(|()| stop::run(*arguments, variables))
+        }
         WarmVerb::Log(arguments) => log::run(&arguments, variables),
     };
     match done {
@@ -37,6 +39,15 @@ pub fn run(verb: WarmVerb, variables: &Variables) -> ExitCode {
             ExitCode::from(MISCONFIGURED)
         }
     }
+}
+
+/// An error if no process can be seen: each zygote would then be taken for one that has ended.
+fn see_processes() -> Result<()> {
+    ensure!(
+        process::started(std::process::id()).is_some(),
+        "no process can be seen, so it is not known which zygotes run: is /proc mounted?"
+    );
+    Ok(())
 }
 
 /// The private directories that exist. Warns of those that cannot be used, and goes on with the others.

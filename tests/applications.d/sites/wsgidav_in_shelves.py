@@ -1,5 +1,6 @@
-"""WsgiDAV with its locks and properties in shelves, which are complete when the process has ended. They are opened
-in the request, because all children of a zygote share what the import opens."""
+"""WsgiDAV with its locks and properties in shelves, which are complete when the process has ended. The application is made
+at the import, as WsgiDAV's documentation has it; the shelves are opened in the request, because all children of a zygote
+share what the import opens."""
 
 import os
 
@@ -10,24 +11,31 @@ from wsgidav.wsgidav_app import WsgiDAVApp
 
 DATA = os.environ["DATA"]
 os.makedirs(os.path.join(DATA, "files"), exist_ok=True)
-made = None
 
 if os.environ["WAY"] == "CGIHandler":
     # CGIHandler sends a client the last byte before the shelf is closed.
     shelves.wait_for_locked_ones()
 
 
+class Locks(LockStorageShelve):
+    def open(self):
+        """WsgiDAVApp calls this when it is made; a ShelvePropertyManager opens its shelf when it needs it."""
+
+
+locks = Locks(os.path.join(DATA, "locks"))
+dav = WsgiDAVApp(
+    {
+        "mount_path": "/litmus",
+        "provider_mapping": {"/": os.path.join(DATA, "files")},
+        "simple_dc": {"user_mapping": {"*": True}},
+        "property_manager": ShelvePropertyManager(os.path.join(DATA, "properties")),
+        "lock_storage": locks,
+        "verbose": 0,
+        "logging": {"enable_loggers": []},
+    }
+)
+
+
 def application(environ, start_response):
-    global made
-    made = made or WsgiDAVApp(
-        {
-            "mount_path": environ["SCRIPT_NAME"],
-            "provider_mapping": {"/": os.path.join(DATA, "files")},
-            "simple_dc": {"user_mapping": {"*": True}},
-            "property_manager": ShelvePropertyManager(os.path.join(DATA, "properties")),
-            "lock_storage": LockStorageShelve(os.path.join(DATA, "locks")),
-            "verbose": 0,
-            "logging": {"enable_loggers": []},
-        }
-    )
-    return made(environ, start_response)
+    LockStorageShelve.open(locks)
+    return dav(environ, start_response)

@@ -2,6 +2,7 @@
 //! ended.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +11,7 @@ use crate::harness::command::{Output, Test, collect, run};
 use crate::harness::exchange::is_page;
 use crate::harness::process::kill;
 use crate::harness::stage::Stage;
-use crate::warm::site::{Site, wait_gone};
+use crate::warm::site::{Site, good, wait_gone};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("a child that ends before the head: a whole 500, and the request is not run again", before),
@@ -26,6 +27,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
         unreaped,
     ),
     ("W8: ps shows that processes are a zygote and its children, and of which application", titles),
+    ("W8: a Python that sees no /proc has no titles, and makes normal starts", untitled),
 ];
 
 /// How an application ends, and what the log says.
@@ -190,5 +192,35 @@ fn titles(stage: &Stage) -> Result<()> {
         let expected = format!("cgi2wsgi: child of zygote {zygote}, of {}", application.display());
         ensure!(shown(child)? == expected, "{}", shown(child)?);
     }
-    Ok(())
+    let running = site.begin("id=x&do=stream")?;
+    site.wait_lines("streaming", 1)?;
+    let of_request: i32 = site.lines("streaming")[0].parse()?;
+    ensure!(shown(of_request)?.contains("\0-c\0"), "{}", shown(of_request)?);
+    site.write("go", "")?;
+    collect(running)?.ends(0).map(drop)
+}
+
+/// The Python of the site sees no /proc: neither can a title be written, nor can be seen what the import left open.
+fn untitled(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let python = site.path("python");
+    fs::write(
+        &python,
+        format!(
+            "#!/bin/sh\nexec unshare --user --map-root-user --mount sh -c 'mount -t tmpfs none /proc && \
+             exec \"$@\"' sh {} \"$@\"\n",
+            stage.python().display()
+        ),
+    )?;
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755))?;
+    for number in 0..2 {
+        let mut command = site.command("id=x");
+        command.env("CGI2WSGI_PYTHON", &python);
+        let output = run(stage, command)?;
+        if number == 0 {
+            output.says("falling back to a normal (cold) start")?.says("is /proc mounted?")?;
+        }
+        ensure!(good(&output)? == "x 1 h1 1\n", "{:?}", output.response()?);
+    }
+    site.ends_clean()
 }

@@ -1,6 +1,7 @@
 //! An application that cannot be warm delays no request: the refusal holds, and no request waits for the next zygote to
 //! try.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -23,6 +24,10 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
         store,
     ),
     ("W6: an import that fails is tried again, and no request waits for the new trial", fails),
+    (
+        "W6: edits during a rest are answered by normal starts, and a zygote serves after a minute",
+        rests,
+    ),
 ];
 
 /// Code that starts a thread while it is imported.
@@ -189,5 +194,40 @@ fn fails(stage: &Stage) -> Result<()> {
     site.body("id=y")?;
     site.write("go", "")?;
     until(PATIENCE, "a zygote", || Ok(site.log().contains("is ready").then_some(())))?;
+    site.ends_clean()
+}
+
+/// A zygote that rests watches no file: each request imports for itself.
+fn rests(stage: &Stage) -> Result<()> {
+    const REST: Duration = Duration::from_secs(60);
+    let site = Site::new(stage, &[])?;
+    site.write("state", "0")?;
+    site.write("import.py", "SETTING = (HERE / 'state').read_text()\n")?;
+    let mut written = 0;
+    let began = Instant::now();
+    until(PATIENCE, "a rest", || {
+        written += 1;
+        site.write("state", &written.to_string())?;
+        ensure!(good(&site.ask("id=x")?)? == format!("x 1 h1 {written}\n"), "{}", site.log());
+        Ok(site.log().contains("imports nothing for 60 s").then_some(()))
+    })?;
+    let starts = site.starts();
+    for (number, file) in ["helper.py", "app.py"].into_iter().enumerate() {
+        let path = site.path(file);
+        let edited = fs::read_to_string(path)?.replace("VERSION = \"", "VERSION = \"edited-");
+        site.write(file, &edited)?;
+        let (app, helper) = (["1", "edited-1"][number], "edited-h1");
+        let expected = format!("x {app} {helper} {written}\n");
+        ensure!(site.body("id=x")? == expected, "{}", site.log());
+    }
+    ensure!(site.starts() == starts, "the edit has ended the rest: {}", site.log());
+    until(REST + PATIENCE, "the end of the rest", || {
+        Ok(site.log().contains("it is time to try again").then_some(()))
+    })?;
+    ensure!(began.elapsed() > REST, "{}", site.log());
+    until(PATIENCE, "a zygote", || {
+        site.body("id=x")?;
+        Ok((site.starts() == starts + 1 && !site.children().is_empty()).then_some(()))
+    })?;
     site.ends_clean()
 }

@@ -27,6 +27,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a large log is renamed, and a new log is begun", rotation),
     ("beyond --warm-memory requests wait in line", ceiling),
     ("root sees and stops the zygotes of all users, wherever they are", root),
+    ("W8: where /proc is not mounted, status and stop say so, and the log is shown", no_processes),
     ("a mistake in the command line is exit status 2", mistakes),
 ];
 
@@ -330,4 +331,27 @@ fn mistakes(stage: &Stage) -> Result<()> {
     warm.verb(&["stauts"])?.ends(2)?.says("status")?;
     fs::write(warm.directory(), "").context("no file")?;
     warm.verb(&["status"])?.ends(1)?.says("is no directory that this user can enter").map(drop)
+}
+
+fn no_processes(stage: &Stage) -> Result<()> {
+    let warm = Warm::new(stage, "w-proc")?;
+    let application = hello(stage, &warm.place, "site.py")?;
+    warm.asks(&application)?;
+    let pid = warm.row_when("a zygote", |_| true)?.pid;
+    let verb = |words: &[&str]| -> Result<Output> {
+        let front = warm.command(&["warm"]);
+        let mut command = stage.command(Path::new("unshare"));
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+        command.arg("mount -t tmpfs none /proc && exec \"$@\"").arg("sh").arg(front.get_program());
+        command.args(front.get_args()).args(words).env("TMPDIR", &warm.place);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        run(stage, command)
+    };
+    for words in [&["status"][..], &["stop", "--all"], &["stop", &application]] {
+        let output = verb(words)?;
+        output.ends(2)?.says("no process can be seen")?.says("is /proc mounted?")?;
+        ensure!(output.stdout.is_empty(), "{words:?}: {:?}", output.stdout);
+    }
+    ensure!(is_there(pid), "the zygote was stopped");
+    Ok(())
 }

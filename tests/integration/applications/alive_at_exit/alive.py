@@ -581,6 +581,55 @@ def extension_object_untracked():
     kept = {1: {2: noted.noted(out("noted"))}}
 
 
+# lxml, of whose types only one writes something at its end.
+
+
+def lxml_file():
+    """an XML file that lxml has begun"""
+    global kept
+    from lxml import etree
+
+    file = etree.xmlfile(out("a.xml"), encoding="utf-8")
+    writer = file.__enter__()
+    writer.write(etree.Element("written"))
+    kept = file, writer
+
+
+def lxml_element():
+    """`__del__` of a class of elements of lxml's"""
+    global kept
+    from lxml import etree
+
+    class Element(etree.ElementBase):
+        def __del__(self, note=note):
+            note("element")
+
+    parser = etree.XMLParser()
+    parser.set_element_class_lookup(etree.ElementDefaultClassLookup(element=Element))
+    kept = etree.XML("<element/>", parser)
+
+
+def lxml_target():
+    """`__del__` of an object that the collector does not know, in a parser of lxml's"""
+    global kept
+    from lxml import etree
+
+    class Target:
+        __slots__ = ()
+
+        def start(self, tag, attributes):
+            pass
+
+        def close(self):
+            pass
+
+        def __del__(self, note=note):
+            note("target")
+
+    kept = etree.XMLParser(target=Target())
+    kept.feed("<begun>")
+
+
 # Settings.
 
 
@@ -625,6 +674,34 @@ def prints():
             write(1, b"printed at the end\n")
 
     kept = Prints()
+
+
+def lxml_memory():
+    """Shows nothing: no row."""
+    global kept
+    import io
+
+    from lxml import etree
+
+    tree = etree.parse(io.BytesIO(b"<a><b c='d'>e</b><!-- f --></a>"))
+    sheet = b"<x:stylesheet version='1.0' xmlns:x='http://www.w3.org/1999/XSL/Transform'/>"
+    schema = b"<x:schema xmlns:x='http://www.w3.org/2001/XMLSchema'><x:element name='a'/></x:schema>"
+    reading = etree.iterparse(io.BytesIO(b"<a><b/></a>"))
+    next(reading)
+    kept = [
+        *tree.iter(),
+        tree.getroot()[0].attrib,
+        etree.XSLT(etree.XML(sheet)),
+        etree.XMLSchema(etree.XML(schema)),
+        etree.XPath("/a/b"),
+        etree.XMLPullParser(),
+        etree.HTML("<p>text"),
+        etree.DTD(io.BytesIO(b"<!ELEMENT a ANY>")),
+        etree.QName("a"),
+        etree.CDATA("a"),
+        reading,
+        tree,
+    ]
 
 
 def application(environ, start_response):

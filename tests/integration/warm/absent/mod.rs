@@ -1,10 +1,12 @@
 //! The zygote also watches what the import looked for and did not find: the next request sees what another import
 //! would see. Each application runs where the kernel reports changes, and where it does not. `modules`, `files` and
-//! `databases` have cases of an application and one change; tests with more steps are here.
+//! `databases` have cases of an application and one change, `unseen` those that are documented as not seen; tests with
+//! more steps are here.
 
 mod databases;
 mod files;
 mod modules;
+mod unseen;
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -129,6 +131,10 @@ const OTHERS: &[(&str, Test)] = &[
     (
         "W4: an import that lists thousands of directories leads to normal starts, and the log has their number",
         too_many,
+    ),
+    (
+        "W4: in WAL mode a table that is added to a database of which no row was read is seen when it leaves the log",
+        unseen::new_table,
     ),
 ];
 
@@ -316,6 +322,13 @@ pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
     for case in [modules::CASES, files::CASES, databases::CASES].into_iter().flatten() {
         trials.push(trial_of(case, "", told));
         trials.push(trial_of(case, ", without reports from the kernel", polled));
+    }
+    for case in unseen::CASES {
+        trials.push(trial_of(
+            case,
+            " are not seen before the application is touched",
+            unseen::not_told,
+        ));
     }
     trials
 }
