@@ -51,12 +51,13 @@ pub(crate) enum Over {
     Import,
 }
 
-/// Takes the order that comes by `descriptor` and carries it out. Then ends the process, or returns so that Python
-/// tears itself down.
+/// Takes the order that comes by the descriptor whose number is Python's first argument, and carries it out. Then ends
+/// the process, or returns so that Python tears itself down.
 #[pyfunction]
-fn run(py: Python<'_>, descriptor: RawFd) {
-    // The front has opened it for this process, and BOOT hands it over here.
-    let descriptor = system::owned(descriptor);
+fn run(py: Python<'_>) -> PyResult<()> {
+    let number: String = py.import("sys")?.getattr("argv")?.get_item(1)?.extract()?;
+    // The front has opened it for this process.
+    let descriptor = system::owned(number.parse::<RawFd>()?);
     // A panic is a defect of cgi2wsgi. The front answers when this process has ended.
     let ended = catch_unwind(AssertUnwindSafe(|| obey(py, descriptor)));
     match ended {
@@ -68,6 +69,7 @@ fn run(py: Python<'_>, descriptor: RawFd) {
         Ok(Over::Nothing) => finish::leave_at_once(0),
         Err(_) => finish::leave_at_once(1),
     }
+    Ok(())
 }
 
 fn obey(py: Python<'_>, descriptor: OwnedFd) -> Over {

@@ -1,14 +1,12 @@
 def boot():
     import sys
-    number, worker, refusal = sys.argv[1:]
     try:
         if sys.implementation.name == "cpython" and sys.version_info >= (3, 9) and sys.abiflags == "":
             import _frozen_importlib, _imp
-            spec = _frozen_importlib.ModuleSpec("cgi2wsgi_worker", None, origin=worker)
-            module = _imp.create_dynamic(spec)
+            module = _imp.create_dynamic(_frozen_importlib.ModuleSpec("cgi2wsgi_worker", None, origin=sys.argv[2]))
             _imp.exec_dynamic(module)
-            return lambda: module.run(int(number))
+            return module.run
     except (AttributeError, ImportError):
         pass
-    return lambda: eval(compile(refusal, "", "exec"), {"number": int(number), "worker": worker})
+    exec(sys.argv[3], {})
 globals().pop("boot")()()

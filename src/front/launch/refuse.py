@@ -1,4 +1,5 @@
 import sys
+number, worker = int(sys.argv[1]), sys.argv[2]
 name = getattr(getattr(sys, "implementation", None), "name", "cpython")
 flags = getattr(sys, "abiflags", "")
 version = "%d.%d.%d" % sys.version_info[:3]
@@ -20,7 +21,7 @@ else:
         reason = "Python %s cannot load the worker: %s" % (version, sys.exc_info()[1])
     else:
         # ABI flags that were unknown when this was written, and that do no harm.
-        module.run(number)
+        module.run()
 import posix
 text = reason.encode("ascii", "backslashreplace").decode("ascii")
 text = "1:U%d:%s" % (len(text), text)

@@ -77,7 +77,7 @@ impl<'py> Survey<'py> {
         Ok(Self {
             py,
             gc: py.import("gc")?.into_any(),
-            natures: HashMap::with_capacity_and_hasher(1024, BuildHasherDefault::default()),
+            natures: HashMap::with_capacity_and_hasher(448, BuildHasherDefault::default()),
             class_dealloc: Class::new(&class).slot(Slot::Dealloc),
             struct_sequence_dealloc: Class::new(&struct_sequence).slot(Slot::Dealloc),
             // `types.FunctionType`, without an import.
