@@ -28,6 +28,7 @@ const TESTS: &[(&str, Test)] = &[
     ("memory is bounded in a stream whose chunks leave garbage in cycles", stream_of_cycles),
     ("memory is bounded in an import that makes garbage in cycles", import_of_cycles),
     ("Python's collector has its usual settings, or the application's", collector),
+    ("malloc's heap has huge pages after a large import, unless the operator has set malloc", heap),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
@@ -153,5 +154,24 @@ fn collector(stage: &Stage) -> Result<()> {
     ensure!(usual == "(True, (700, 10, 10), True)", "by default it is {usual}");
     let chosen = told(Some("123"))?;
     ensure!(chosen == "(True, (123, 5, 5), True)", "the application's choice became {chosen}");
+    Ok(())
+}
+
+fn heap(stage: &Stage) -> Result<()> {
+    for (name, value, is_huge) in [
+        ("UNRELATED", "1", "True"),
+        ("MALLOC_MMAP_THRESHOLD_", "65536", "False"),
+        ("MALLOC_TRIM_THRESHOLD_", "65536", "False"),
+    ] {
+        let mut command = bridge(stage, &["{applications}/heap.py"], &CGI);
+        command.env(name, value);
+        let (_, said) = run(stage, command)?.ends(0)?.response()?;
+        // A kernel without huge pages cannot be asked for them.
+        let is_huge = if said.ends_with("kernel True") { is_huge } else { "False" };
+        ensure!(
+            said.starts_with(&format!("right True, huge {is_huge}, ")),
+            "with {name}={value}: {said}"
+        );
+    }
     Ok(())
 }

@@ -60,6 +60,7 @@ pub(crate) fn cold(
     if !connection.send(&Reply::Begun(std::process::id())) {
         return Over::Nothing;
     }
+    python::expect_one_request();
     serve(py, call, &service, descriptors, &connection, None);
     // If it were closed, the front would believe that this process is lost.
     std::mem::forget(connection);

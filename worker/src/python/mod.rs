@@ -22,6 +22,8 @@ pub(crate) mod padding;
 pub(crate) mod remedies;
 pub(crate) mod termination;
 
+pub(crate) use self::arenas::expect_one_request;
+
 use cgi2wsgi::handoff::{Application, Source};
 use cgi2wsgi::system;
 use pyo3::prelude::*;

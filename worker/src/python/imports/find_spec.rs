@@ -54,11 +54,12 @@ fn search<'py>(
     if tail.is_empty() || tail.contains('/') || !directory.starts_with('/') {
         return None;
     }
-    // If the directory has changed since it was listed, Python lists it anew.
-    let stat = rustix::fs::stat(directory).ok()?;
+    let changed = modified(&rustix::fs::stat(directory).ok()?);
     let listed: f64 = finder.getattr(intern!(py, "_path_mtime")).ok()?.extract().ok()?;
-    if listed.to_bits() != modified(&stat).to_bits() {
-        return None;
+    if listed.to_bits() != changed.to_bits() {
+        // It has changed since Python listed it. If this fails, Python tries again, and says why.
+        finder.call_method0(intern!(py, "_fill_cache")).ok()?;
+        finder.setattr(intern!(py, "_path_mtime"), changed).ok()?;
     }
     let entries = finder.getattr(intern!(py, "_path_cache")).ok()?;
     let loaders = finder.getattr(intern!(py, "_loaders")).ok()?.cast_into::<PyList>().ok()?;
