@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::names::Names;
 use super::remote::force;
 use crate::timings::Moment;
-use rustix::fs::{AtFlags, CWD, statat};
+use rustix::fs::{AtFlags, CWD, Stat, statat};
 
 /// The shortest time between two checks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -95,7 +95,10 @@ impl Stamp {
         if is_asked {
             force(path, follow);
         }
-        let stat = statat(CWD, path, follow).ok()?;
+        Some(Self::new(path, part, &statat(CWD, path, follow).ok()?))
+    }
+
+    fn new(path: &Path, part: Part, stat: &Stat) -> Self {
         #[allow(
             clippy::cast_lossless,
             clippy::useless_conversion,
@@ -113,12 +116,12 @@ impl Stamp {
             )),
         };
         #[allow(clippy::useless_conversion, reason = "types differ by system")]
-        Some(Self {
+        Self {
             device: stat.st_dev.into(),
             inode: stat.st_ino.into(),
             contents,
             log: (part == Part::Rows).then(|| Ahead::from_database(path)).flatten(),
-        })
+        }
     }
 }
 
@@ -150,6 +153,12 @@ impl Looked {
     pub fn new(path: PathBuf, part: Part, is_asked: bool) -> Self {
         let stamp = Stamp::read(&path, part, is_asked);
         Self { path, part, is_asked, stamp }
+    }
+
+    /// The same for a file that is not on another machine, whose state is known.
+    pub fn with_state(path: PathBuf, stat: &Stat) -> Self {
+        let stamp = Some(Stamp::new(&path, Part::File, stat));
+        Self { path, part: Part::File, is_asked: false, stamp }
     }
 
     /// Its path, if it has changed.
@@ -226,7 +235,11 @@ impl FileSystems {
     /// change it.
     pub fn are_local(&mut self, path: &Path, part: Part) -> bool {
         let path = if part == Part::Link { path.parent().unwrap_or(path) } else { path };
-        let Ok(stat) = rustix::fs::stat(path) else { return false };
+        rustix::fs::stat(path).is_ok_and(|stat| self.has_local(path, &stat))
+    }
+
+    /// The same for a path that has this state.
+    pub fn has_local(&mut self, path: &Path, stat: &Stat) -> bool {
         #[allow(clippy::useless_conversion, reason = "the type differs by system")]
         *self.0.entry(stat.st_dev.into()).or_insert_with(|| is_local(path))
     }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use cgi2wsgi::zygotes::names::Names;
 use cgi2wsgi::zygotes::polling::{Kept, Looked, Part, write_ahead_log};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Stat;
 use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, WatchFlags};
 
 /// A name appears in a directory or disappears.
@@ -96,6 +97,14 @@ impl Kernel {
         }
         self.kept.push(Kept::File(Looked::new(path.to_owned(), part, false)));
         true
+    }
+
+    /// The same for a file. Returns its state, which has not changed since the kernel watches it.
+    pub(super) fn watch_file(&mut self, path: &Path) -> Option<Stat> {
+        self.add(path, changes_of(Part::File))?.is_all = true;
+        let stat = rustix::fs::stat(path).ok()?;
+        self.kept.push(Kept::File(Looked::with_state(path.to_owned(), &stat)));
+        Some(stat)
     }
 
     /// The write-ahead log of a database, which may come and go. None if the kernel does not watch it.

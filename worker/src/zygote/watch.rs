@@ -202,6 +202,12 @@ impl Watch {
 
     /// `is_own`: the import itself may have written it.
     fn add(&mut self, mut file: PathBuf, began: (i64, i64), is_own: bool) {
+        if let Some(stat) = self.watch_file(&file) {
+            if !is_own && is_newer(&stat, began) {
+                self.is_early(file);
+            }
+            return;
+        }
         let mut stat = rustix::fs::stat(&file);
         // A file in an archive changes with the archive.
         while stat.is_err_and(|error| error == Errno::NOTDIR) && file.pop() {
@@ -258,6 +264,15 @@ impl Watch {
             }
         }
         None
+    }
+
+    /// The plain case, with few system calls: a file that is no link, in a directory to which the way is watched.
+    /// Returns its state, or nothing if it is another case.
+    fn watch_file(&mut self, file: &Path) -> Option<Stat> {
+        file.parent().filter(|directory| self.plain.contains(*directory))?;
+        let stat = rustix::fs::lstat(file).ok()?;
+        let is_local = is_regular(&stat) && self.systems.has_local(file, &stat);
+        self.kernel.as_mut().filter(|_| is_local)?.watch_file(file)
     }
 
     /// With the kernel, or by polling.
@@ -345,7 +360,11 @@ fn is_newer(file: &Stat, began: (i64, i64)) -> bool {
     #[allow(clippy::useless_conversion, reason = "types differ by system")]
     let changed = (i64::from(file.st_ctime), polling::nanoseconds(file.st_ctime_nsec));
     // A time in the future means that a clock was wrong.
-    file.st_mode & libc::S_IFMT == libc::S_IFREG && changed > began && changed <= now()
+    is_regular(file) && changed > began && changed <= now()
+}
+
+fn is_regular(file: &Stat) -> bool {
+    file.st_mode & libc::S_IFMT == libc::S_IFREG
 }
 
 /// The names along a path, without those that lead nowhere.
