@@ -76,6 +76,11 @@ pub fn warning(message: &str) {
     line("warning", message);
 }
 
+/// With `--warm`, a request gets a normal start all the same, for this reason.
+pub fn falls_back(reason: &str) {
+    warning(&format!("--warm: falling back to a normal (cold) start: {reason}"));
+}
+
 /// Where the time went (`--timings`).
 pub fn timings(message: &str) {
     line("timings", message);

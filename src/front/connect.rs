@@ -26,7 +26,7 @@ use crate::report;
 use crate::timings::Moment;
 use crate::zygotes::directory::{Directory, socket_name, trial_name};
 use crate::zygotes::import_output::ImportOutput;
-use crate::zygotes::lock::{self, Lock, socket_identity};
+use crate::zygotes::lock::{self, Lock, file_identity};
 use crate::zygotes::status::{Phase, Status};
 
 /// How many fronts may wait for a child, where the system allows it.
@@ -69,7 +69,7 @@ pub(super) fn answer(
 
 /// Logs why the request is run by a normal start.
 fn fall_back(reason: &str) -> Option<Outcome> {
-    report::warning(&format!("--warm: falling back to a normal (cold) start: {reason}"));
+    report::falls_back(reason);
     None
 }
 
@@ -88,7 +88,7 @@ struct Zygote<'z> {
 /// A connection to a zygote's socket.
 struct Connection {
     socket: OwnedFd,
-    /// [`socket_identity`] of the socket's file.
+    /// [`file_identity`] of the socket's file.
     socket_identity: u64,
     /// What the zygote writes, if this process started it.
     import: Option<ImportOutput>,
@@ -251,7 +251,7 @@ impl Zygote<'_> {
         };
         let order = ZygoteOrder {
             directory: self.directory.path().to_owned(),
-            socket_identity: socket_identity(&socket),
+            socket_identity: file_identity(&socket),
             identity: self.identity.clone(),
             worker: self.plan.worker.file().to_owned(),
             service: self.plan.service.clone(),
@@ -268,7 +268,7 @@ impl Zygote<'_> {
         let Some(file) = self.directory.find_socket(&self.identity.name())? else {
             return Ok(None);
         };
-        let socket_identity = socket_identity(&file);
+        let socket_identity = file_identity(&file);
         let socket =
             socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         loop {

@@ -13,6 +13,9 @@ pub enum Reply {
     Stale,
     /// This zygote cannot answer, for this reason; an empty reason was reported before. The request has not begun.
     Cold(String),
+    /// The application cannot be forked, for this reason. The process that has imported it for this request answers it
+    /// itself, and the next ones get normal starts.
+    Alone(String),
     /// From now on the process with this number has the request. A zygote's child also sends a descriptor, from which
     /// the front can read how the process ended.
     Begun(u32),
@@ -97,6 +100,10 @@ impl Reply {
                 fields.put("C");
                 fields.put(cut(reason));
             }
+            Self::Alone(reason) => {
+                fields.put("N");
+                fields.put(cut(reason));
+            }
             Self::Begun(pid) => {
                 fields.put("B");
                 fields.put_number(*pid);
@@ -154,6 +161,7 @@ impl Reply {
             "U" => Self::Unusable(lossy(fields.bytes()?)),
             "S" => Self::Stale,
             "C" => Self::Cold(lossy(fields.bytes()?)),
+            "N" => Self::Alone(lossy(fields.bytes()?)),
             "B" => Self::Begun(fields.number()?),
             "E" => Self::Terminating,
             "A" => Self::HandlesSigterm,
@@ -214,6 +222,7 @@ mod tests {
             Reply::Unusable("because of ü".into()),
             Reply::Stale,
             Reply::Cold(String::new()),
+            Reply::Alone("it has threads".into()),
             Reply::Begun(7),
             Reply::Terminating,
             Reply::HandlesSigterm,

@@ -46,7 +46,7 @@ impl<'d> Lock<'d> {
         }
     }
 
-    /// Removes the zygote's socket if it is the one with this [`socket_identity`], and returns whether it did.
+    /// Removes the zygote's socket if it is the one with this [`file_identity`], and returns whether it did.
     pub fn remove_socket(&self, identity: u64) -> bool {
         let [socket, trial] = [socket_name(&self.name), trial_name(&self.name)];
         // An error is ignored: the next process makes a socket, and reports if it cannot.
@@ -55,7 +55,7 @@ impl<'d> Lock<'d> {
         is_removed(&socket) || is_removed(&trial)
     }
 
-    /// Lets requests find the zygote whose socket has this [`socket_identity`]. Until now no request waited for it.
+    /// Lets requests find the zygote whose socket has this [`file_identity`]. Until now no request waited for it.
     pub fn publish(&self, identity: u64) -> io::Result<()> {
         let trial = trial_name(&self.name);
         if self.has_identity(&trial, identity) {
@@ -65,7 +65,7 @@ impl<'d> Lock<'d> {
     }
 
     fn has_identity(&self, name: &str, identity: u64) -> bool {
-        self.directory.stat(name).is_ok_and(|file| socket_identity(&file) == identity)
+        self.directory.stat(name).is_ok_and(|file| file_identity(&file) == identity)
     }
 
     /// Releases the lock and removes its file.
@@ -82,14 +82,14 @@ fn is_at(file: &File, directory: &Directory, name: &str) -> bool {
     }
 }
 
-/// What distinguishes a socket's file from a later one at the same path, which may get the same inode.
-pub fn socket_identity(file: &Stat) -> u64 {
+/// What distinguishes a file from a later one at the same path, which may get the same inode.
+pub fn file_identity(file: &Stat) -> u64 {
     let mut hasher = DefaultHasher::new();
     (file.st_ino, file.st_mtime, file.st_mtime_nsec).hash(&mut hasher);
     hasher.finish()
 }
 
-/// At the end of a zygote whose socket has this [`socket_identity`]: requests that wait there are refused and start another;
+/// At the end of a zygote whose socket has this [`file_identity`]: requests that wait there are refused and start another;
 /// nothing is left in the directory.
 pub fn leave(directory: &Directory, name: &str, identity: u64) {
     let Ok(lock) = Lock::take(directory, name) else { return };
@@ -191,7 +191,7 @@ mod tests {
         let directory = directory(temporary.path());
         let path = directory.socket("x").expect("a path");
         std::fs::write(&path, "").expect("written");
-        let own = socket_identity(&directory.stat("x.socket").expect("it is there"));
+        let own = file_identity(&directory.stat("x.socket").expect("it is there"));
         leave(&directory, "x", own + 1);
         assert!(path.exists(), "another's was removed");
         leave(&directory, "x", own);

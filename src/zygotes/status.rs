@@ -8,6 +8,7 @@ use rustix::fs::{OFlags, fstat};
 
 use super::churn::Churn;
 use super::directory::{Directory, status_name};
+use super::lock::file_identity;
 use super::process;
 use crate::handoff::Application;
 use crate::report::printable;
@@ -26,9 +27,6 @@ const MOST: usize = 1000;
 
 /// How long the status of a zygote that has ended is kept.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
-
-/// Why a zygote has ended that could not serve and whose threads held what normal starts need.
-pub const HOLDS: &str = "its threads hold resources that normal starts need";
 
 /// How far a zygote is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,12 +90,11 @@ impl Status {
         why: &str,
         deadline: SystemTime,
     ) -> Self {
-        let pid = std::process::id();
         let now = SystemTime::now();
         let mut status = Self {
             application: application.shown(),
-            pid,
-            started: process::started(pid).unwrap_or_default(),
+            pid: 0,
+            started: 0,
             since: now,
             phase: Phase::Importing(deadline),
             refused: last.and_then(|last| last.refused.clone()),
@@ -109,6 +106,7 @@ impl Status {
             restarts: 0,
             last_restarts: Vec::new(),
         };
+        status.is_of_this_process();
         if let Some(last) = last {
             let why = match &last.phase {
                 Phase::Ended(why) => why.clone(),
@@ -124,6 +122,12 @@ impl Status {
         status
     }
 
+    /// From here on it is the status of this process.
+    pub fn is_of_this_process(&mut self) {
+        self.pid = std::process::id();
+        self.started = process::started(self.pid).unwrap_or_default();
+    }
+
     /// Why a process has ended that gave no reason, if it is known: if its import takes too long, it has no time to
     /// give one.
     pub fn why_gone(&self) -> Option<String> {
@@ -136,11 +140,9 @@ impl Status {
         }
     }
 
-    /// Why the next zygote imports nothing: a file ends one zygote after another, or an import holds what requests
-    /// need.
+    /// Why the next zygote imports nothing: a file ends one zygote after another.
     pub fn rest(&self) -> Option<String> {
         match &self.phase {
-            Phase::Ended(why) if why == HOLDS => self.refused.clone(),
             Phase::Ended(why) => {
                 let churn = self.churn.as_ref()?;
                 // A change of a file that requests write does not make the application able to serve.
@@ -283,7 +285,8 @@ impl Status {
         Ok(gone)
     }
 
-    /// Writes it as the status of the zygote of this name, atomically. Returns the inode of the file.
+    /// Writes it as the status of the zygote of this name, atomically. Returns the
+    /// [`file_identity`].
     pub fn write(&self, directory: &Directory, name: &str) -> io::Result<u64> {
         let file = status_name(name);
         let temporary = format!("{file}.{}", self.pid);
@@ -292,7 +295,7 @@ impl Status {
             let mut opened = directory.open_file(&temporary, flags)?;
             opened.write_all(self.encode().as_bytes())?;
             directory.rename(&temporary, &file)?;
-            Ok(fstat(&opened)?.st_ino)
+            Ok(file_identity(&fstat(&opened)?))
         })();
         if written.is_err() {
             // An incomplete file is of no use, and a full disk needs its space.

@@ -47,7 +47,7 @@ pub(crate) enum Over {
     Child,
     /// A zygote.
     Zygote,
-    /// It has imported an application that no child can be forked from.
+    /// It has imported an application that no child can be forked from, and no request waits for it.
     Import,
 }
 

@@ -5,18 +5,31 @@ use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 
+use rustix::process::set_child_subreaper;
+
 use crate::system::{self, Fork};
 
 /// Runs `command` with `kept` open. Returns the exit status of the process that forked it and left it an orphan.
+///
+/// The orphan becomes a child of this process, which can therefore learn how it has ended (from Linux 3.4 on), and of
+/// process 1 when this one has ended.
 pub(super) fn run(
     command: &mut Command,
     kept: &[RawFd],
     ignores_sigchld: bool,
 ) -> io::Result<ExitStatus> {
-    match system::fork()? {
-        Fork::Child => leave_behind(command, kept, ignores_sigchld),
-        Fork::Parent(first) => system::wait_for(first),
+    let me = rustix::process::getpid();
+    let adopts = set_child_subreaper(Some(me)).is_ok();
+    let ended = match system::fork() {
+        Ok(Fork::Child) => leave_behind(command, kept, ignores_sigchld),
+        Ok(Fork::Parent(first)) => system::wait_for(first),
+        Err(error) => Err(error),
+    };
+    if adopts {
+        // What an application leaves behind is not for this process.
+        let _ = set_child_subreaper(None);
     }
+    ended
 }
 
 /// In the first child: forks the command's process and exits, which makes that process an orphan.

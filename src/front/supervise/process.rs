@@ -30,6 +30,8 @@ pub(in crate::front) struct OfZygote {
     hold: Option<OwnedFd>,
     /// Only the zygote writes to it: the child's exit status.
     end: Option<File>,
+    /// Whether it may be a child of this process: one that has started a zygote becomes its parent.
+    may_be_own: bool,
 }
 
 /// The end of a process.
@@ -42,13 +44,15 @@ pub(super) enum Death {
 }
 
 impl Process {
-    /// A zygote's child that has reported its pid; the zygote writes to `end`.
+    /// A zygote's child that has reported its pid; the zygote writes to `end`. Without `end`, a process that was to
+    /// become a zygote and answers itself.
     pub(super) fn of_zygote(pid: u32, end: Option<OwnedFd>) -> Self {
         let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
             return Self::NotKnownYet;
         };
         let hold = pidfd_open(pid, PidfdFlags::empty()).ok();
-        Self::OfZygote(OfZygote { pid, hold, end: end.map(File::from) })
+        let may_be_own = end.is_none();
+        Self::OfZygote(OfZygote { pid, hold, end: end.map(File::from), may_be_own })
     }
 
     /// Whether this process started it.
@@ -93,14 +97,15 @@ impl Process {
         match self {
             Self::Own(pid) => system::kill(*pid, number),
             Self::NotKnownYet => {}
-            Self::OfZygote(OfZygote { pid, hold, end }) => match hold {
+            Self::OfZygote(OfZygote { pid, hold, end, may_be_own }) => match hold {
                 Some(hold) => {
                     if let Some(signal) = system::signal(number) {
                         let _ = pidfd_send_signal(hold, signal);
                     }
                 }
-                // Until the zygote reports that it has reaped the child, no other process gets the child's pid.
-                None if end.as_ref().is_some_and(|end| !is_readable(end)) => {
+                // Until it is reaped, by this process or by the zygote, which reports that, no other process gets its
+                // pid.
+                None if *may_be_own || end.as_ref().is_some_and(|end| !is_readable(end)) => {
                     system::kill(*pid, number);
                 }
                 None => {}
@@ -111,6 +116,17 @@ impl Process {
 
 impl OfZygote {
     fn look(&mut self) -> Option<Death> {
+        if self.may_be_own {
+            match system::try_wait(Some(self.pid)) {
+                Ok(None) => return None,
+                ended => {
+                    self.may_be_own = false;
+                    if let Ok(Some((_, status))) = ended {
+                        return Some(Death::Known(status));
+                    }
+                }
+            }
+        }
         if let Some(end) = &mut self.end {
             if !is_readable(&*end) {
                 return None;

@@ -30,6 +30,7 @@ impl Supervision<'_> {
                 Reply::Cold(reason) if self.step < Step::Begun => {
                     return Some(not_begun(NotBegun::Cold(reason)));
                 }
+                Reply::Alone(reason) if self.step < Step::Begun => report::falls_back(&reason),
                 Reply::Begun(pid) => self.begin(pid),
                 Reply::Terminating => self.repeated = None,
                 Reply::HandlesSigterm => self.repeats = false,
@@ -73,6 +74,7 @@ impl Supervision<'_> {
                 // Too late, or sent twice: an application has found the connection.
                 Reply::Stale
                 | Reply::Cold(_)
+                | Reply::Alone(_)
                 | Reply::Refused { .. }
                 | Reply::Responding { .. }
                 | Reply::Head

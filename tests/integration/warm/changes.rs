@@ -291,7 +291,7 @@ fn state_file(stage: &Stage) -> Result<()> {
     }
     ensure!(site.starts() == 4, "{}", site.log());
     // No zygote is left alive.
-    until(PATIENCE, "the end", || Ok(site.processes().is_empty().then_some(())))?;
+    until(PATIENCE, "the end", || Ok(site.verb(&["status"])?.ends(1).is_ok().then_some(())))?;
     site.verb(&["status"])?
         .ends(1)?
         .says("/app.py: the last ended ")?

@@ -118,7 +118,7 @@ fn stopped(stage: &Stage) -> Result<()> {
 fn others(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &["--warm-spare", "1"])?;
     site.body("id=first")?;
-    let child = site.wait_children(1)?[0];
+    let child = site.wait_spare(1)?[0];
     let early = site.begin("id=x&do=wait")?;
     site.wait_lines("waiting", 1)?;
     let late = site.begin("id=y&do=stream")?;
@@ -179,7 +179,7 @@ fn unreaped(stage: &Stage) -> Result<()> {
 fn titles(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &[])?;
     site.body("id=a")?;
-    let (zygote, children) = (site.zygote()?, site.wait_children(2)?);
+    let (zygote, children) = (site.zygote()?, site.wait_spare(2)?);
     let application = site.path("app.py");
     let shown = |pid: i32| -> Result<String> {
         // As ps shows it, with spaces for NULs.

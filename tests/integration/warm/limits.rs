@@ -53,7 +53,7 @@ fn spare(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &["--warm-spare", "5"])?;
     for _ in 0..3 {
         site.body("id=x")?;
-        site.wait_children(5)?;
+        site.wait_spare(5)?;
     }
     Ok(())
 }
@@ -181,7 +181,7 @@ fn timeout_import(stage: &Stage) -> Result<()> {
 fn timeout_in_line(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &["--timeout", "1", "--warm-spare", "1"])?;
     site.body("id=first")?;
-    let child = site.wait_children(1)?[0];
+    let child = site.wait_spare(1)?[0];
     kill(child, libc::SIGSTOP)?;
     let began = Instant::now();
     let output = site.ask("id=x")?;

@@ -193,6 +193,19 @@ impl<'s> Site<'s> {
         })
     }
 
+    /// Waits until there are exactly `count` children, and all of them wait for a request: one that has had its request
+    /// may still be ending. Returns them.
+    pub(crate) fn wait_spare(&self, count: usize) -> Result<Vec<i32>> {
+        let waits = |child: &i32| {
+            let shown = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+            shown.starts_with(b"cgi2wsgi: child of zygote ")
+        };
+        until(PATIENCE, &format!("{count} children that wait"), || {
+            let children = self.children();
+            Ok((children.len() == count && children.iter().all(waits)).then_some(children))
+        })
+    }
+
     pub(crate) fn wait_lines(&self, name: &str, count: usize) -> Result<()> {
         until(PATIENCE, &format!("{count} lines in {name}"), || {
             Ok((self.lines(name).len() >= count).then_some(()))

@@ -271,7 +271,7 @@ fn count_runs(site: &Site<'_>) -> HashMap<String, usize> {
 /// Undisturbed requests to one zygote leave it as it was: its own memory, descriptors and children.
 fn is_flat(site: &Site<'_>, requests: usize) -> Result<()> {
     let state = || -> Result<(i32, u64, usize)> {
-        site.wait_children(2)?;
+        site.wait_spare(2)?;
         let zygote = site.zygote()?;
         let memory = fs::read_to_string(format!("/proc/{zygote}/smaps_rollup"))?;
         let resident = memory.lines().find_map(|line| line.strip_prefix("Rss:"));

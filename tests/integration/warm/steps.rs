@@ -67,7 +67,7 @@ fn zygote_dies_early(stage: &Stage) -> Result<()> {
 fn dies_at(stage: &Stage, step: Before, zygote_dies: bool) -> Result<()> {
     let site = Site::new(stage, &["--warm-spare", "1"])?;
     site.body("id=first")?;
-    let child = site.wait_children(1)?[0];
+    let child = site.wait_spare(1)?[0];
     let victim = if zygote_dies { site.zygote()? } else { child };
     let between = Between::new(&site)?;
     let running = site.begin("id=x")?;
@@ -207,7 +207,7 @@ fn front_killed(stage: &Stage) -> Result<()> {
 fn stubborn(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &["--warm-spare", "1"])?;
     site.body("id=first")?;
-    let child = site.wait_children(1)?[0];
+    let child = site.wait_spare(1)?[0];
     let running = site.begin("id=x&do=stubborn")?;
     site.wait_lines("waiting", 1)?;
     running.signal(libc::SIGKILL)?;
@@ -218,7 +218,7 @@ fn stubborn(stage: &Stage) -> Result<()> {
 fn silent_fronts(stage: &Stage) -> Result<()> {
     let site = Site::new(stage, &["--warm-spare", "2"])?;
     site.body("id=first")?;
-    site.wait_children(2)?;
+    site.wait_spare(2)?;
     let between = Between::new(&site)?;
     let silent: Vec<_> = (0..2).map(|_| between.connect()).collect::<Result<_>>()?;
     for front in &silent {

@@ -56,34 +56,41 @@ pub(super) struct Birth<'z> {
     /// Whether the child could renew what it must not share.
     pub(super) renewed: &'z io::Result<()>,
     pub(super) watch: &'z Watch,
-    pub(super) prefault: Option<&'z Prefault>,
-    pub(super) claims: &'z Claims,
+    pub(super) claims: Option<&'z Claims>,
     /// The pipe by which the zygote says how this child has ended.
-    pub(super) end: &'z OwnedFd,
+    pub(super) end: Option<&'z OwnedFd>,
+    /// Why the application cannot be forked: this is the process that has imported it.
+    pub(super) alone: Option<&'z str>,
+}
+
+/// What a child has of the zygote while it waits, and at its end.
+pub(super) struct Waiting<'z> {
     pub(super) journal: &'z Journal,
     pub(super) signals: &'z Signals,
+    pub(super) prefault: Option<&'z Prefault>,
     /// The zygote's process id.
     pub(super) zygote: i32,
 }
 
 /// Waits for a request, serves it, and ends; returns only if Python has to be torn down for that.
-pub(super) fn live(birth: &Birth<'_>) {
+pub(super) fn live(birth: &Birth<'_>, waiting: &Waiting<'_>) {
     // A child that waits is of no use without its zygote.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     // An application that signals its process group means what it has started itself.
     let _ = setpgid(None, None);
     let parent = getppid().map(Pid::as_raw_pid);
     // An orphan's parent is not always process 1: it may be a service manager.
-    if parent != Some(birth.zygote) {
+    if parent != Some(waiting.zygote) {
         finish::leave_at_once(1);
     }
-    birth.signals.give_back();
-    birth.claims.close_zygotes();
-    title::of_child(&birth.order.service.application, birth.zygote);
+    waiting.signals.give_back();
+    birth.claims.inspect(|claims| claims.close_zygotes());
+    title::of_child(&birth.order.service.application, waiting.zygote);
     let status = loop {
         match accept_with(birth.listener, SocketFlags::CLOEXEC) {
             Ok(front) => {
-                if meet(birth, front) {
+                if let Some(front) = meet(birth, front) {
+                    end(birth, front, waiting.prefault);
                     return;
                 }
                 break 0;
@@ -92,7 +99,7 @@ pub(super) fn live(birth: &Birth<'_>) {
             Err(Errno::INTR) if birth.py.check_signals().is_err() => break 0,
             Err(Errno::INTR | Errno::CONNABORTED) => {}
             // --warm-memory: only the child itself knows that it has no request.
-            Err(Errno::AGAIN) if !birth.journal.is_dismissed() => {}
+            Err(Errno::AGAIN) if !waiting.journal.is_dismissed() => {}
             Err(Errno::AGAIN) => break 0,
             Err(_) => break 1,
         }
@@ -100,24 +107,41 @@ pub(super) fn live(birth: &Birth<'_>) {
     finish::leave_at_once(status)
 }
 
-/// Serves the request that comes by one connection. Returns whether Python has to be torn down.
-fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
+/// Ends the process of a child that has served a request; returns if Python has to be torn down for that.
+fn end(birth: &Birth<'_>, front: Arc<Connection>, prefault: Option<&Prefault>) {
+    if birth.noted.finish(birth.py).is_some() {
+        // If it were closed, the front would believe that this process is lost.
+        std::mem::forget(front);
+        return;
+    }
+    descriptors::close_everything_of_the_server();
+    front.send(&Reply::Exits);
+    // The kernel needs as long to free this process' memory as a short request takes: let the front run first.
+    std::thread::yield_now();
+    if let Some(prefault) = prefault {
+        prefault.learn();
+    }
+    finish::leave_child(birth.py)
+}
+
+/// Serves the request that comes by one connection, which is returned. None: it was served by no process yet.
+pub(super) fn meet(birth: &Birth<'_>, front: OwnedFd) -> Option<Arc<Connection>> {
     let accepted_at = Instant::now();
     let Some((front, order, mut received)) = receive(birth, front, accepted_at) else {
-        birth.claims.say(false);
-        return false;
+        birth.say(false);
+        return None;
     };
     if birth.watch.is_stale() {
-        birth.claims.say(false);
+        birth.say(false);
         front.send(&Reply::Stale);
-        return false;
+        return None;
     }
     let (call, service) = match accepted(&order, birth.order) {
         Ok(accepted) => accepted,
         Err(reason) => {
-            birth.claims.say(false);
+            birth.say(false);
             front.send(&Reply::Cold(reason));
-            return false;
+            return None;
         }
     };
     report::set_label(&call.label);
@@ -125,10 +149,10 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
     // The descriptors follow when the front has seen that this process runs.
     let wait = || wait_call(&front, birth, accepted_at);
     if !receive_descriptors_while(front.as_fd(), &mut received, wait).unwrap_or(false) {
-        birth.claims.say(false);
-        return false;
+        birth.say(false);
+        return None;
     }
-    birth.claims.say(true);
+    birth.say(true);
     // From here on the child finishes its request even if the zygote dies.
     let _ = set_parent_process_death_signal(None);
     // If held open, the socket would go on taking connections that are never answered after the zygote has gone.
@@ -136,33 +160,35 @@ fn meet(birth: &Birth<'_>, front: OwnedFd) -> bool {
     let became = variables_set.and_then(|()| become_requests(birth, &call, &service, &received));
     if let Err(error) = became {
         front.send(&Reply::Cold(format!("a child cannot take the request over: {error}")));
-        return false;
+        return None;
     }
     if birth.py.check_signals().is_err() {
-        return false;
+        return None;
+    }
+    if let Some(reason) = birth.alone {
+        front.send(&Reply::Alone(reason.to_owned()));
     }
     // The request does not begin before this message: a front that did not get it may have the request run elsewhere.
-    if !front.send_with(&Reply::Begun(std::process::id()), Some(birth.end.as_fd())) {
-        return false;
+    if !front.send_with(&Reply::Begun(std::process::id()), birth.end.map(AsFd::as_fd)) {
+        return None;
     }
     // The front has it, and this process no longer refers to it.
-    system::close_borrowed(birth.end);
+    if let Some(end) = birth.end {
+        system::close_borrowed(end);
+    }
     let front = Arc::new(front);
     termination::tell(Some(Arc::clone(&front)));
     serve::serve(birth.py, &call, &service, received, &front, Some(birth.application));
-    if birth.noted.finish(birth.py).is_some() {
-        // If it were closed, the front would believe that this process is lost.
-        std::mem::forget(front);
-        return true;
+    Some(front)
+}
+
+impl Birth<'_> {
+    /// Tells the zygote of a connection, or of a request.
+    fn say(&self, is_request: bool) {
+        if let Some(claims) = self.claims {
+            claims.say(is_request);
+        }
     }
-    descriptors::close_everything_of_the_server();
-    front.send(&Reply::Exits);
-    // The kernel needs as long to free this process' memory as a short request takes: let the front run first.
-    std::thread::yield_now();
-    if let Some(prefault) = birth.prefault {
-        prefault.learn();
-    }
-    finish::leave_child(birth.py)
 }
 
 /// The order that comes by a connection, and its descriptors if they come with it.
@@ -188,7 +214,7 @@ fn wait_call(front: &Connection, birth: &Birth<'_>, accepted_at: Instant) -> boo
         return true;
     }
     // Has another child wait at the socket in this one's place, whatever has connected.
-    birth.claims.say(false);
+    birth.say(false);
     loop {
         let waited = accepted_at.elapsed();
         let is_in_line = || is_readable(birth.listener.as_fd(), Moment::now());

@@ -25,6 +25,8 @@ pub(super) struct Imported<'py> {
     pub(super) noted: Noted,
     /// What is left to do, if the child for the first request is forked before that.
     unsettled: Option<Unsettled<'py>>,
+    /// Whether the garbage of the import was collected, because a child could not be forked at once.
+    is_collected: bool,
 }
 
 /// The collector still waits, and the time of the import is still limited.
@@ -39,13 +41,29 @@ impl Imported<'_> {
         self.unsettled.is_none()
     }
 
+    /// Once it is known that children can be forked: surveys what they must not finalize.
+    pub(super) fn note(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.noted = Noted::of_import(py)?;
+        if self.is_collected { self.end_import() } else { Ok(()) }
+    }
+
+    /// For a process that answers a request itself, as one that was started for it.
+    pub(super) fn stay(mut self) -> PyResult<Py<PyAny>> {
+        self.end_import()?;
+        Ok(self.application)
+    }
+
+    /// The collector works again, and time is no longer limited.
+    fn end_import(&mut self) -> PyResult<()> {
+        self.unsettled.take().map_or(Ok(()), |Unsettled { waiting, bound: _bound }| waiting.end())
+    }
+
     /// Collects the garbage of the import: each child that touches it would copy it.
     pub(super) fn settle(&mut self, py: Python<'_>) -> PyResult<()> {
-        let Some(Unsettled { waiting, bound }) = self.unsettled.take() else { return Ok(()) };
-        self.noted.settle(py)?;
-        waiting.end()?;
-        drop(bound);
-        Ok(())
+        if self.unsettled.is_some() {
+            self.noted.settle(py)?;
+        }
+        self.end_import()
     }
 
     /// In a child: the collector works as in a process that was started for one request.
@@ -91,16 +109,16 @@ pub(super) fn run<'py>(
         rehearsal::run(py, &order.service, &application, path);
     }
     // The finalizer of an object that is garbage may end a thread, or close a file.
-    let can_wait = can_wait();
-    let mut imported = Imported {
-        application: application.unbind(),
-        noted: if can_wait { Noted::of_import(py).map_err(raised)? } else { Noted::default() },
-        unsettled: Some(Unsettled { waiting, bound }),
-    };
-    if !can_wait {
-        imported.settle(py).map_err(raised)?;
+    let is_collected = !can_wait();
+    if is_collected {
+        py.import("gc").and_then(|gc| gc.call_method0("collect")).map_err(raised)?;
     }
-    Ok(imported)
+    Ok(Imported {
+        application: application.unbind(),
+        noted: Noted::default(),
+        unsettled: Some(Unsettled { waiting, bound }),
+        is_collected,
+    })
 }
 
 /// The time limit of an import: tracebacks, and then the kernel's own SIGKILL. No code of the worker has to run for

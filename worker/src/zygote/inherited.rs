@@ -6,17 +6,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use cgi2wsgi::system::{self, Fork, IntervalTimers};
+use cgi2wsgi::system::IntervalTimers;
 use cgi2wsgi::zygotes::left_open::LeftOpen;
 use cgi2wsgi::zygotes::threads;
-use pyo3::prelude::*;
 
-use super::FINALIZING;
 use super::changes::{Before, Changes};
 use super::journal::note;
-use super::signals::Signals;
-use crate::handlers;
-use crate::python::fork;
 
 pub(super) struct Inherited {
     changes: Changes,
@@ -81,42 +76,15 @@ impl Inherited {
         self.left_open.as_ref().map_or(Ok(()), |left| left.renew_standard_error(standard_error))
     }
 
-    /// In a zygote from which no request will be forked: releases what the import holds for processes that start
-    /// normally.
-    ///
-    /// The import ends like a process that has imported the application and does nothing else. That takes a process of
-    /// its own, because this one goes on. Says in which of the two this returns.
-    pub(super) fn let_go(&self, py: Python<'_>, signals: &Signals) -> End {
-        let Ok(left_open) = &self.left_open else { return End::Zygote };
-        let is_anything_held = left_open.findings().next().is_some();
-        if !threads::others().is_empty() {
-            // The threads may be using it, and cannot be forked.
-            return if is_anything_held { End::OfBoth } else { End::Zygote };
-        }
-        if is_anything_held {
-            match fork::fork(py, || ()) {
-                Ok(Fork::Child) => {
-                    signals.give_back();
-                    handlers::set_timer(handlers::create_timer(libc::SIGKILL), FINALIZING);
-                    return End::OfImport;
-                }
-                // However the process ends.
-                Ok(Fork::Parent(pid)) => drop(system::wait_for(pid)),
-                Err(_) => {}
-            }
-        }
-        let _ = left_open.let_go();
-        End::Zygote
+    /// Whether this process holds what processes that start normally need.
+    pub(super) fn is_anything_held(&self) -> bool {
+        self.left_open.as_ref().is_ok_and(|left| left.findings().next().is_some())
     }
-}
 
-/// In which process [`Inherited::let_go`] returns.
-#[derive(PartialEq)]
-pub(super) enum End {
-    /// The zygote, which refuses requests.
-    Zygote,
-    /// The forked process, in which Python is to be torn down.
-    OfImport,
-    /// The zygote. Its threads keep what the import holds until it has ended.
-    OfBoth,
+    /// In a process that will not run the application any more: releases what the import holds.
+    pub(super) fn let_go(&self) {
+        if let Ok(left_open) = &self.left_open {
+            let _ = left_open.let_go();
+        }
+    }
 }

@@ -14,6 +14,7 @@ use cgi2wsgi::system;
 use cgi2wsgi::zygotes::churn::Churn;
 use cgi2wsgi::zygotes::directory::{Directory, status_name};
 use cgi2wsgi::zygotes::import_output::ImportOutput;
+use cgi2wsgi::zygotes::lock::file_identity;
 use cgi2wsgi::zygotes::log::Log;
 use cgi2wsgi::zygotes::memory::SharedNumbers;
 use cgi2wsgi::zygotes::status::{self, Phase, Status};
@@ -49,8 +50,8 @@ pub(super) struct Journal {
     status: Status,
     /// The zygote's name.
     name: String,
-    /// The inode of the file as it was last written, if it could be: another zygote's file has another.
-    inode: Option<u64>,
+    /// What identifies the file as it was last written, if it could be: another zygote's file is another.
+    file: Option<u64>,
     written: Instant,
     is_due: bool,
     /// Why this zygote is not to import, and whether fronts have been told.
@@ -83,7 +84,7 @@ impl Journal {
             _ => note(&format!("starts: {why}")),
         }
         Ok(Self {
-            inode: status.write(&directory, &name).ok(),
+            file: status.write(&directory, &name).ok(),
             status,
             name,
             written: Instant::now(),
@@ -117,6 +118,11 @@ impl Journal {
         }
         // Nothing reads the old standard error again, and it is in memory.
         let _ = File::options().write(true).open("/dev/null").and_then(|null| become_stderr(&null));
+    }
+
+    /// This process has taken the place of the one that has imported the application.
+    pub(super) fn is_of_this_process(&mut self) {
+        self.status.is_of_this_process();
     }
 
     /// Why this zygote is to import nothing, and whether the last one has told fronts.
@@ -180,12 +186,12 @@ impl Journal {
     fn write(&mut self) {
         (self.written, self.is_due) = (Instant::now(), false);
         let Some(directory) = directory() else { return };
-        let there = directory.stat(&status_name(&self.name)).map(|file| file.st_ino);
+        let there = directory.stat(&status_name(&self.name)).map(|file| file_identity(&file));
         // Another zygote of this name has begun while this one ends.
-        if self.inode.is_some() && there.is_ok_and(|inode| Some(inode) != self.inode) {
+        if self.file.is_some() && there.is_ok_and(|there| Some(there) != self.file) {
             return;
         }
-        self.inode = self.status.write(&directory, &self.name).ok().or(self.inode);
+        self.file = self.status.write(&directory, &self.name).ok().or(self.file);
         self.renew_stderr(Log::new(&directory));
     }
 

@@ -5,6 +5,7 @@
 //! time without requests, or when the application's code has changed. A waiting child dies with it; a child that has a
 //! request can finish that alone.
 
+mod alone;
 mod ceiling;
 mod changes;
 mod child;
@@ -32,15 +33,18 @@ use std::time::Duration;
 
 use cgi2wsgi::handoff::ZygoteOrder;
 use cgi2wsgi::report;
+use cgi2wsgi::system;
 use cgi2wsgi::zygotes::churn;
 use cgi2wsgi::zygotes::directory::{self, Directory};
 use cgi2wsgi::zygotes::lock::{self, Lock};
-use cgi2wsgi::zygotes::status::{HOLDS, Phase};
+use cgi2wsgi::zygotes::status::Phase;
+use cgi2wsgi::zygotes::threads;
 use pyo3::prelude::*;
 
+use self::alone::{Copy, Part};
 use self::changes::Before;
 use self::import::Imported;
-use self::inherited::{End, Inherited};
+use self::inherited::Inherited;
 use self::journal::Journal;
 use self::pool::{Ending, Pool};
 use self::refusal::Reason;
@@ -84,7 +88,7 @@ pub(crate) fn run(py: Python<'_>, order: &ZygoteOrder, received: Vec<OwnedFd>) -
         }
     };
     let over = live(py, order, &listener, journal, &leave);
-    if matches!(over, Over::Child | Over::Import) {
+    if matches!(over, Over::Child | Over::Import | Over::Answered) {
         // The listening socket is the zygote's.
         std::mem::forget(listener);
         return over;
@@ -110,7 +114,8 @@ fn live(
     title::of_zygote(&order.service.application);
     if let Some((text, was_said)) = journal.rest() {
         let reason = Reason { text, may_pass: true, was_said };
-        return rest(py, order, listener, journal, &reason);
+        journal.imported(py);
+        return rest(order, listener, journal, &reason);
     }
     descriptors::guard_listener(Some(listener.as_raw_fd()));
     let before = Before::import();
@@ -147,7 +152,9 @@ fn live(
     let may_pass = imported.is_err();
     let mut pool = match zygote.pool(imported, limits) {
         Ok(pool) => pool,
-        Err(reason) => return zygote.refuse(reason, may_pass, journal),
+        Err(Unable { reason, imported }) => {
+            return zygote.refuse(reason, may_pass, imported, journal);
+        }
     };
     publish(order);
     match pool.work(&mut journal) {
@@ -161,7 +168,7 @@ fn live(
             pool.finish(leave, true);
             Over::Zygote
         }
-        Ending::Useless(why) => zygote.refuse(why, true, journal),
+        Ending::Useless(why) => zygote.refuse(why, true, None, journal),
         Ending::OfChild => {
             pool.leave_to_child();
             // The zygote's descriptors. Here their numbers may be those of other files.
@@ -183,65 +190,118 @@ struct Zygote<'z> {
     signals: Signals,
 }
 
+/// A zygote that can fork no children.
+struct Unable<'z> {
+    reason: String,
+    /// What was imported, if that succeeded.
+    imported: Option<Box<Imported<'z>>>,
+}
+
+impl Unable<'_> {
+    fn without(reason: String) -> Self {
+        Self { reason, imported: None }
+    }
+}
+
 impl<'z> Zygote<'z> {
-    /// The pool that forks the children; if the application cannot be forked, the reason.
+    /// The pool that forks the children; if the application cannot be forked, the reason, and what was imported.
     fn pool(
         &'z self,
         imported: Result<Imported<'z>, String>,
         limits: PyResult<ThreadLimits>,
-    ) -> Result<Pool<'z>, String> {
-        let imported = imported?;
-        import::check_threads(self.py)?;
-        limits.and_then(|limits| limits.lift(self.py)).map_err(|error| error.to_string())?;
-        self.inherited.check()?;
-        self.watch.check()?;
+    ) -> Result<Pool<'z>, Unable<'z>> {
+        let mut imported = imported.map_err(Unable::without)?;
+        let limits = limits.and_then(|limits| limits.lift(self.py));
+        let check = || {
+            import::check_threads(self.py)?;
+            limits.map_err(|error| error.to_string())?;
+            self.inherited.check()?;
+            self.watch.check()
+        };
+        if let Err(reason) = check() {
+            return Err(Unable { reason, imported: Some(Box::new(imported)) });
+        }
         let Self { py, order, listener, inherited, watch, signals, .. } = self;
-        Pool::new(*py, order, listener, imported, inherited, watch, signals)
-            .map_err(|error| error.to_string())
+        imported
+            .note(*py)
+            .map_err(Into::into)
+            .and_then(|()| Pool::new(*py, order, listener, imported, inherited, watch, signals))
+            .map_err(|error| Unable::without(error.to_string()))
     }
 
-    /// Tells each front why it has to make a normal start, as long as the reason stands.
-    fn refuse(&self, text: String, may_pass: bool, mut journal: Journal) -> Over {
-        let end = self.inherited.let_go(self.py, &self.signals);
-        if end == End::OfImport {
-            std::mem::forget(journal);
-            return Over::Import;
-        }
-        if end == End::Zygote {
-            publish(self.order);
-        }
-        journal.enter(Phase::Cold(text.clone()));
-        if end == End::OfBoth {
-            (self.leave)();
-            refusal::turn_all_away(self.listener, &text);
-            journal.enter(Phase::Ended(HOLDS.into()));
-            return Over::Zygote;
-        }
+    /// Tells each front why it has to make a normal start, as long as the reason stands. The request that this process
+    /// was started for is answered here, if the application was `imported`.
+    fn refuse(
+        &self,
+        text: String,
+        may_pass: bool,
+        imported: Option<Box<Imported<'_>>>,
+        mut journal: Journal,
+    ) -> Over {
         let reason = Reason { text, may_pass, was_said: false };
-        let Self { py, order, listener, watch, signals, .. } = self;
-        let limits = &order.limits;
-        let why = refusal::run(*py, listener, watch, signals, limits, &reason, &mut journal);
+        let imported = imported.filter(|_| alone::is_awaited(self.order, self.listener));
+        let Self { order, inherited, .. } = self;
+        // A thread of the application could take a signal that is the zygote's.
+        let has_threads = !threads::others().is_empty();
+        if imported.is_none() && !has_threads && !inherited.is_anything_held() {
+            self.turn_away(&reason, &mut journal, || ());
+            return Over::Nothing;
+        }
+        let is_answered = imported.is_some();
+        match alone::part(inherited, order) {
+            Ok(Part::Original(original)) => {
+                // It is the copy's.
+                std::mem::forget(journal);
+                match imported {
+                    Some(imported) => original.answer(self, *imported, &reason.text),
+                    None if inherited.is_anything_held() => alone::end(),
+                    None => finish::leave_at_once(0),
+                }
+            }
+            Ok(Part::Copy(copy)) => {
+                // Nothing of Python's is touched here.
+                std::mem::forget(imported);
+                self.stay(copy, &Reason { was_said: is_answered, ..reason }, journal)
+            }
+            Err(_) => {
+                inherited.let_go();
+                self.turn_away(&reason, &mut journal, || ());
+                Over::Nothing
+            }
+        }
+    }
+
+    /// Refuses in the copy of the process that has imported the application.
+    fn stay(&self, copy: Copy, reason: &Reason, mut journal: Journal) -> ! {
+        if !reason.was_said {
+            copy.wait_for_original();
+        }
+        journal.is_of_this_process();
+        self.turn_away(reason, &mut journal, || copy.has_settled());
+        (self.leave)();
+        system::exit_now(0)
+    }
+
+    /// Refuses until there is a reason to end. Calls `is_ready` when fronts and people can know it.
+    fn turn_away(&self, reason: &Reason, journal: &mut Journal, is_ready: impl FnOnce()) {
+        let Self { order, listener, watch, signals, .. } = self;
+        publish(order);
+        journal.enter(Phase::Cold(reason.text.clone()));
+        is_ready();
+        let why = refusal::run(listener, watch, signals, &order.limits, reason, journal);
         journal.enter(Phase::Ended(why));
-        Over::Nothing
     }
 }
 
 /// Refuses without an import: another import would be of no more use than the last ones.
-fn rest(
-    py: Python<'_>,
-    order: &ZygoteOrder,
-    listener: &OwnedFd,
-    mut journal: Journal,
-    reason: &Reason,
-) -> Over {
-    journal.imported(py);
+fn rest(order: &ZygoteOrder, listener: &OwnedFd, mut journal: Journal, reason: &Reason) -> Over {
     let why = match Signals::take() {
         Ok(signals) => {
             publish(order);
             journal::note(&format!("imports nothing for {} s", churn::REST.as_secs()));
             journal.enter(Phase::Cold(reason.text.clone()));
             let watch = Watch::of_nothing(order);
-            refusal::run(py, listener, &watch, &signals, &order.limits, reason, &mut journal)
+            refusal::run(listener, &watch, &signals, &order.limits, reason, &mut journal)
         }
         Err(error) => error.to_string(),
     };

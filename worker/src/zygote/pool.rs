@@ -21,7 +21,7 @@ use rustix::net::Shutdown;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::ceiling::{self, Ceiling};
-use super::child::{self, Birth};
+use super::child::{self, Birth, Waiting};
 use super::claims::Claims;
 use super::import::Imported;
 use super::inherited::Inherited;
@@ -362,7 +362,7 @@ impl<'z> Pool<'z> {
                 if self.imported.begin_child().is_err() {
                     finish::leave_at_once(1);
                 }
-                child::live(&Birth {
+                let birth = Birth {
                     py: self.py,
                     order: self.order,
                     listener: self.listener,
@@ -371,14 +371,14 @@ impl<'z> Pool<'z> {
                     inherited: self.inherited,
                     renewed: &renewed,
                     watch: self.watch,
-                    // Later children find another heap.
-                    prefault: self.prefault.as_ref().filter(|_| self.imported.is_settled()),
-                    claims: &self.claims,
-                    end: &end_of_front,
-                    journal,
-                    signals: self.signals,
-                    zygote,
-                });
+                    claims: Some(&self.claims),
+                    end: Some(&end_of_front),
+                    alone: None,
+                };
+                // Later children find another heap.
+                let prefault = self.prefault.as_ref().filter(|_| self.imported.is_settled());
+                let signals = self.signals;
+                child::live(&birth, &Waiting { journal, signals, prefault, zygote });
                 // It was closed when the front got it.
                 std::mem::forget(end_of_front);
                 return Ok(Forked::Child);

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use cgi2wsgi::handoff::channel::send_reply;
 use cgi2wsgi::handoff::{Limits, Reply, build::BUILD};
 use cgi2wsgi::zygotes::churn;
-use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
@@ -34,7 +33,6 @@ pub(super) struct Reason {
 
 /// Refuses until the code changes, the reason may have passed, or there are no requests. Returns why it ended.
 pub(super) fn run(
-    py: Python<'_>,
     listener: &OwnedFd,
     watch: &Watch,
     signals: &Signals,
@@ -59,8 +57,7 @@ pub(super) fn run(
         if let Some(file) = watch.changed() {
             return journal.file_changed(&file, watch.is_code(&file));
         }
-        // A thread of the application may have taken the signal.
-        if signals.drain() || py.check_signals().is_err() {
+        if signals.drain() {
             return STOPPED.into();
         }
         match polled {
@@ -78,21 +75,6 @@ pub(super) fn run(
             }
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return error.to_string(),
-        }
-    }
-}
-
-/// Has those that wait make normal starts.
-pub(super) fn turn_all_away(listener: &OwnedFd, reason: &str) {
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let is_asked = || {
-        let mut wait = [PollFd::new(listener, PollFlags::IN)];
-        poll(&mut wait, Some(&at_once)).is_ok_and(|ready| ready > 0)
-    };
-    let mut said = reason;
-    while is_asked() {
-        if turn_away(listener, || false, said) {
-            said = "";
         }
     }
 }
