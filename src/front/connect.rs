@@ -24,9 +24,9 @@ use crate::handoff::channel::peer_user;
 use crate::handoff::{Identity, Limits, ZygoteOrder};
 use crate::report;
 use crate::timings::Moment;
-use crate::zygotes::directory::{Directory, socket_name, trial_name};
+use crate::zygotes::directory::{Directory, file_identity, socket_name, trial_name};
 use crate::zygotes::import_output::ImportOutput;
-use crate::zygotes::lock::{self, Lock, file_identity};
+use crate::zygotes::lock::{self, Lock};
 use crate::zygotes::status::{Phase, Status};
 
 /// How many fronts may wait for a child, where the system allows it.

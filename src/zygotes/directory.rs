@@ -10,6 +10,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -270,6 +271,13 @@ impl Directory {
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(renameat(&self.handle, from, &self.handle, to)?)
     }
+}
+
+/// What distinguishes a file from a later one at the same path, which may get the same inode.
+pub fn file_identity(file: &Stat) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (file.st_ino, file.st_mtime, file.st_mtime_nsec).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What is in a directory.

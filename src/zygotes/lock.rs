@@ -1,15 +1,14 @@
 //! The lock of one zygote's socket: its holder alone may make and remove the socket.
 
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use rustix::fs::{FlockOperation, OFlags, Stat, flock, fstat};
+use rustix::fs::{FlockOperation, OFlags, flock, fstat};
 use rustix::io::Errno;
 
-use super::directory::{Directory, lock_name, socket_name, trial_name};
+use super::directory::{Directory, file_identity, lock_name, socket_name, trial_name};
 use super::status::Status;
 
 /// How many zygotes may differ only in variables. A variable that differs from request to request would start a new
@@ -80,13 +79,6 @@ fn is_at(file: &File, directory: &Directory, name: &str) -> bool {
         (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
         _ => false,
     }
-}
-
-/// What distinguishes a file from a later one at the same path, which may get the same inode.
-pub fn file_identity(file: &Stat) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (file.st_ino, file.st_mtime, file.st_mtime_nsec).hash(&mut hasher);
-    hasher.finish()
 }
 
 /// At the end of a zygote whose socket has this [`file_identity`]: requests that wait there are refused and start another;

@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{OFlags, fstat};
 
 use super::churn::Churn;
-use super::directory::{Directory, status_name};
-use super::lock::file_identity;
+use super::directory::{Directory, file_identity, status_name};
 use super::process;
 use crate::handoff::Application;
 use crate::report::printable;
