@@ -173,7 +173,7 @@ fn text(date: &str, sections: &[Section], machine: &Machine) -> String {
 }
 
 const HOW: &str = "Every number is of whole processes, from their start to the last byte of their answer and their end, \
-    or of whole visits to a server. Subjects that are compared ran in turns, each round beginning with another one; \
+    or of whole visits to a server. Subjects that are compared ran in turns, each round in another order; \
     numbers are medians, and an interval holds 95 of 100 ratios when the rounds are drawn anew. It is an interval of \
     this run alone: the rows of 1 GiB were seen to differ more than that from one run to the next. A target is met or \
     missed narrowly when it lies within the interval, and another run may give the other result. \

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::statistics::{median, quantile};
+use crate::statistics::{Random, median, quantile};
 use crate::subject::{Program, Sample, Subject};
 use crate::terminal;
 
@@ -37,7 +37,7 @@ impl Series {
 }
 
 /// Runs each subject once unmeasured (files get into memory, Python compiles), then once in each round. Each round
-/// begins with another subject.
+/// has another order: what ran before a subject decides what the processor's caches hold.
 pub(crate) fn interleave(subjects: &[&dyn Subject], rounds: usize) -> Result<Vec<Series>> {
     for subject in subjects {
         subject.run().with_context(|| format!("{}, the first run", subject.name()))?;
@@ -46,10 +46,11 @@ pub(crate) fn interleave(subjects: &[&dyn Subject], rounds: usize) -> Result<Vec
         .iter()
         .map(|subject| Series { name: subject.name().to_owned(), samples: Vec::new() })
         .collect();
-    let count = subjects.len();
+    let mut random = Random::default();
+    let mut order: Vec<usize> = (0..subjects.len()).collect();
     for round in 0..rounds {
-        for turn in 0..count {
-            let index = (round + turn) % count;
+        random.shuffle(&mut order);
+        for &index in &order {
             let subject = subjects[index];
             let sample = subject.run();
             all[index].samples.push(sample.with_context(|| subject.name().to_owned())?);

@@ -38,7 +38,7 @@ impl Ratio {
 pub(crate) fn ratio(subject: &[f64], peer: &[f64], part: f64) -> Ratio {
     const DRAWS: usize = 2000;
     let together = subject.len() == peer.len();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::default();
     let mut draw =
         |count: usize| -> Vec<usize> { (0..count).map(|_| random.below(count)).collect() };
     let of = |values: &[f64], rounds: &[usize]| {
@@ -59,9 +59,22 @@ pub(crate) fn ratio(subject: &[f64], peer: &[f64], part: f64) -> Ratio {
 }
 
 /// Marsaglia's xorshift, always from the same seed: the same samples give the same interval.
-struct Random(u64);
+pub(crate) struct Random(u64);
+
+impl Default for Random {
+    fn default() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+}
 
 impl Random {
+    /// Puts values into another order (Fisher and Yates).
+    pub(crate) fn shuffle<T>(&mut self, values: &mut [T]) {
+        for last in (1..values.len()).rev() {
+            values.swap(last, self.below(last + 1));
+        }
+    }
+
     fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
