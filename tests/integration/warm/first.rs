@@ -1,7 +1,9 @@
 //! The request that a zygote is started for: its child is forked before the zygote has made its heap ready for the
 //! others.
 
-use anyhow::{Result, ensure};
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
 
 use crate::harness::command::{Test, collect};
 use crate::harness::process::{PATIENCE, until};
@@ -15,6 +17,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("W6: a front that left during the import has its place taken by the next one", left),
     ("W5: a thread that only garbage keeps alive does not prevent warm requests", thread),
     ("W1: a file that only garbage keeps open does not prevent warm requests", file),
+    ("the child of the first request shares the objects of the import with the next ones", shares),
 ];
 
 /// Garbage whose finalizer runs `code` in the zygote, and notes any other process.
@@ -102,6 +105,26 @@ fn file(stage: &Stage) -> Result<()> {
     let code = "class Holder:\n    def __init__(self):\n        self.itself = self\n        \
                 self.file = open(HERE / 'held', 'w')\nHolder()\n";
     stays_warm(stage, code)
+}
+
+/// A collection of the import's garbage, while the first request is answered, would write to all of its objects.
+fn shares(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    // Twenty megabytes.
+    site.write("import.py", "KEPT = [[number] for number in range(150_000)]\n")?;
+    let first = site.begin("id=first&do=wait")?;
+    site.wait_lines("waiting", 1)?;
+    ensure!(site.body("id=second")? == "second 1 h1 1\n");
+    // It has its request, and two wait for theirs.
+    for child in site.wait_children(3)? {
+        let memory = fs::read_to_string(format!("/proc/{child}/smaps_rollup"))?;
+        let own = memory.lines().find_map(|line| line.strip_prefix("Private_Dirty:"));
+        let own = own.and_then(|rest| rest.trim().strip_suffix(" kB")).context(memory.clone())?;
+        ensure!(own.parse::<u64>()? < 8 << 10, "a child has {own} kB of its own");
+    }
+    site.write("go", "")?;
+    ensure!(good(&collect(first)?)? == "first 1 h1 1\n");
+    site.ends_clean()
 }
 
 /// Two requests are answered by one zygote that imports `code`.

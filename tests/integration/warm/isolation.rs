@@ -20,7 +20,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
         of_processes,
     ),
     (
-        "E16: variables are set by the methods of os.environ that the import has replaced",
+        "E16: variables are set by the methods of os.environ that the import, or its hook for forks, has replaced",
         changed_environ,
     ),
     ("memory that the import has freed is filled before the first fork", filled),
@@ -112,7 +112,11 @@ fn changed_environ(stage: &Stage) -> Result<()> {
                   usual(self, name, value)\nos._Environ.__setitem__ = put\n";
     let function = "usual = os.putenv\ndef put(name, value):\n    SET.append(name)\n    usual(name, value)\n\
                     os.putenv = put\n";
-    for change in [method, function] {
+    let hook = |change: &str| {
+        let body = change.trim_end().replace('\n', "\n    ");
+        format!("def change():\n    {body}\nos.register_at_fork(after_in_child=change)\n")
+    };
+    for change in [method.to_owned(), function.to_owned(), hook(method), hook(function)] {
         let site = Site::new(stage, &[])?;
         let begin = "import os, subprocess\nSET = []\n";
         site.write("app.py", &format!("{begin}{change}{SHOWING_VARIABLES}"))?;

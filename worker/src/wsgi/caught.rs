@@ -24,13 +24,19 @@ static LAST: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
 /// Whether that is shown in place of the framework's page (`--debug`).
 static IS_SHOWN: AtomicBool = AtomicBool::new(false);
 
+/// Whether [`note`] was called, in this process or in its zygote.
+static IS_NOTED: AtomicBool = AtomicBool::new(false);
+
 /// The level of `logging.ERROR`.
 const ERROR: i32 = 40;
 
-/// From here on notes the exceptions that modules imported by now catch.
+/// From here on notes the exceptions that modules imported by now catch. A zygote calls it for all of its children,
+/// after the rehearsal, whose exceptions are no child's.
 pub(crate) fn note(py: Python<'_>, debug: bool) {
-    // If this fails, only what is shown anyway is shown.
-    let _ = try_note(py, debug);
+    if !IS_NOTED.swap(true, SeqCst) {
+        // If this fails, only what is shown anyway is shown.
+        let _ = try_note(py, debug);
+    }
 }
 
 fn try_note(py: Python<'_>, debug: bool) -> PyResult<()> {

@@ -58,10 +58,11 @@ impl Imported<'_> {
         self.unsettled.take().map_or(Ok(()), |Unsettled { waiting, bound: _bound }| waiting.end())
     }
 
-    /// Collects the garbage of the import: each child that touches it would copy it.
-    pub(super) fn settle(&mut self, py: Python<'_>) -> PyResult<()> {
+    /// Collects the garbage of the import: each child that touches it would copy it. `is_shared`: whether a child was
+    /// forked before, and lives.
+    pub(super) fn settle(&mut self, py: Python<'_>, is_shared: bool) -> PyResult<()> {
         if self.unsettled.is_some() {
-            self.noted.settle(py)?;
+            self.noted.settle(py, is_shared)?;
         }
         self.end_import()
     }

@@ -28,8 +28,8 @@ use super::inherited::Inherited;
 use super::journal::Journal;
 use super::signals::Signals;
 use super::watch::Watch;
-use crate::descriptors;
-use crate::python::{finish, fork, padding};
+use crate::python::{environment, finish, fork, padding};
+use crate::{descriptors, wsgi};
 
 /// How soon the zygote tries again if it cannot fork.
 const FORK_AGAIN: Duration = Duration::from_millis(100);
@@ -175,6 +175,8 @@ impl<'z> Pool<'z> {
     /// Makes the heap ready for forks. The request that this zygote was started for does not wait for that: its child
     /// is forked before. Returns why no more children are to be forked, if there is a reason.
     fn begin(&mut self, journal: &mut Journal) -> io::Result<Option<Ending>> {
+        wsgi::prepare(self.py, self.order.service.debug);
+        environment::recognize(self.py);
         let is_awaited = is_readable(self.listener.as_fd(), Moment::now());
         let is_first = is_awaited && !self.imported.is_settled();
         // When the first response is there, status and log say that the zygote is ready.
@@ -185,7 +187,7 @@ impl<'z> Pool<'z> {
         if is_first && self.is_stopped_during_first()? {
             return Ok(Some(Ending::Stopped));
         }
-        self.imported.settle(self.py)?;
+        self.imported.settle(self.py, !self.children.is_empty())?;
         padding::fill(self.py);
         Ok(None)
     }

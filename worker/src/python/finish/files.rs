@@ -18,7 +18,7 @@ impl<'py> Survey<'py> {
         file: &Bound<'py, PyAny>,
         nature: Nature,
     ) -> PyResult<Option<String>> {
-        if self.standard.contains(&(file.as_ptr() as usize)) {
+        if self.is_standard(file)? {
             return Ok(None);
         }
         let below = match file.getattr(if nature == Nature::Text { "buffer" } else { "raw" }) {
@@ -33,14 +33,14 @@ impl<'py> Survey<'py> {
             (Nature::Text, Nature::Writer) | (Nature::Writer, Nature::RawFile) => true,
             _ => return Ok(Some("it is over a file of another kind".to_owned())),
         };
-        if holds && nature == Nature::Text && self.standard.contains(&(below.as_ptr() as usize)) {
+        if holds && nature == Nature::Text && self.is_standard(&below)? {
             // Another text layer over standard output holds data as a file does.
             return Ok(Some("it is over a standard stream".to_owned()));
         }
         if !holds || file.getattr("closed")?.is_truthy()? {
             return Ok(None);
         }
-        if self.warns {
+        if self.warns()? {
             return Ok(Some("a warning about it would be shown".to_owned()));
         }
         self.writers.push(file.clone());
@@ -49,8 +49,8 @@ impl<'py> Survey<'py> {
 
     /// `io.FileIO` holds nothing; it warns if it is still open.
     pub(super) fn warns_of(&self, file: &Bound<'py, PyAny>) -> PyResult<bool> {
-        Ok(self.warns
-            && !self.standard.contains(&(file.as_ptr() as usize))
+        Ok(self.warns()?
+            && !self.is_standard(file)?
             && !file.getattr("closed")?.is_truthy()?
             && file.getattr("closefd")?.is_truthy()?)
     }

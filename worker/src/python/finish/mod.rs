@@ -188,8 +188,13 @@ pub(crate) fn prepare_tear_down_of_zygote(py: Python<'_>) {
 
 fn flush_standard_streams(py: Python<'_>) {
     let Ok(sys) = py.import("sys") else { return };
+    let mut flushed: Vec<Bound<'_, PyAny>> = Vec::with_capacity(4);
     for name in ["stdout", "stderr", "__stdout__", "__stderr__"] {
-        // A stream that cannot be flushed has already lost what it held.
-        let _ = sys.getattr(name).and_then(|stream| stream.call_method0("flush"));
+        let Ok(stream) = sys.getattr(name) else { continue };
+        if !flushed.iter().any(|other| other.is(&stream)) {
+            // A stream that cannot be flushed has already lost what it held.
+            let _ = stream.call_method0("flush");
+            flushed.push(stream);
+        }
     }
 }

@@ -48,8 +48,15 @@ impl Noted {
         Ok(Self { kept, writers, at_exit, foreign: survey.foreign, sought: survey.sought })
     }
 
-    /// In the zygote: collects the garbage that the survey has found, and surveys the rest.
-    pub(crate) fn settle(&mut self, py: Python<'_>) -> PyResult<()> {
+    /// In the zygote: collects the garbage of the import, and surveys the rest.
+    ///
+    /// A collection writes to the memory of every object, which a child would then no longer share. So if there is a
+    /// child (`is_shared`), and the survey before it has found no object whose end could be seen, garbage stays where
+    /// it is, as it does in a process that answers one request.
+    pub(crate) fn settle(&mut self, py: Python<'_>, is_shared: bool) -> PyResult<()> {
+        if is_shared && self.kept.is_empty() {
+            return Ok(());
+        }
         self.kept.clear();
         self.writers.clear();
         self.at_exit.clear();

@@ -1,5 +1,6 @@
 //! A survey of the objects of a process: which of them would show their end.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::c_void;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -52,10 +53,10 @@ pub(super) struct Survey<'py> {
     /// The same for `os.stat_result` and similar types.
     struct_sequence_dealloc: *mut c_void,
     pub(super) function: Bound<'py, PyAny>,
-    /// Whether a `ResourceWarning` would be shown.
-    pub(super) warns: bool,
-    /// The standard streams and what is below them.
-    pub(super) standard: HashSet<usize>,
+    /// Whether a `ResourceWarning` would be shown; found out when it matters.
+    warns: OnceCell<bool>,
+    /// The standard streams and what is below them; the same.
+    standard: OnceCell<HashSet<usize>>,
     /// Objects that are not looked at.
     pub(super) skipped: HashSet<usize>,
     pub(super) writers: Vec<Bound<'py, PyAny>>,
@@ -82,8 +83,8 @@ impl<'py> Survey<'py> {
             struct_sequence_dealloc: Class::new(&struct_sequence).slot(Slot::Dealloc),
             // `types.FunctionType`, without an import.
             function: py.import("os")?.getattr("walk")?.get_type().into_any(),
-            warns: shows_resource_warnings(py)?,
-            standard: standard_streams(py)?,
+            warns: OnceCell::new(),
+            standard: OnceCell::new(),
             skipped: HashSet::new(),
             writers: Vec::new(),
             thread_locals: Vec::new(),
@@ -92,6 +93,24 @@ impl<'py> Survey<'py> {
             finalize_is_over: false,
             sought: Addresses::default(),
         })
+    }
+
+    /// Whether a `ResourceWarning` would be shown.
+    pub(super) fn warns(&self) -> PyResult<bool> {
+        if let Some(warns) = self.warns.get() {
+            return Ok(*warns);
+        }
+        let warns = shows_resource_warnings(self.py)?;
+        Ok(*self.warns.get_or_init(|| warns))
+    }
+
+    /// Whether this is a standard stream, or below one.
+    pub(super) fn is_standard(&self, stream: &Bound<'py, PyAny>) -> PyResult<bool> {
+        if self.standard.get().is_none() {
+            let _ = self.standard.set(standard_streams(self.py)?);
+        }
+        let address = stream.as_ptr() as usize;
+        Ok(self.standard.get().is_some_and(|standard| standard.contains(&address)))
     }
 
     /// The first object of a list that would show its end.
@@ -223,7 +242,7 @@ impl<'py> Survey<'py> {
                     nature,
                 }));
             }
-            Nature::Warns => told(self.warns, WARNING),
+            Nature::Warns => told(self.warns()?, WARNING),
             Nature::RawFile => told(self.warns_of(&object)?, WARNING),
             Nature::Reader | Nature::Writer | Nature::Text => self.of_file(&object, nature)?,
             Nature::Module => self.of_module(&object)?,

@@ -45,7 +45,8 @@ impl<'py> Survey<'py> {
     pub(super) fn seek(&mut self, class: Class) {
         let is_sought = match self.nature(class) {
             Nature::Plain | Nature::Overridable | Nature::ThreadLocal => false,
-            Nature::Warns => self.warns,
+            // If that cannot be found out, its objects are looked for.
+            Nature::Warns => self.warns().unwrap_or(true),
             Nature::Capsule => self.foreign,
             _ => true,
         };
