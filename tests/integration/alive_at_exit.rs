@@ -31,6 +31,10 @@ const TESTS: &[(&str, Test)] = &[
     ),
     ("P8: PYTHONINSPECT does not make the end of Python interactive", inspects),
     ("P8: Python is torn down for a file of lxml's, and not for its trees and parsers", spares),
+    (
+        "P8: with --warm, Python is torn down for an array of numpy's, and not for its numbers",
+        counts,
+    ),
 ];
 
 pub(crate) fn trials(world: &Arc<World>) -> Vec<Trial> {
@@ -388,9 +392,28 @@ fn inspects(stage: &Stage) -> Result<()> {
     })
 }
 
-/// With PYTHONVERBOSE, Python says what it tears down.
+/// What Python says with PYTHONVERBOSE when it is torn down.
+const TORN_DOWN: &str = "# cleanup[";
+
+fn counts(stage: &Stage) -> Result<()> {
+    let applications = Applications::new(stage, "numpy")?;
+    for (kind, is_torn_down) in [("numpy_array", true), ("numpy_numbers", false)] {
+        let place = applications.place(&format!("{kind}-verbose"))?;
+        let site = Site::new(stage, &[])?;
+        for _ in 0..2 {
+            let mut command = applications.command(Way::Warm, kind, "request", &place.join("out"));
+            command.env("TMPDIR", site.path("t")).env("PYTHONVERBOSE", "1");
+            let output = run(stage, command)?;
+            ensure!(output.ends(0)?.response()?.0 == 200, "{kind}: {:?}", output.stdout);
+            ensure!(!output.stderr.contains("falling back"), "{kind}: {}", output.stderr);
+            ensure!(output.stderr.contains(TORN_DOWN) == is_torn_down, "{kind}: {}", output.stderr);
+        }
+        site.ends_clean()?;
+    }
+    Ok(())
+}
+
 fn spares(stage: &Stage) -> Result<()> {
-    const TORN_DOWN: &str = "# cleanup[";
     let verbose = |command: &mut Command| {
         command.env("PYTHONVERBOSE", "1");
     };

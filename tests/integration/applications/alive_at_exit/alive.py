@@ -630,6 +630,34 @@ def lxml_target():
     kept.feed("<begun>")
 
 
+# numpy, whose arrays do not show the collector what they hold. The module is imported with this one.
+
+
+class Unknown:
+    """The collector does not know its objects."""
+
+    __slots__ = ()
+
+    def __del__(self, note=note):
+        note("unknown")
+
+
+def numpy_array():
+    """Python's own end may pass over what an array holds: no row."""
+    global kept
+    kept = numpy.array([Unknown()], dtype=object)
+
+
+def nested_tuples():
+    """`__del__` of an object that the collector does not know, in tuples and a dictionary that it does not track"""
+    global kept
+    kept = (((Unknown(),),), {"key": (Unknown(),)})
+    import gc
+
+    # Tuples and dictionaries that lead to nothing that is tracked are tracked no longer.
+    gc.collect()
+
+
 # Settings.
 
 
@@ -704,12 +732,21 @@ def lxml_memory():
     ]
 
 
+def numpy_numbers():
+    """Shows nothing: no row."""
+    global kept
+    kept = [numpy.float64(1.5), numpy.int64(2), numpy.bool_(True), numpy.str_("text"), numpy.datetime64("2026-01-01")]
+
+
 def application(environ, start_response):
     if os.environ["WHEN"] == "request":
         globals()[os.environ["KIND"]]()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"answered\n"]
 
+
+if os.environ["KIND"].startswith("numpy"):
+    import numpy
 
 if os.environ["WHEN"] == "import":
     globals()[os.environ["KIND"]]()

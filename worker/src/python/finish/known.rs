@@ -229,6 +229,16 @@ const PLAIN_OF_LXML: &[&str] = &[
     "_memoryviewslice",
 ];
 
+/// Types of numpy, read in 1.21 to 2.4: single values, which free their memory. Not here are those that hold
+/// references, which numpy does not show to the collector: arrays, `void`, dtypes.
+#[rustfmt::skip]
+const NUMBERS_OF_NUMPY: &[&str] = &[
+    "bool", "bool_", "byte", "bytes_", "cdouble", "clongdouble", "complex128", "complex192", "complex256",
+    "complex64", "csingle", "datetime64", "double", "float16", "float32", "float64", "float96", "float128", "half",
+    "int16", "int32", "int64", "int8", "int_", "intc", "long", "longdouble", "longlong", "short", "single", "str_",
+    "timedelta64", "ubyte", "uint", "uint16", "uint32", "uint64", "uint8", "uintc", "ulong", "ulonglong", "ushort",
+];
+
 /// Third-party extensions that define no types, or only those above, and make no capsule with a destructor.
 const PLAIN_EXTENSIONS: &[&str] = &[
     "cgi2wsgi_worker",
@@ -302,6 +312,7 @@ pub(super) fn nature(module: &str, name: &str, is_collected: bool) -> Nature {
         "_multiprocessing" if name == "SemLock" => Nature::Plain,
         "pickle" if name == "PickleBuffer" => Nature::Plain,
         "lxml.etree" if PLAIN_OF_LXML.contains(&name) => Nature::Plain,
+        "numpy" if NUMBERS_OF_NUMPY.contains(&name) => Nature::Plain,
         "Token" if name == "MISSING" => Nature::Plain,
         // Functions that Cython compiled; its generators are not plain.
         _ if module.starts_with("_cython_") => match name {

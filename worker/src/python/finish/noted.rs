@@ -91,6 +91,20 @@ impl Noted {
     }
 
     fn finish_young(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let mut looked_through = None;
+        let reason = self.finish_what_is_young(py, &mut looked_through)?;
+        if reason.is_none() {
+            // Dropping a list of all objects takes as long as making it.
+            std::mem::forget(looked_through);
+        }
+        Ok(reason)
+    }
+
+    fn finish_what_is_young<'py>(
+        &self,
+        py: Python<'py>,
+        looked_through: &mut Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<String>> {
         let gc = py.import("gc")?;
         let mut survey = Survey::new(py)?;
         survey.skipped.extend(self.kept.iter().map(|object| object.as_ptr() as usize));
@@ -110,7 +124,8 @@ impl Noted {
         if seeks {
             // An object of the import may hold what the child made.
             gc.call_method0("unfreeze")?;
-            found.extend(survey.untracked(&gc.call_method0("get_objects")?, true)?);
+            let objects = looked_through.insert(gc.call_method0("get_objects")?);
+            found.extend(survey.untracked(objects, true)?);
         }
         let is_of_process = of_process.is_some();
         let reason = found.first().map(|finding| finding.reason.clone()).or(of_process);

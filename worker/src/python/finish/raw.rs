@@ -81,9 +81,73 @@ impl Class {
         (!base.is_null()).then_some(Self(base))
     }
 
+    /// The function that shows the collector what an object refers to. None for types that are not on the heap, with
+    /// Python 3.9.
+    pub(super) fn traverse(self) -> Option<Traverse> {
+        let function = self.pointer(ffi::Py_tp_traverse);
+        if function.is_null() {
+            // SAFETY: Python's lock is held; the error says only that the slot cannot be had.
+            unsafe { ffi::PyErr_Clear() };
+            return None;
+        }
+        // SAFETY: a type has nothing else in this slot.
+        Some(Traverse(unsafe { std::mem::transmute::<*mut c_void, ffi::traverseproc>(function) }))
+    }
+
     fn pointer(self, slot: c_int) -> *mut c_void {
         // SAFETY: the type lives, and asking for a slot changes nothing.
         unsafe { ffi::PyType_GetSlot(self.0, slot) }
+    }
+}
+
+/// Shows what the objects of a type refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Traverse(ffi::traverseproc);
+
+/// An object, without a reference of its own. It is valid as long as something else refers to it.
+#[derive(Clone, Copy)]
+pub(super) struct Referent(*mut ffi::PyObject);
+
+impl Referent {
+    pub(super) fn new(object: &Bound<'_, PyAny>) -> Self {
+        Self(object.as_ptr())
+    }
+
+    pub(super) fn class(self) -> Class {
+        // SAFETY: the object lives, because what is being traversed refers to it.
+        Class(unsafe { ffi::Py_TYPE(self.0) })
+    }
+
+    pub(super) fn bound(self, py: Python<'_>) -> Bound<'_, PyAny> {
+        // SAFETY: the same.
+        unsafe { Bound::from_borrowed_ptr(py, self.0) }
+    }
+
+    /// Whether the collector tracks it. Its type must be collected.
+    pub(super) fn is_tracked(self) -> bool {
+        // SAFETY: the same.
+        unsafe { ffi::PyObject_GC_IsTracked(self.0) != 0 }
+    }
+
+    pub(super) fn address(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Traverse {
+    /// Calls `see` with each object to which `object` refers. Unlike `gc.get_referents`, this writes to none of them:
+    /// in a child of a zygote, each page that is written to is copied. `object` must be tracked, a tuple or a
+    /// dictionary, and of the type that this is of; `see` runs no Python code.
+    pub(super) fn each(self, object: Referent, see: &mut dyn FnMut(Referent)) {
+        extern "C" fn visit(object: *mut ffi::PyObject, see: *mut c_void) -> c_int {
+            // SAFETY: the address that is handed over below, and nothing else uses it meanwhile.
+            let see = unsafe { &mut *see.cast::<&mut dyn FnMut(Referent)>() };
+            see(Referent(object));
+            0
+        }
+        let mut see = see;
+        // SAFETY: the function is called as the collector calls it.
+        unsafe { (self.0)(object.0, visit, (&raw mut see).cast()) };
     }
 }
 
