@@ -196,6 +196,8 @@ impl Zygote<'_> {
         let file = if is_on_trial { trial_name(&name) } else { socket_name(&name) };
         let path = path.with_file_name(&file);
         let listener = listening(&path)?;
+        // Before the zygote runs, so that this process is the first in line.
+        let connection = if is_on_trial { None } else { self.connected(&path)? };
         // Zygotes for other variables may have been started at the same time.
         let started = self
             .expect_no_crowd(&name)
@@ -211,7 +213,7 @@ impl Zygote<'_> {
         if is_on_trial {
             return Ok(None);
         }
-        let connection = self.connected(&path)?.ok_or(io::ErrorKind::ConnectionRefused)?;
+        let connection = connection.ok_or(io::ErrorKind::ConnectionRefused)?;
         Ok(Some(Connection { import: Some(import), ..connection }))
     }
 

@@ -213,9 +213,7 @@ fn site_with_state<'s>(stage: &'s Stage, options: &[&str]) -> Result<Site<'s>> {
 /// message says why.
 fn churn(stage: &Stage) -> Result<()> {
     let site = site_with_state(stage, &["--warm-idle", "5"])?;
-    for number in 1..=4 {
-        says(&site, &format!("1 h1 {number}"))?;
-    }
+    end_four_zygotes(&site)?;
     let rests = |number: usize| -> Result<()> {
         let output = site.ask("id=x")?;
         let said = output.says("falling back to a normal (cold) start: the import reads ")?;
@@ -284,12 +282,20 @@ fn ignored_file(stage: &Stage) -> Result<()> {
 }
 
 /// The answers are right, but slow: a message names the file.
-fn state_file(stage: &Stage) -> Result<()> {
-    let site = site_with_state(stage, &[])?;
+/// Four requests, each of which ends its zygote.
+fn end_four_zygotes(site: &Site<'_>) -> Result<()> {
     for number in 1..=4 {
-        says(&site, &format!("1 h1 {number}"))?;
+        says(site, &format!("1 h1 {number}"))?;
+        // It has told why before the next one is started.
+        until(PATIENCE, "the end", || Ok(site.processes().is_empty().then_some(())))?;
     }
     ensure!(site.starts() == 4, "{}", site.log());
+    Ok(())
+}
+
+fn state_file(stage: &Stage) -> Result<()> {
+    let site = site_with_state(stage, &[])?;
+    end_four_zygotes(&site)?;
     // No zygote is left alive.
     until(PATIENCE, "the end", || Ok(site.verb(&["status"])?.ends(1).is_ok().then_some(())))?;
     site.verb(&["status"])?

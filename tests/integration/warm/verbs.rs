@@ -209,7 +209,7 @@ fn threads(stage: &Stage) -> Result<()> {
     let warm = Warm::new(stage, "w-threads")?;
     let said = warm.asks("{applications}/import_thread.py")?;
     let reason = "has started 1 thread(s) while it was imported";
-    ensure!(said.contains(reason), "{said}");
+    ensure!(said.contains(reason), "standard error has {said:?}");
     let row = warm.row_when("the zygote", |row| !row.remarks.is_empty())?;
     let remark = row.remarks.join("\n");
     ensure!(
@@ -218,7 +218,7 @@ fn threads(stage: &Stage) -> Result<()> {
     );
     // The zygote ends on SIGTERM, though no Python code runs in it.
     let said = warm.shows(&["stop", "--all"])?;
-    ensure!(said.starts_with("stopped "), "{said}");
+    ensure!(said.starts_with("stopped "), "stop said {said:?}");
     Ok(())
 }
 

@@ -88,18 +88,25 @@ fn is_at_end(pipe: &OwnedFd, patience: Duration) -> bool {
     is_readable(pipe.as_fd(), Moment::now() + patience)
 }
 
-/// Whether a request waits for this process.
-pub(super) fn is_awaited(order: &ZygoteOrder, listener: &OwnedFd) -> bool {
-    !order.is_on_trial && is_readable(listener.as_fd(), Moment::now())
+/// The connection of the front that waits for this process, if one does. To be called before [`part`]: the copy would
+/// turn that front away.
+pub(super) fn front_that_waits(order: &ZygoteOrder, listener: &OwnedFd) -> Option<OwnedFd> {
+    let is_awaited = !order.is_on_trial && is_readable(listener.as_fd(), Moment::now());
+    is_awaited.then(|| accept_with(listener, SocketFlags::CLOEXEC).ok())?
 }
 
 impl Original {
-    /// Answers the request that waits, if its front is still there.
-    pub(super) fn answer(&self, zygote: &Zygote<'_>, imported: Imported<'_>, reason: &str) -> Over {
+    /// Answers the request of `front`, if it is still there.
+    pub(super) fn answer(
+        &self,
+        zygote: &Zygote<'_>,
+        front: OwnedFd,
+        imported: Imported<'_>,
+        reason: &str,
+    ) -> Over {
         let Zygote { py, order, listener, inherited, watch, signals, .. } = zygote;
         signals.give_back();
-        let answered = accept_with(listener, SocketFlags::CLOEXEC).ok().and_then(|front| {
-            let application = imported.stay().ok()?;
+        let answered = imported.stay().ok().and_then(|application| {
             let birth = Birth {
                 py: *py,
                 order,

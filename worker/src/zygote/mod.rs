@@ -239,28 +239,34 @@ impl<'z> Zygote<'z> {
         mut journal: Journal,
     ) -> Over {
         let reason = Reason { text, may_pass, was_said: false };
-        let imported = imported.filter(|_| alone::is_awaited(self.order, self.listener));
-        let Self { order, inherited, .. } = self;
+        let Self { order, listener, inherited, .. } = self;
+        let answer = imported
+            .and_then(|imported| Some((imported, alone::front_that_waits(order, listener)?)));
         // A thread of the application could take a signal that is the zygote's.
         let has_threads = !threads::others().is_empty();
-        if imported.is_none() && !has_threads && !inherited.is_anything_held() {
+        if answer.is_none() && !has_threads && !inherited.is_anything_held() {
             self.turn_away(&reason, &mut journal, || ());
             return Over::Nothing;
         }
-        let is_answered = imported.is_some();
+        let is_answered = answer.is_some();
         match alone::part(inherited, order) {
             Ok(Part::Original(original)) => {
                 // It is the copy's.
                 std::mem::forget(journal);
-                match imported {
-                    Some(imported) => original.answer(self, *imported, &reason.text),
+                match answer {
+                    Some((imported, front)) => {
+                        original.answer(self, front, *imported, &reason.text)
+                    }
                     None if inherited.is_anything_held() => alone::end(),
                     None => finish::leave_at_once(0),
                 }
             }
             Ok(Part::Copy(copy)) => {
                 // Nothing of Python's is touched here.
-                std::mem::forget(imported);
+                if let Some((imported, front)) = answer {
+                    std::mem::forget(imported);
+                    drop(front);
+                }
                 self.stay(copy, &Reason { was_said: is_answered, ..reason }, journal)
             }
             Err(_) => {
