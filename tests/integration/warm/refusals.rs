@@ -29,6 +29,10 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
         "W6: a file that an import left open for writing is the first request's own, and its end is too",
         own_end,
     ),
+    (
+        "W6: a normal start after a change during the import waits for the end of what the import holds",
+        changed,
+    ),
     ("W6: the log says how the process ended that refuses and answers", known_end),
     (
         "W6: a front that left before its application refused has its place taken by normal starts",
@@ -160,6 +164,23 @@ fn known_end(stage: &Stage) -> Result<()> {
         site.ends_clean()?;
     }
     Ok(())
+}
+
+/// The import takes a lock that the next import needs, and ends slowly.
+fn changed(stage: &Stage) -> Result<()> {
+    let site = Site::new(stage, &[])?;
+    let code = "import atexit, fcntl\nLOCK = open(HERE / 'lock', 'w')\n\
+                fcntl.flock(LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)\natexit.register(time.sleep, 0.5)\n";
+    let waits = format!("if not ({HAS_REQUEST}):\n    note('importing', 1)\n    wait_for('go')\n");
+    site.write("import.py", &format!("{code}{waits}"))?;
+    let first = site.begin("id=first")?;
+    site.wait_lines("importing", 1)?;
+    site.write("helper.py", "VERSION = 'edited'\n")?;
+    site.write("go", "")?;
+    let output = collect(first)?;
+    ensure!(good(&output)? == "first 1 edited 1\n", "{}", output.stderr);
+    ensure!(site.runs("first") == 1, "{:?}", site.lines("runs"));
+    site.ends_clean()
 }
 
 fn left(stage: &Stage) -> Result<()> {

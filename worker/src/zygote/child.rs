@@ -133,15 +133,13 @@ pub(super) fn meet(birth: &Birth<'_>, front: OwnedFd) -> Option<Arc<Connection>>
     };
     if birth.watch.is_stale() {
         birth.say(false);
-        front.send(&Reply::Stale);
-        return None;
+        return birth.turn_away(front, &Reply::Stale);
     }
     let (call, service) = match accepted(&order, birth.order) {
         Ok(accepted) => accepted,
         Err(reason) => {
             birth.say(false);
-            front.send(&Reply::Cold(reason));
-            return None;
+            return birth.turn_away(front, &Reply::Cold(reason));
         }
     };
     report::set_label(&call.label);
@@ -159,8 +157,8 @@ pub(super) fn meet(birth: &Birth<'_>, front: OwnedFd) -> Option<Arc<Connection>>
     descriptors::let_go_of_listener(birth.listener.as_raw_fd());
     let became = variables_set.and_then(|()| become_requests(birth, &call, &service, &received));
     if let Err(error) = became {
-        front.send(&Reply::Cold(format!("a child cannot take the request over: {error}")));
-        return None;
+        let reason = format!("a child cannot take the request over: {error}");
+        return birth.turn_away(front, &Reply::Cold(reason));
     }
     if birth.py.check_signals().is_err() {
         return None;
@@ -183,6 +181,17 @@ pub(super) fn meet(birth: &Birth<'_>, front: OwnedFd) -> Option<Arc<Connection>>
 }
 
 impl Birth<'_> {
+    /// Has the front make another start. A process that is alone may hold what that start needs: there the front learns
+    /// it by the end of this process.
+    fn turn_away(&self, front: Connection, reply: &Reply) -> Option<Arc<Connection>> {
+        if self.alone.is_some() {
+            std::mem::forget(front);
+        } else {
+            front.send(reply);
+        }
+        None
+    }
+
     /// Tells the zygote of a connection, or of a request.
     fn say(&self, is_request: bool) {
         if let Some(claims) = self.claims {
