@@ -271,6 +271,8 @@ impl<'z> Zygote<'z> {
             }
             Err(_) => {
                 inherited.let_go();
+                // Its front sees the end of the connection, and makes a normal start.
+                drop(answer);
                 self.turn_away(&reason, &mut journal, || ());
                 Over::Nothing
             }
