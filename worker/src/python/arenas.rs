@@ -5,6 +5,10 @@
 //! to back these with huge pages. It keeps an arena that Python gives back for the next time: imports give the same
 //! ones back and ask for them again hundreds of times.
 //!
+//! A child of a zygote that takes its first new region would get a whole huge page for a few objects: 2 MiB of its own,
+//! where it writes to a quarter of that. So the first region that is taken after a fork has small pages, and the zygote
+//! maps it ahead, so that the pages that children write to are noted and touched like all others.
+//!
 //! The two functions that set where arenas come from are public in every CPython, but not in the limited API: they are
 //! looked up by name. If one is missing, Python keeps its own allocator. Python has started by then, and its earlier
 //! arenas go back to where they came from.
@@ -60,6 +64,8 @@ struct Arenas {
     /// What is left of the newest region.
     unused: *mut u8,
     left: usize,
+    /// A region of small pages that is taken before another is mapped.
+    next: Option<*mut u8>,
     /// What Python has given back, with the sizes, and how many bytes of it still have their pages.
     free: Vec<(*mut u8, usize)>,
     kept: usize,
@@ -72,6 +78,7 @@ static ARENAS: Mutex<Arenas> = Mutex::new(Arenas {
     regions: Vec::new(),
     unused: null_mut(),
     left: 0,
+    next: None,
     free: Vec::new(),
     kept: 0,
 });
@@ -102,6 +109,16 @@ pub(crate) fn install(_: Python<'_>) -> bool {
         set(&raw mut own);
     }
     true
+}
+
+/// Before a zygote forks a child: maps the region that the child takes next.
+pub(crate) fn expect_fork(_: Python<'_>) {
+    if let Ok(mut arenas) = ARENAS.lock()
+        && arenas.next.is_none()
+        && !arenas.regions.is_empty()
+    {
+        arenas.next = map(REGION, false);
+    }
 }
 
 /// Tells that this process answers one request, and that no child is forked that answers another.
@@ -166,7 +183,8 @@ impl Arenas {
             extend_heap();
         }
         let size = if is_first && !one_request { 2 * size } else { size };
-        self.unused = map(size, !is_first)?;
+        let next = if size == REGION { self.next.take() } else { None };
+        self.unused = next.or_else(|| map(size, !is_first))?;
         self.left = if is_first && one_request { arena } else { size };
         let first = self.unused.addr() / REGION;
         let at = self.regions.partition_point(|region| *region < first);

@@ -22,7 +22,7 @@ pub(crate) mod padding;
 pub(crate) mod remedies;
 pub(crate) mod termination;
 
-pub(crate) use self::arenas::expect_one_request;
+pub(crate) use self::arenas::{expect_fork, expect_one_request};
 
 use cgi2wsgi::handoff::{Application, Source};
 use cgi2wsgi::system;

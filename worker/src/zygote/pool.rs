@@ -28,7 +28,7 @@ use super::inherited::Inherited;
 use super::journal::Journal;
 use super::signals::Signals;
 use super::watch::Watch;
-use crate::python::{environment, finish, fork, padding};
+use crate::python::{self, environment, finish, fork, padding};
 use crate::{descriptors, wsgi};
 
 /// How soon the zygote tries again if it cannot fork.
@@ -347,6 +347,7 @@ impl<'z> Pool<'z> {
         // So that nothing is written twice.
         self.imported.noted.flush(self.py);
         system::flush_streams();
+        python::expect_fork(self.py);
         let mut renewed = Ok(());
         let before_python = || {
             // Python's own work after a fork writes to many of these pages.
