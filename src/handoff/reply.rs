@@ -45,7 +45,7 @@ pub enum Reply {
     /// The head of the response is sent now: no other process may answer.
     Head,
     /// The body of the response is delivered except its last byte, and the worker reads no more of the request body.
-    /// The response ends when the worker closes it or exits.
+    /// If nothing lives on, the response ends with the front's process, after the worker's.
     Done {
         /// Whether it is whole.
         is_whole: bool,
@@ -54,6 +54,8 @@ pub enum Reply {
         /// The last byte of a response whose length the server knows (P8): the front sends it when the worker has
         /// exited.
         last: Option<u8>,
+        /// Whether threads of the application live on: the response has ended then.
+        lives_on: bool,
     },
     /// The head that will be sent. This comes before [`Reply::Head`], to a front that asked for it ([`Told`]).
     ///
@@ -126,11 +128,12 @@ impl Reply {
                 fields.put_number(*lives_on);
             }
             Self::Head => fields.put("H"),
-            Self::Done { is_whole, owed, last } => {
+            Self::Done { is_whole, owed, last, lives_on } => {
                 fields.put("D");
                 fields.put_number(*is_whole);
                 fields.put_number(*owed);
                 fields.put(last.as_slice());
+                fields.put_number(*lives_on);
             }
             Self::Responding { status, head } => {
                 fields.put("P");
@@ -184,7 +187,7 @@ impl Reply {
                     [last] => Some(*last),
                     _ => return None,
                 };
-                Self::Done { is_whole, owed, last }
+                Self::Done { is_whole, owed, last, lives_on: fields.switch()? }
             }
             "P" => Self::Responding { status: fields.number()?, head: fields.bytes()?.to_vec() },
             "L" => Self::Delivered { bytes: fields.number()?, digest: fields.optional()? },
@@ -245,8 +248,8 @@ mod tests {
                 lives_on: true,
             },
             Reply::Head,
-            Reply::Done { is_whole: true, owed: 9, last: None },
-            Reply::Done { is_whole: false, owed: 0, last: Some(b'\n') },
+            Reply::Done { is_whole: true, owed: 9, last: None, lives_on: true },
+            Reply::Done { is_whole: false, owed: 0, last: Some(b'\n'), lives_on: false },
             Reply::Responding { status: 404, head: b"Status: 404\r\n\r\n\xff".to_vec() },
             Reply::Delivered { bytes: u64::MAX, digest: None },
             Reply::Delivered { bytes: 0, digest: Some(u64::MAX) },

@@ -272,30 +272,29 @@ impl Serving<'_, '_> {
                 }
                 let reason = problem.reason();
                 report::error(&format!("{reason} (response truncated: headers were already sent)"));
-                let (owed, last) = self.end_response(exchange);
-                self.connection.send(&Reply::Done { is_whole: false, owed, last });
+                self.end_response(exchange, false);
                 return;
             }
         };
-        let (owed, last) = self.end_response(exchange);
-        self.connection.send(&Reply::Done { is_whole, owed, last });
+        self.end_response(exchange, is_whole);
         self.log_timings();
     }
 
-    /// P8: closes the response at once if a thread lives on; otherwise it is closed when this process has ended.
-    /// Returns how much of the request body is owed, and what the front sends then.
-    fn end_response(&self, exchange: &Exchange) -> (u64, Option<u8>) {
+    /// P8: closes the response at once if a thread lives on; otherwise the front ends it when this process has ended.
+    fn end_response(&self, exchange: &Exchange, is_whole: bool) {
         if self.told != Told::Nothing {
             let (bytes, digest) = exchange.delivered();
             self.connection.send(&Reply::Delivered { bytes, digest });
         }
         descriptors::forget_body();
-        if finish::is_thread_alive(self.py) {
+        let lives_on = finish::is_thread_alive(self.py);
+        let (owed, last) = if lives_on {
             descriptors::forget_response();
             (exchange.close(self.py), None)
         } else {
             exchange.hold()
-        }
+        };
+        self.connection.send(&Reply::Done { is_whole, owed, last, lives_on });
     }
 
     fn log_timings(&self) {

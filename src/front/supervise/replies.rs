@@ -60,8 +60,12 @@ impl Supervision<'_> {
                 }
                 Reply::Delivered { bytes, digest } => account::delivered(bytes, digest),
                 Reply::Runs(version) => account::python(version),
-                Reply::Done { is_whole, owed, last } if self.step == Step::Answering => {
-                    self.hold_response(last);
+                Reply::Done { is_whole, owed, last, lives_on } if self.step == Step::Answering => {
+                    if lives_on {
+                        self.held = refuse::release_output();
+                    } else {
+                        self.hold_response(last);
+                    }
                     account::done(is_whole);
                     self.step = Step::Over;
                     self.exit = if is_whole { 0 } else { FAILED };
@@ -127,15 +131,19 @@ impl Supervision<'_> {
         self.repeated = None;
     }
 
-    /// The worker writes no more. Keeps the descriptor for the end of the response until the worker has ended.
+    /// The worker writes no more. Keeps the descriptor for the end of the response.
     pub(super) fn hold_response(&mut self, last: Option<u8>) {
-        let output = last.and_then(|_| stdout().try_clone_to_owned().ok()).map(Output::new);
+        let output = stdout().try_clone_to_owned().ok().map(Output::new);
         let socket = refuse::release_output();
         self.held = output.or(socket);
         self.last = last;
     }
 
-    /// Sends what is left of the response, and closes it. Returns false if there is no room yet.
+    /// Sends what is left of the response, and ends it. Returns false if there is no room yet.
+    ///
+    /// If nothing else is to be done, the server sees the end when this process exits, and no sooner: Apache waits 10 ms
+    /// (`mod_cgid`) or 47 ms (`mod_cgi`) for a program whose output has ended and whose process has not, and its client
+    /// waits with it.
     pub(super) fn end_response(&mut self) -> bool {
         let Some(output) = self.held.take() else { return true };
         match self.last.map_or(Ok(true), |last| output.write_if_ready(last)) {
@@ -153,7 +161,12 @@ impl Supervision<'_> {
             }
         }
         self.last = None;
-        output.close();
+        let is_all_read = self.rest.as_ref().is_none_or(|rest| rest.source().is_none());
+        if self.is_finished && is_all_read {
+            output.hold();
+        } else {
+            output.close();
+        }
         true
     }
 
