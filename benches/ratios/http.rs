@@ -19,11 +19,21 @@ pub(crate) struct Visit {
     path: String,
     status: u16,
     expected: &'static str,
+    /// Whether it waits for the end of the connection too.
+    until_closed: bool,
 }
 
 impl Visit {
     pub(crate) fn new(name: &str, port: u16, path: &str, expected: &'static str) -> Self {
-        Self { name: name.to_owned(), port, path: path.to_owned(), status: 200, expected }
+        let (name, path) = (name.to_owned(), path.to_owned());
+        Self { name, port, path, status: 200, expected, until_closed: false }
+    }
+
+    /// Waits until the server closes the connection. Over one that stays open, a visitor's next request would wait as
+    /// long.
+    pub(crate) fn until_closed(mut self) -> Self {
+        self.until_closed = true;
+        self
     }
 
     /// With another status than 200.
@@ -42,7 +52,7 @@ impl Visit {
         stream.write_all(request.as_bytes()).context("cannot send the request")?;
         let mut answer = Vec::with_capacity(64 << 10);
         let mut piece = [0; 16 << 10];
-        while !is_whole(&answer) {
+        while self.until_closed || !is_whole(&answer) {
             match stream.read(&mut piece).context("cannot read the answer")? {
                 0 => break,
                 count => answer.extend_from_slice(&piece[..count]),
@@ -73,8 +83,8 @@ impl Subject for Visit {
     }
 }
 
-/// Whether the whole body came, as the head tells. A visitor waits no longer, and `mod_cgid` was seen to close some
-/// connections 10 ms after the last byte.
+/// Whether the whole body came, as the head tells. A visitor waits no longer. `mod_cgid` may close the connection 10 ms
+/// later: it sleeps if the program still runs when its output has ended.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();

@@ -21,6 +21,7 @@ use crate::subject::Subject;
 /// For one client behind Apache: many, since a 99th percentile is measured.
 const APACHE_ROUNDS: usize = 1000;
 const CADDY_ROUNDS: usize = 400;
+const END_ROUNDS: usize = 200;
 
 /// Visitors at a time.
 const CLIENTS: usize = 8;
@@ -39,6 +40,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let sites = sites(stage)?;
     let server = apache::with_cgi(stage, "apache-cgi", &sites)?;
     let mut series = one_client(bench, MOD_CGID, server.port, APACHE_ROUNDS)?;
+    series.extend(to_the_end(bench, server.port)?);
     let mut crowds = crowds(MOD_CGID, server.port);
     crowds.push(crowd(MOD_CGID, "CGIHandler Django", server.port, "/cgihandler/ping", PONG, 16));
     series.extend(eight_clients(bench, &crowds)?);
@@ -54,13 +56,17 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
             "CGI programs behind Apache's mod_cgid and behind Caddy with the plugin `aksdb/caddy-cgi`: what visitors \
              wait for, with a new connection for each request, over the loopback interface. Rows of {CLIENTS} clients \
              have the time of a request while that many clients make one request after another, over all requests. \
-             The Django site answers a small view."
+             Rows to the end have the time until Apache closes the connection: it does not go on before the program \
+             has ended. The Django site answers a small view."
         ),
         series,
         ..Section::default()
     };
     for server in [MOD_CGID, CADDY] {
         compare(&mut section, server)?;
+    }
+    for name in ENDING {
+        section.compare(Of::Medians, &at_the_end(name), &at_the_end("C program"), "")?;
     }
     let ours = format!("{MOD_CGID}, {CLIENTS} clients: warm Django");
     let peer = format!("{MOD_CGID}, {CLIENTS} clients: CGIHandler Django");
@@ -114,6 +120,26 @@ fn one_client(bench: &Bench, server: &str, port: u16, rounds: usize) -> Result<V
     ];
     let subjects: Vec<&dyn Subject> = visits.iter().map(|visit| visit as _).collect();
     interleave(&subjects, bench.rounds(rounds))
+}
+
+/// What is compared with the C program.
+const ENDING: [&str; 2] = ["warm hello", "warm Django"];
+
+fn at_the_end(name: &str) -> String {
+    format!("{MOD_CGID}, to the end: {name}")
+}
+
+fn to_the_end(bench: &Bench, port: u16) -> Result<Vec<Series>> {
+    let visit = |name: &str, path: &str, expected| {
+        Visit::new(&at_the_end(name), port, path, expected).until_closed()
+    };
+    let visits = [
+        visit("C program", "/floor", GREETING),
+        visit(ENDING[0], "/hello", GREETING),
+        visit(ENDING[1], "/warm/ping", PONG),
+    ];
+    let subjects: Vec<&dyn Subject> = visits.iter().map(|visit| visit as _).collect();
+    interleave(&subjects, bench.rounds(END_ROUNDS))
 }
 
 fn eight_clients(bench: &Bench, crowds: &[Crowd<Visit>]) -> Result<Vec<Series>> {

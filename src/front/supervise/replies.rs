@@ -141,9 +141,9 @@ impl Supervision<'_> {
 
     /// Sends what is left of the response, and ends it. Returns false if there is no room yet.
     ///
-    /// If nothing else is to be done, the server sees the end when this process exits, and no sooner: Apache waits 10 ms
-    /// (`mod_cgid`) or 47 ms (`mod_cgi`) for a program whose output has ended and whose process has not, and its client
-    /// waits with it.
+    /// If nothing else is to be done, the server sees the end when this process exits, and no sooner: Apache's `mod_cgid`
+    /// sends SIGTERM to a program whose output has ended and whose process has not, and looks again 10 ms later. Its
+    /// thread waits for that, and so does the next request on the visitor's connection.
     pub(super) fn end_response(&mut self) -> bool {
         let Some(output) = self.held.take() else { return true };
         match self.last.map_or(Ok(true), |last| output.write_if_ready(last)) {
