@@ -225,10 +225,11 @@ fn map(size: usize, huge: bool) -> Option<*mut u8> {
             libc::munmap(mapped.cast(), before);
         }
         libc::munmap(start.add(size).cast(), REGION - before);
-        // A kernel without huge pages, or one that is set to give none, is no error.
+        // Some systems give huge pages to everybody, others to nobody. A kernel without them is no error.
         #[cfg(target_os = "linux")]
-        if huge {
-            libc::madvise(start.cast(), size, libc::MADV_HUGEPAGE);
+        {
+            let advice = if huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
+            libc::madvise(start.cast(), size, advice);
         }
         Some(start)
     }
