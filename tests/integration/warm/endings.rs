@@ -109,7 +109,7 @@ fn stopped(stage: &Stage) -> Result<()> {
     site.wait_lines("waiting", 1)?;
     kill(zygote, libc::SIGTERM)?;
     wait_gone(zygote)?;
-    let child = site.wait_children(1)?[0];
+    let child = site.wait_children(1, 0)?[0];
     kill(child, libc::SIGKILL)?;
     failed(&collect(running)?, "ended in an unknown way")
 }

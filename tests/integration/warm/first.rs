@@ -116,7 +116,7 @@ fn shares(stage: &Stage) -> Result<()> {
     site.wait_lines("waiting", 1)?;
     ensure!(site.body("id=second")? == "second 1 h1 1\n");
     // It has its request, and two wait for theirs.
-    for child in site.wait_children(3)? {
+    for child in site.wait_children(3, 2)? {
         let memory = fs::read_to_string(format!("/proc/{child}/smaps_rollup"))?;
         let own = memory.lines().find_map(|line| line.strip_prefix("Private_Dirty:"));
         let own = own.and_then(|rest| rest.trim().strip_suffix(" kB")).context(memory.clone())?;

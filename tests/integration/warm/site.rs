@@ -185,25 +185,24 @@ impl<'s> Site<'s> {
         all.iter().filter(|process| process.pid != process.session).map(|one| one.pid).collect()
     }
 
-    /// Waits until exactly `count` children of the living zygote are there, and returns them.
-    pub(crate) fn wait_children(&self, count: usize) -> Result<Vec<i32>> {
-        until(PATIENCE, &format!("{count} children"), || {
-            let children = self.children();
-            Ok((children.len() == count).then_some(children))
-        })
-    }
-
-    /// Waits until there are exactly `count` children, and all of them wait for a request: one that has had its request
-    /// may still be ending. Returns them.
-    pub(crate) fn wait_spare(&self, count: usize) -> Result<Vec<i32>> {
-        let waits = |child: &i32| {
+    /// Waits until the living zygote has exactly so many children, and so many of them wait for a request: one that has
+    /// had its request may still be ending. Returns them.
+    pub(crate) fn wait_children(&self, count: usize, waiting: usize) -> Result<Vec<i32>> {
+        let waits = |child: &&i32| {
             let shown = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
             shown.starts_with(b"cgi2wsgi: child of zygote ")
         };
-        until(PATIENCE, &format!("{count} children that wait"), || {
+        until(PATIENCE, &format!("{count} children, {waiting} that wait"), || {
             let children = self.children();
-            Ok((children.len() == count && children.iter().all(waits)).then_some(children))
+            let are_there =
+                children.len() == count && children.iter().filter(waits).count() == waiting;
+            Ok(are_there.then_some(children))
         })
+    }
+
+    /// Waits until there are exactly `count` children, and all of them wait for a request. Returns them.
+    pub(crate) fn wait_spare(&self, count: usize) -> Result<Vec<i32>> {
+        self.wait_children(count, count)
     }
 
     pub(crate) fn wait_lines(&self, name: &str, count: usize) -> Result<()> {
