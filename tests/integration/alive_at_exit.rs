@@ -1,23 +1,20 @@
 //! Files, objects and threads that outlive the response end as they do under Python's `CGIHandler` (P8), cold and warm.
 //! `applications/alive_at_exit/alive.py` defines the kinds; `docs/alive-at-exit.md` is generated from them.
 
+mod end_of_response;
+
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::chown;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 
-use crate::harness::command::{CGI, Output, Test, bridge, collect, read_all, run, trials_of};
-use crate::harness::http::Head;
-use crate::harness::process::{AtParentDeath, PATIENCE, Running, until, wait_readable};
+use crate::harness::command::{CGI, Output, Test, run, trials_of};
+use crate::harness::process::{PATIENCE, until};
 use crate::harness::stage::{Stage, is_other_bridge};
 use crate::harness::world::World;
 use crate::warm::site::Site;
@@ -28,11 +25,11 @@ const TESTS: &[(&str, Test)] = &[
     ("P8: what a finalizer writes to standard output is in the log", prints),
     (
         "P8: the last byte of a known length is sent after everything alive has been finalized",
-        counted,
+        end_of_response::counted,
     ),
     (
         "P8: a server that sees the end of a response has nothing of the front's to wait for",
-        ends_with_its_process,
+        end_of_response::ends_with_its_process,
     ),
     ("P8: PYTHONINSPECT does not make the end of Python interactive", inspects),
     ("P8: Python is torn down for a file of lxml's, and not for its trees and parsers", spares),
@@ -325,111 +322,8 @@ fn hangs(stage: &Stage) -> Result<()> {
     })
 }
 
-/// Tries each kind of response whose end is known before the connection ends.
-fn counted(stage: &Stage) -> Result<()> {
-    for warm in [false, true] {
-        for kind in ["list", "chunks", "write", "file", "empty", "204", "head", "thread"] {
-            let site = Site::new(stage, &[])?;
-            let (marker, gate) = (site.path("t/marker"), site.path("t/gate"));
-            let mut command = bridge(stage, &["{applications}/counted.py"], &CGI);
-            command.envs(warm.then_some(("CGI2WSGI_WARM", "1"))).env("TMPDIR", site.path("t"));
-            command.env("REQUEST_METHOD", if kind == "head" { "HEAD" } else { "GET" });
-            command.env("PATH_INFO", format!("/{kind}"));
-            command.env("MARKER", &marker).env("GATE", &gate);
-            let check = || -> Result<()> {
-                let mut running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
-                let mut stdout = running.child().stdout.take().context("no pipe")?;
-                let (answer, has_ended) = read_counting(&mut stdout, kind, || marker.exists())?;
-                ensure!(
-                    has_ended == (kind != "thread"),
-                    "it had ended before the last byte: {has_ended}"
-                );
-                fs::write(&gate, "")?;
-                ensure!(read_all(stdout)?.is_empty(), "there is more than {answer:?}");
-                let output = collect(running)?;
-                output.ends(0)?;
-                ensure!(output.stderr.is_empty(), "standard error has: {}", output.stderr);
-                ensure!(marker.exists(), "what was alive has not been finalized");
-                Ok(())
-            };
-            check().with_context(|| format!("{kind}, warm: {warm}"))?;
-            site.ends_clean()?;
-        }
-    }
-    Ok(())
-}
-
-/// Reads as many bytes as the head declares, then calls `look`.
-fn read_counting(
-    stdout: &mut (impl Read + AsFd),
-    kind: &str,
-    look: impl Fn() -> bool,
-) -> Result<(String, bool)> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut bytes = Vec::new();
-    loop {
-        wait_readable(stdout.as_fd(), deadline)?;
-        let mut byte = [0];
-        ensure!(stdout.read(&mut byte)? == 1, "the answer ends early: {bytes:?}");
-        bytes.push(byte[0]);
-        let Some((head, length)) = Head::of_cgi(&bytes)? else { continue };
-        let has_body = !matches!(kind, "204" | "head");
-        let declared = head.one("Content-Length").filter(|_| has_body);
-        let declared = declared.map(|text| String::from_utf8_lossy(text).parse());
-        if bytes.len() - length == declared.transpose()?.unwrap_or(0) {
-            let has_ended = look();
-            return Ok((String::from_utf8_lossy(&bytes).into_owned(), has_ended));
-        }
-    }
-}
-
 fn prints(stage: &Stage) -> Result<()> {
     each(stage, "prints", |_| (), |output| output.says("printed at the end").map(drop))
-}
-
-/// Apache's `mod_cgid` looks for the program when its output has ended, and waits 10 ms if it still runs. A process that
-/// ends closes all of its descriptors together.
-fn ends_with_its_process(stage: &Stage) -> Result<()> {
-    let site = Site::new(stage, &[])?;
-    let (hello, stream) = (site.path("app.py"), stage.path("fixtures/stream.py"));
-    for (form, application) in [("a known length", &hello), ("no length", &stream)] {
-        for way in ["cold", "warm", "refused"] {
-            let command = || {
-                let application = application.to_string_lossy();
-                let mut command = bridge(stage, &[&application], &CGI);
-                match way {
-                    "warm" => command.envs([("CGI2WSGI_WARM", "1"), ("CGI2WSGI_WARM_IDLE", "60")]),
-                    "refused" => command.env("CONTENT_LENGTH", "many"),
-                    _ => &mut command,
-                };
-                command.env("TMPDIR", site.path("t")).stderr(Stdio::null());
-                command
-            };
-            // The end comes too early by a tenth of a millisecond, if it does.
-            for round in 0..10 {
-                let what = format!("{way}, {form}, round {round}");
-                let (output, standard_output) = std::io::pipe()?;
-                let mut piped = command();
-                piped.stdout(standard_output);
-                ends_with(stage, piped, output).with_context(|| format!("{what}, a pipe"))?;
-                let (output, both) = UnixStream::pair()?;
-                let mut of_cgid = command();
-                of_cgid.stdin(OwnedFd::from(both.try_clone()?)).stdout(OwnedFd::from(both));
-                ends_with(stage, of_cgid, output).with_context(|| format!("{what}, a socket"))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn ends_with(stage: &Stage, command: Command, output: impl Read + AsFd) -> Result<()> {
-    let running = Running::start(command, &stage.user, AtParentDeath::Kill)?;
-    let answer = read_all(output)?;
-    let open = fs::read_dir(format!("/proc/{}/fd", running.id()));
-    let open = open.into_iter().flatten().flatten().count();
-    ensure!(answer.starts_with(b"Status: "), "{:?}", String::from_utf8_lossy(&answer));
-    ensure!(open == 0, "the front still has {open} open descriptors");
-    Ok(())
 }
 
 fn inspects(stage: &Stage) -> Result<()> {
