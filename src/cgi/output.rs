@@ -221,6 +221,14 @@ impl Output {
         }
     }
 
+    /// Ends the response: with this process, if that is about to end, and otherwise at once.
+    ///
+    /// Apache's `mod_cgid` sends SIGTERM to a program whose output has ended and whose process has not, and looks again
+    /// 10 ms later. Its thread waits for that, and so does the next request on the visitor's connection.
+    pub fn end(self, with_process: bool) {
+        if with_process { self.hold() } else { self.close() }
+    }
+
     /// Ends the response: the server sees its end now, whatever this process still does. Under
     /// Apache's `mod_cgid` standard input and output are one socket, which the front holds too.
     pub fn close(self) {

@@ -55,11 +55,8 @@ pub fn refuse(
     let (rest, output) = answer(refusal, variables, form, owed, deadline);
     account::close(FAILED);
     let rest = rest.filter(|rest| rest.source().is_some());
-    match output {
-        // As after a worker's response, the server sees its end when this process exits.
-        Some(output) if rest.is_none() => output.hold(),
-        Some(output) => output.close(),
-        None => {}
+    if let Some(output) = output {
+        output.end(rest.is_none());
     }
     if let Some(mut rest) = rest {
         while rest.wait_and_drop() {}

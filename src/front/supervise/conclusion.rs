@@ -31,7 +31,7 @@ impl Supervision<'_> {
         if !self.end_response() {
             return None;
         }
-        if self.rest.as_ref().is_some_and(|rest| rest.source().is_some()) {
+        if self.is_body_left() {
             return None;
         }
         Some(if self.is_interrupted { Outcome::Interrupted } else { Outcome::Ended(self.exit) })

@@ -140,10 +140,6 @@ impl Supervision<'_> {
     }
 
     /// Sends what is left of the response, and ends it. Returns false if there is no room yet.
-    ///
-    /// If nothing else is to be done, the server sees the end when this process exits, and no sooner: Apache's `mod_cgid`
-    /// sends SIGTERM to a program whose output has ended and whose process has not, and looks again 10 ms later. Its
-    /// thread waits for that, and so does the next request on the visitor's connection.
     pub(super) fn end_response(&mut self) -> bool {
         let Some(output) = self.held.take() else { return true };
         match self.last.map_or(Ok(true), |last| output.write_if_ready(last)) {
@@ -161,13 +157,13 @@ impl Supervision<'_> {
             }
         }
         self.last = None;
-        let is_all_read = self.rest.as_ref().is_none_or(|rest| rest.source().is_none());
-        if self.is_finished && is_all_read {
-            output.hold();
-        } else {
-            output.close();
-        }
+        output.end(self.is_finished && !self.is_body_left());
         true
+    }
+
+    /// Whether the server may still deliver some of the request body.
+    pub(super) fn is_body_left(&self) -> bool {
+        self.rest.as_ref().and_then(Rest::source).is_some()
     }
 
     /// The descriptor that is to take the last byte of the response now.
